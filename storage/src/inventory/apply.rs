@@ -1,0 +1,146 @@
+//! The one way in: time passes, what is due ends, and then the command is answered.
+//!
+//! ```text
+//!   now = max(now, stamp)          sequence += 1
+//!     -> sweep                     bounded: what is due ends or is forgotten
+//!     -> in range?                 Invalid
+//!     -> kept answer?              replay, or IdempotencyKeyReused
+//!     -> settle what it names      due units of its SKUs go back, the due hold that it names ends
+//!     -> check, then change        one match
+//!     -> keep the answer           under its key, where something was done
+//! ```
+//!
+//! That is also the precedence: Invalid, IdempotencyKeyReused, then what each command's check says.
+
+use super::Inventory;
+use super::command::{Command, Request, Reserve, Stamp};
+use super::idempotency::fingerprint;
+use super::ids::{CLOCK_MS_MAX, ITEMS_MAX, Item, ReservationId, UNITS_MAX};
+use super::outcome::{Applied, Outcome, Rejection};
+use super::record::AnswerRecord;
+
+impl Inventory {
+    /// Applies one command. Total, deterministic, clockless.
+    pub fn apply(&mut self, stamp: &Stamp, request: &Request) -> Applied {
+        self.counters.now_ms = self.counters.now_ms.max(stamp.now_ms.min(CLOCK_MS_MAX));
+        self.counters.sequence += 1;
+        self.sweep(&request.command);
+        let applied = self.answer(stamp, request).unwrap_or_else(|rejection| self.refused(rejection));
+        self.counters.records_digest = self.sum_of_digests();
+        applied
+    }
+
+    /// Whether the request would be refused if it were applied now (at the last applied time), without
+    /// applying it. `None`: it might succeed or replay, so it must go through the log.
+    ///
+    /// This is the sold-out gate, asked for every request of a flash sale: it borrows, and allocates for the
+    /// refusal alone.
+    pub fn sure_rejection(&self, request: &Request) -> Option<Rejection> {
+        if let Err(rejection) = request.command.check() {
+            return Some(rejection);
+        }
+        let now_ms = self.now_ms();
+        if request.idempotency_key.as_deref().is_some_and(|key| self.answers.find(key, now_ms).is_some()) {
+            return None;
+        }
+        match &request.command {
+            Command::Tick => None,
+            Command::Reserve(reserve) => self.check_reserve(reserve).err(),
+            Command::Commit(commit) => self.check_commit(commit).err(),
+            Command::Release(release) => self.check_release(release).err(),
+            // Whether it is past max_hold depends on the stamp, which is not known yet.
+            Command::Extend(extend) => self.check_live(extend.reservation_id).err(),
+            Command::Return(back) => self.check_return(back).err(),
+            Command::PutSku(put) => self.check_put_sku(put).err(),
+            Command::AdjustSku(adjust) => self.check_adjust_sku(adjust).err(),
+        }
+    }
+
+    fn answer(&mut self, stamp: &Stamp, request: &Request) -> Result<Applied, Rejection> {
+        let Request { idempotency_key, command } = request;
+        command.check()?;
+        if let Some(kept) = idempotency_key.as_deref().and_then(|key| self.answers.find(key, self.now_ms())) {
+            return kept.again(command);
+        }
+        self.settle_what_it_names(command);
+        let outcome = self.execute(stamp, command)?;
+        if let Some(key) = idempotency_key {
+            self.keep_answer(stamp, key, command, &outcome);
+        }
+        Ok(Applied { sequence: self.sequence(), replayed: false, result: Ok(outcome) })
+    }
+
+    fn execute(&mut self, stamp: &Stamp, command: &Command) -> Result<Outcome, Rejection> {
+        match command {
+            Command::Tick => Ok(Outcome::Ticked),
+            Command::Reserve(reserve) => self.reserve(stamp, reserve),
+            Command::Commit(commit) => self.commit(stamp, commit),
+            Command::Release(release) => self.release(stamp, release),
+            Command::Extend(extend) => self.extend(stamp, extend),
+            Command::Return(back) => self.take_back(back),
+            Command::PutSku(put) => self.put_sku(put),
+            Command::AdjustSku(adjust) => self.adjust_sku(adjust),
+        }
+    }
+
+    fn settle_what_it_names(&mut self, command: &Command) {
+        match command {
+            Command::Tick => {}
+            Command::Reserve(reserve) => self.settle_reserve(reserve),
+            Command::Commit(commit) => self.settle_reservation(commit.reservation_id),
+            Command::Release(release) => self.settle_reservation(release.reservation_id),
+            Command::Extend(extend) => self.settle_reservation(extend.reservation_id),
+            Command::Return(back) => self.settle_reservation(back.reservation_id),
+            Command::PutSku(put) => self.stocks.settle(&put.sku, self.counters.now_ms),
+            Command::AdjustSku(adjust) => self.stocks.settle(&adjust.sku, self.counters.now_ms),
+        }
+    }
+
+    fn settle_reserve(&mut self, reserve: &Reserve) {
+        if let Some(id) = self.reservations.indexes().of_cart(&reserve.cart_id) {
+            self.expire_if_due(id);
+        }
+        reserve.items.iter().for_each(|item| self.stocks.settle(&item.sku, self.counters.now_ms));
+    }
+
+    fn settle_reservation(&mut self, id: ReservationId) {
+        self.settle_items_of(id);
+        self.expire_if_due(id);
+    }
+
+    fn keep_answer(&mut self, stamp: &Stamp, key: &str, command: &Command, outcome: &Outcome) {
+        let record = AnswerRecord {
+            fingerprint: fingerprint(command),
+            sequence: self.sequence(),
+            outcome: outcome.clone(),
+            forget_ms: self.now_ms().saturating_add(stamp.idempotency_ms),
+        };
+        self.answers.keep(key, record);
+    }
+
+    fn refused(&self, rejection: Rejection) -> Applied {
+        Applied { sequence: self.sequence(), replayed: false, result: Err(rejection) }
+    }
+}
+
+impl Command {
+    /// Whether its fields are in range: what every check and every sum after this relies on.
+    fn check(&self) -> Result<(), Rejection> {
+        let wrong = match self {
+            Command::Reserve(reserve) if !are_items(&reserve.items) => "items",
+            Command::Reserve(reserve) if reserve.ttl_ms == 0 => "ttl_seconds",
+            Command::Extend(extend) if extend.ttl_ms == 0 => "ttl_seconds",
+            Command::PutSku(put) if put.safety_stock > Some(UNITS_MAX) => "safety_stock",
+            Command::AdjustSku(adjust) if adjust.delta == 0 => "delta",
+            _ => return Ok(()),
+        };
+        Err(Rejection::Invalid { field: wrong.into() })
+    }
+}
+
+/// Whether these are a cart's items: some, not too many, each SKU once and in order, each with units.
+fn are_items(items: &[Item]) -> bool {
+    (1..=ITEMS_MAX).contains(&items.len())
+        && items.is_sorted_by(|a, b| a.sku < b.sku)
+        && items.iter().all(|item| (1..=UNITS_MAX).contains(&item.qty))
+}

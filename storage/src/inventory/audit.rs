@@ -1,0 +1,128 @@
+//! Every sum, index and digest, recomputed from the records.
+//!
+//! ```text
+//!   for each SKU    held = sum of its held items with a deadline after settled_ms = sum of its lapses
+//!                   held <= on_hand <= UNITS_MAX
+//!                   sold >= sum of its committed items, less those returned (older ones may be forgotten)
+//!   for each index  one entry for each record that belongs there, and no other
+//!   digests         the sums kept up to date are the sums recomputed
+//!   counters        no reservation or answer is from the future; no fencing token was given out twice
+//! ```
+
+use std::collections::BTreeMap;
+
+use super::digest;
+use super::ids::{Sku, UNITS_MAX};
+use super::lapses::Lapses;
+use super::outcome::State;
+use super::stock::Stock;
+use super::{Inconsistent, Inventory};
+
+impl Inventory {
+    /// Recomputes every sum, index and the digest from the records.
+    pub fn audit(&self) -> Result<(), Inconsistent> {
+        self.audit_sums()?;
+        self.audit_lapses()?;
+        self.audit_digests()?;
+        require(self.reservations.indexes().are_of(self.reservations.iter()), || {
+            "an index of the reservations differs from them".into()
+        })?;
+        require(self.answers.index_holds(), || "the index of the answers differs from them".into())
+    }
+
+    /// The part that a loaded inventory can fail: its lapses, indexes and digests have just been made from its
+    /// records.
+    pub(super) fn audit_sums(&self) -> Result<(), Inconsistent> {
+        self.audit_stocks()?;
+        self.audit_counters()?;
+        let (kept, summed) = (self.counters.records_digest, self.sum_of_digests());
+        require(kept == summed, || format!("the counters' digest is {kept:016x}, the records' {summed:016x}"))
+    }
+
+    /// The sum of the digests that the tables keep up to date.
+    pub(super) fn sum_of_digests(&self) -> u64 {
+        let reserved = self.stocks.digest().wrapping_add(self.reservations.digest());
+        reserved.wrapping_add(self.answers.digest())
+    }
+
+    fn audit_stocks(&self) -> Result<(), Inconsistent> {
+        for (sku, stock) in self.stocks.iter() {
+            audit_stock(sku, stock)?;
+        }
+        for (sku, sold) in self.committed()? {
+            let record = self.stocks.get(sku).map(Stock::record);
+            require(record.is_some_and(|record| sold <= record.sold), || {
+                format!("{sku}: {sold} units are committed, more than were sold: {record:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The units of each SKU that are committed and not returned.
+    fn committed(&self) -> Result<BTreeMap<&Sku, u64>, Inconsistent> {
+        let mut sold = BTreeMap::<&Sku, u64>::new();
+        for (id, record) in self.reservations.iter() {
+            for item in &record.items {
+                let left = item.qty.checked_sub(item.returned);
+                require(left.is_some(), || format!("{id}: more of {} was returned than taken", item.sku))?;
+                if record.state == State::Committed {
+                    let sum = sold.entry(&item.sku).or_default();
+                    *sum = sum.saturating_add(left.unwrap_or(0));
+                }
+            }
+        }
+        Ok(sold)
+    }
+
+    /// Whether the lapses are those of the holds.
+    fn audit_lapses(&self) -> Result<(), Inconsistent> {
+        let mut lapses = BTreeMap::<&Sku, Lapses>::new();
+        for (_, record) in self.reservations.iter().filter(|(_, record)| record.state == State::Held) {
+            for item in &record.items {
+                if record.deadline_ms > self.stocks.row(&item.sku).record().settled_ms {
+                    lapses.entry(&item.sku).or_default().add(record.deadline_ms, item.qty);
+                }
+            }
+        }
+        for (sku, stock) in self.stocks.iter() {
+            let same = stock.lapses().iter().eq(lapses.entry(sku).or_default().iter());
+            require(same, || format!("{sku}: the units that lapse are not those of its holds"))?;
+        }
+        Ok(())
+    }
+
+    fn audit_counters(&self) -> Result<(), Inconsistent> {
+        let counters = &self.counters;
+        let mut tokens = Vec::with_capacity(self.reservations.len());
+        for (id, record) in self.reservations.iter() {
+            let past = id.sequence <= counters.sequence && record.fencing_token <= counters.fencing_token;
+            require(past && record.created_ms <= counters.now_ms, || format!("{id} is from the future"))?;
+            tokens.push(record.fencing_token);
+        }
+        tokens.sort_unstable();
+        require(tokens.windows(2).all(|two| two[0] < two[1]), || "two holds have one fencing token".into())?;
+        let past = self.answers.iter().all(|(_, record)| record.sequence <= counters.sequence);
+        require(past, || "an answer is from the future".into())
+    }
+
+    fn audit_digests(&self) -> Result<(), Inconsistent> {
+        let stocks = self.stocks.iter().map(|(sku, stock)| digest::stock(sku, stock.record()));
+        let reservations = self.reservations.iter().map(|(id, record)| digest::reservation(id, record));
+        let answers = self.answers.iter().map(|(key, record)| digest::answer(key, record));
+        let summed = stocks.chain(reservations).chain(answers).fold(0, u64::wrapping_add);
+        let kept = self.counters.records_digest;
+        require(kept == summed, || format!("the digest kept is {kept:016x}, the records' {summed:016x}"))
+    }
+}
+
+fn audit_stock(sku: &Sku, stock: &Stock) -> Result<(), Inconsistent> {
+    let record = stock.record();
+    let held = stock.lapses().total();
+    require(record.held == held, || format!("{sku}: held is {}, the holds' sum {held}", record.held))?;
+    let bounded = record.held <= record.on_hand && record.on_hand <= UNITS_MAX && record.sold <= UNITS_MAX;
+    require(bounded, || format!("{sku}: figures out of bounds: {record:?}"))
+}
+
+fn require(holds: bool, else_say: impl FnOnce() -> String) -> Result<(), Inconsistent> {
+    if holds { Ok(()) } else { Err(Inconsistent(else_say())) }
+}

@@ -1,0 +1,140 @@
+//! What the state machine is told to do.
+//!
+//! A command carries every choice that is not a function of the state: ids, nonces, limits. What it lacks is
+//! the time, which comes with the log entry ([`Stamp`]), so that all commands of one entry share one instant.
+//! Commands reach the state machine parsed and in range; apply is total all the same.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{Item, ReservationId, Sku};
+
+/// What the leader stamps on a log entry for all its commands.
+///
+/// The limits travel here, and not in each node's configuration, because a state machine that read its own
+/// node's configuration would differ from its replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The cluster clock, in milliseconds since the Unix epoch. Apply takes the greater of this and its own.
+    pub now_ms: u64,
+    /// How long a reservation stays readable after it ended, in milliseconds.
+    pub retention_ms: u64,
+    /// How long the answer under an idempotency key is kept, in milliseconds.
+    pub idempotency_ms: u64,
+    /// The longest time from a hold's grant to its last possible deadline, in milliseconds.
+    pub max_hold_ms: u64,
+}
+
+/// One client's command, with the idempotency key it came with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The client's `Idempotency-Key`, 1 to 255 visible ASCII characters.
+    pub idempotency_key: Option<Box<str>>,
+    /// What to do.
+    pub command: Command,
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Nothing but the passing of time: holds that are due end.
+    Tick,
+    /// Takes a hold for a whole cart, or nothing.
+    Reserve(Reserve),
+    /// Sells what a hold holds.
+    Commit(Commit),
+    /// Gives a hold's units back to sale.
+    Release(Release),
+    /// Moves a hold's deadline.
+    Extend(Extend),
+    /// Takes sold units back into stock.
+    Return(Return),
+    /// Makes a SKU, or sets its figures.
+    PutSku(PutSku),
+    /// Adds to a SKU's on_hand, or takes from it.
+    AdjustSku(AdjustSku),
+}
+
+/// See [`Command::Reserve`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserve {
+    /// The random half of the reservation's id.
+    pub nonce: u64,
+    /// The shop's name for the cart, 1 to 128 characters. A cart has at most one live reservation.
+    pub cart_id: Box<str>,
+    /// Who buys, 1 to 128 characters.
+    pub customer_id: Option<Box<str>>,
+    /// 1 to 100 items, each SKU once, sorted by SKU.
+    pub items: Vec<Item>,
+    /// How long the hold lasts from now, in milliseconds.
+    pub ttl_ms: u64,
+}
+
+/// See [`Command::Commit`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// Which hold.
+    pub reservation_id: ReservationId,
+    /// The shop's proof of payment, 1 to 255 characters; told apart from others, never interpreted.
+    pub payment_token: Option<Box<str>>,
+    /// Refuse unless the hold has this fencing token.
+    pub fencing_token: Option<u64>,
+    /// What to do where the hold has expired.
+    pub if_expired: IfExpired,
+}
+
+/// What a commit does with an expired hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum IfExpired {
+    /// Refuse.
+    #[default]
+    Fail,
+    /// Commit all the same where all its units are still available.
+    Reacquire,
+}
+
+/// See [`Command::Release`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Which hold.
+    pub reservation_id: ReservationId,
+}
+
+/// See [`Command::Extend`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extend {
+    /// Which hold.
+    pub reservation_id: ReservationId,
+    /// The new deadline is this many milliseconds from now, unless the old one is later.
+    pub ttl_ms: u64,
+}
+
+/// See [`Command::Return`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Return {
+    /// Which committed reservation; all units of it that are not returned yet.
+    pub reservation_id: ReservationId,
+}
+
+/// See [`Command::PutSku`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutSku {
+    /// Which SKU.
+    pub sku: Sku,
+    /// Units that the shop owns and has not sold, at most [`UNITS_MAX`](super::ids::UNITS_MAX).
+    pub on_hand: u64,
+    /// Units kept back from sale; `None` leaves it as it is (0 on a new SKU).
+    pub safety_stock: Option<u64>,
+}
+
+/// See [`Command::AdjustSku`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdjustSku {
+    /// Which SKU.
+    pub sku: Sku,
+    /// What is added to on_hand; not 0.
+    pub delta: i64,
+    /// Why, in the shop's words.
+    pub reason: Option<Box<str>>,
+    /// The shop's own reference, such as a delivery note's number.
+    pub reference: Option<Box<str>>,
+}

@@ -1,0 +1,283 @@
+//! The inventory's own hash: the same number on every machine, build and version of Rust.
+//!
+//! It tells replicas, checkpoints and the fingerprints of calls apart by accident, not by malice: it has no key.
+//! Every field is fed by name here, and not by a derived `Hash`, so that nothing but a change of this file (or of
+//! a record) can change a digest.
+//!
+//! ```text
+//!   records_digest = sum, modulo 2^64, of hash(key, record) over every record but the counters
+//!   state_digest   = hash(records_digest, now_ms, sequence, fencing_token)
+//! ```
+//!
+//! The sum knows no order, so that a changed record costs one subtraction and one addition.
+
+use super::ids::{Item, ReservationId, Sku};
+use super::outcome::{Outcome, ReservationView, State, StockView};
+use super::record::{AnswerRecord, Counters, ReservationRecord, StockRecord};
+
+/// The fractional part of the golden ratio: an odd number whose bits look like noise.
+const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
+/// The fractional part of the square root of 2, made odd.
+const FACTOR: u64 = 0x6A09_E667_F3BC_C909;
+
+/// What kind of thing is hashed, so that equal fields of different kinds differ.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// The whole state.
+    State = 1,
+    /// A SKU's figures.
+    Stock = 2,
+    /// A reservation.
+    Reservation = 3,
+    /// A kept answer.
+    Answer = 4,
+    /// What a client asked for.
+    Fingerprint = 5,
+    /// A text of a client.
+    Name = 6,
+}
+
+/// A hash in the making.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Digest(u64);
+
+impl Digest {
+    /// A hash of something of that kind.
+    pub(super) fn of(kind: Kind) -> Digest {
+        Digest(SEED).word(kind as u64)
+    }
+
+    /// Feeds a number: the 128-bit product of what was fed and a constant, folded in half.
+    pub(super) fn word(self, word: u64) -> Digest {
+        let product = u128::from(self.0.rotate_left(23) ^ word) * u128::from(FACTOR);
+        Digest((product as u64 ^ (product >> 64) as u64).wrapping_add(SEED))
+    }
+
+    /// Feeds a text: its length, then its bytes, eight at a time.
+    pub(super) fn text(self, text: &str) -> Digest {
+        let fed = self.word(text.len() as u64);
+        text.as_bytes().chunks(8).fold(fed, |fed, chunk| {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            fed.word(u64::from_le_bytes(word))
+        })
+    }
+
+    /// Feeds a number that may be absent.
+    pub(super) fn word_if_any(self, word: Option<u64>) -> Digest {
+        match word {
+            None => self.word(0),
+            Some(word) => self.word(1).word(word),
+        }
+    }
+
+    /// Feeds a text that may be absent.
+    pub(super) fn text_if_any(self, text: Option<&str>) -> Digest {
+        match text {
+            None => self.word(0),
+            Some(text) => self.word(1).text(text),
+        }
+    }
+
+    /// Feeds a reservation's id.
+    pub(super) fn id(self, id: ReservationId) -> Digest {
+        self.word(id.sequence).word(id.nonce)
+    }
+
+    /// Feeds items.
+    pub(super) fn items(self, items: &[Item]) -> Digest {
+        let fed = self.word(items.len() as u64);
+        items.iter().fold(fed, |fed, item| fed.text(item.sku.as_str()).word(item.qty))
+    }
+
+    /// The hash.
+    pub(super) fn finish(self) -> u64 {
+        self.word(SEED).0
+    }
+
+    fn state(self, state: State) -> Digest {
+        self.word(match state {
+            State::Held => 1,
+            State::Committed => 2,
+            State::Released => 3,
+            State::Expired => 4,
+        })
+    }
+
+    fn stock_view(self, view: &StockView) -> Digest {
+        self.text(view.sku.as_str())
+            .word(view.on_hand)
+            .word(view.held)
+            .word(view.sold)
+            .word(view.safety_stock)
+            .word(view.version)
+    }
+
+    fn reservation_view(self, view: &ReservationView) -> Digest {
+        self.id(view.id)
+            .state(view.state)
+            .text(&view.cart_id)
+            .text_if_any(view.customer_id.as_deref())
+            .items(&view.items)
+            .items(&view.returned)
+            .word(view.fencing_token)
+            .word(view.created_ms)
+            .word(view.deadline_ms)
+            .word_if_any(view.committed_ms)
+            .text_if_any(view.payment_token.as_deref())
+            .word(view.now_ms)
+    }
+
+    fn outcome(self, outcome: &Outcome) -> Digest {
+        match outcome {
+            Outcome::Ticked => self.word(1),
+            Outcome::Reserved(view) => self.word(2).reservation_view(view),
+            Outcome::AlreadyReserved(view) => self.word(3).reservation_view(view),
+            Outcome::Committed(view) => self.word(4).reservation_view(view),
+            Outcome::Released(view) => self.word(5).reservation_view(view),
+            Outcome::Extended(view) => self.word(6).reservation_view(view),
+            Outcome::Returned(view) => self.word(7).reservation_view(view),
+            Outcome::SkuCreated(view) => self.word(8).stock_view(view),
+            Outcome::SkuSet(view) => self.word(9).stock_view(view),
+        }
+    }
+}
+
+/// The digest of the whole state.
+pub(super) fn state(counters: &Counters) -> u64 {
+    Digest::of(Kind::State)
+        .word(counters.records_digest)
+        .word(counters.now_ms)
+        .word(counters.sequence)
+        .word(counters.fencing_token)
+        .finish()
+}
+
+/// What a SKU's figures add to the sum.
+pub(super) fn stock(sku: &Sku, record: &StockRecord) -> u64 {
+    Digest::of(Kind::Stock)
+        .text(sku.as_str())
+        .word(record.on_hand)
+        .word(record.held)
+        .word(record.sold)
+        .word(record.safety_stock)
+        .word(record.version)
+        .word(record.settled_ms)
+        .finish()
+}
+
+/// What a reservation adds to the sum.
+pub(super) fn reservation(id: ReservationId, record: &ReservationRecord) -> u64 {
+    let fed = Digest::of(Kind::Reservation)
+        .id(id)
+        .state(record.state)
+        .text(&record.cart_id)
+        .text_if_any(record.customer_id.as_deref())
+        .word(record.items.len() as u64);
+    let fed = record
+        .items
+        .iter()
+        .fold(fed, |fed, item| fed.text(item.sku.as_str()).word(item.qty).word(item.returned));
+    fed.word(record.fencing_token)
+        .word(record.created_ms)
+        .word(record.deadline_ms)
+        .word_if_any(record.ended_ms)
+        .word(record.forget_ms)
+        .text_if_any(record.payment_token.as_deref())
+        .finish()
+}
+
+/// What a kept answer adds to the sum.
+pub(super) fn answer(key: &str, record: &AnswerRecord) -> u64 {
+    Digest::of(Kind::Answer)
+        .text(key)
+        .word(record.fingerprint)
+        .word(record.sequence)
+        .outcome(&record.outcome)
+        .word(record.forget_ms)
+        .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STOCK: StockRecord =
+        StockRecord { on_hand: 6, held: 5, sold: 4, safety_stock: 3, version: 2, settled_ms: 1 };
+
+    #[test]
+    fn every_figure_of_a_sku_counts() {
+        let changes: [fn(&mut StockRecord); 6] = [
+            |stock| stock.on_hand += 1,
+            |stock| stock.held += 1,
+            |stock| stock.sold += 1,
+            |stock| stock.safety_stock += 1,
+            |stock| stock.version += 1,
+            |stock| stock.settled_ms += 1,
+        ];
+        let sku = Sku::new("A").unwrap();
+        for (field, change) in changes.into_iter().enumerate() {
+            let mut changed = STOCK;
+            change(&mut changed);
+            assert_ne!(stock(&sku, &changed), stock(&sku, &STOCK), "field {field}");
+        }
+        assert_ne!(stock(&Sku::new("B").unwrap(), &STOCK), stock(&sku, &STOCK));
+    }
+
+    #[test]
+    fn every_field_of_a_reservation_counts() {
+        let changes: [fn(&mut ReservationRecord); 12] = [
+            |record| record.state = State::Expired,
+            |record| record.cart_id = "other".into(),
+            |record| record.customer_id = Some("".into()),
+            |record| record.items[0].qty += 1,
+            |record| record.items[0].returned += 1,
+            |record| record.items[0].sku = Sku::new("B").unwrap(),
+            |record| record.fencing_token += 1,
+            |record| record.created_ms += 1,
+            |record| record.deadline_ms += 1,
+            |record| record.ended_ms = Some(0),
+            |record| record.forget_ms += 1,
+            |record| record.payment_token = Some("".into()),
+        ];
+        let id = ReservationId { sequence: 1, nonce: 2 };
+        for (field, change) in changes.into_iter().enumerate() {
+            let mut changed = held();
+            change(&mut changed);
+            assert_ne!(reservation(id, &changed), reservation(id, &held()), "field {field}");
+        }
+    }
+
+    /// Replicas of different versions compare digests, so that a change here is a change of the protocol.
+    #[test]
+    fn digests_are_the_same_for_ever() {
+        let id = ReservationId { sequence: 1, nonce: 2 };
+        let digests = [
+            stock(&Sku::new("A").unwrap(), &STOCK),
+            reservation(id, &held()),
+            state(&Counters { now_ms: 1, sequence: 2, fencing_token: 3, records_digest: 4 }),
+        ];
+        assert_eq!(
+            digests,
+            [0x1101_8f72_3f94_0abf, 0xd511_6819_5af2_3d04, 0x7669_ce88_55d8_abe9],
+            "{digests:#018x?}"
+        );
+    }
+
+    fn held() -> ReservationRecord {
+        let item =
+            crate::inventory::record::ReservedItem { sku: Sku::new("A").unwrap(), qty: 2, returned: 1 };
+        ReservationRecord {
+            state: State::Held,
+            cart_id: "cart".into(),
+            customer_id: None,
+            items: [item].into(),
+            fencing_token: 9,
+            created_ms: 8,
+            deadline_ms: 7,
+            ended_ms: None,
+            forget_ms: 6,
+            payment_token: None,
+        }
+    }
+}

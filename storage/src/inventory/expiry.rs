@@ -1,0 +1,75 @@
+//! What time does by itself: holds end, ended reservations and old answers are forgotten.
+//!
+//! ```text
+//!   deadline of 1,000,000 holds of one SKU
+//!        |  the next command on that SKU: one step gives all their units back (see lapses)
+//!        |  every command: up to 64 of them become Expired; a tick: up to 4,096
+//!        v
+//!   ----------------------------------------------------------------------------> time
+//! ```
+//!
+//! A hold that the sweep has not reached counts as ended all the same, for every command and every read. The sweep
+//! never gives units back: units lapse by SKU and deadline, and by nothing else, so that none can lapse twice.
+
+use super::Inventory;
+use super::command::Command;
+use super::ids::ReservationId;
+use super::outcome::State;
+
+/// Holds that an ordinary command ends at most; likewise reservations and answers that it forgets.
+pub const SWEEP_MAX: usize = 64;
+/// The same for a tick.
+pub const SWEEP_TICK_MAX: usize = 4_096;
+
+impl Inventory {
+    /// Ends and forgets what is due, in the order of the moments at which it was, within bounds.
+    pub(super) fn sweep(&mut self, command: &Command) {
+        let budget = if matches!(command, Command::Tick) { SWEEP_TICK_MAX } else { SWEEP_MAX };
+        let mut within = 0..budget;
+        while within.next().is_some() && self.expire_next() {}
+        let mut within = 0..budget;
+        while within.next().is_some() && self.forget_next_reservation() {}
+        let mut within = 0..budget;
+        while within.next().is_some() && self.answers.forget_next(self.counters.now_ms) {}
+    }
+
+    /// Ends a reservation if it is a hold that is due, whether the sweep has reached it or not.
+    pub(super) fn expire_if_due(&mut self, id: ReservationId) {
+        let now_ms = self.now_ms();
+        if self.reservations.stored(id).is_some_and(|record| record.is_due(now_ms)) {
+            self.expire(id);
+        }
+    }
+
+    /// Gives back what is due of the SKUs of a reservation.
+    pub(super) fn settle_items_of(&mut self, id: ReservationId) {
+        let now_ms = self.now_ms();
+        if let Some(record) = self.reservations.stored(id) {
+            record.items.iter().for_each(|item| self.stocks.settle(&item.sku, now_ms));
+        }
+    }
+
+    fn expire_next(&mut self) -> bool {
+        match self.reservations.indexes().next_deadline() {
+            Some((deadline_ms, id)) if deadline_ms <= self.now_ms() => self.expire(id),
+            _ => return false,
+        }
+        true
+    }
+
+    fn expire(&mut self, id: ReservationId) {
+        self.settle_items_of(id);
+        self.reservations.change(id, |record| {
+            record.state = State::Expired;
+            record.ended_ms = Some(record.deadline_ms);
+        });
+    }
+
+    fn forget_next_reservation(&mut self) -> bool {
+        match self.reservations.indexes().next_forget() {
+            Some((forget_ms, id)) if forget_ms <= self.now_ms() => self.reservations.remove(id),
+            _ => return false,
+        }
+        true
+    }
+}

@@ -1,0 +1,170 @@
+//! Answers kept under idempotency keys, so that a call that is tried twice is executed once.
+//!
+//! Only what was done is kept: a refusal leaves its key unused, so that the same call may succeed later. Answers
+//! are forgotten by log time; one that is due counts as gone even where the bounded sweep has not reached it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::command::{Command, IfExpired};
+use super::digest::{self, Digest, Kind};
+use super::names::Names;
+use super::outcome::{Applied, Rejection};
+use super::record::AnswerRecord;
+
+/// All kept answers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Answers {
+    /// Boxed, since a map's nodes are half empty and answers are long.
+    rows: Names<Box<AnswerRecord>>,
+    /// What is forgotten next: (forget_ms, sequence) -> key.
+    forgets: BTreeMap<(u64, u64), Arc<str>>,
+    /// The sum of the hashes of all rows.
+    digest: u64,
+    /// The keys that came or went since the changes were taken; one that did both is there twice.
+    changed: Vec<Arc<str>>,
+}
+
+impl Answers {
+    /// The answer under a key, unless it is to be forgotten.
+    pub(super) fn find(&self, key: &str, now_ms: u64) -> Option<&AnswerRecord> {
+        self.stored(key).filter(|record| record.forget_ms > now_ms)
+    }
+
+    /// The answer under a key, be it to be forgotten or not.
+    pub(super) fn stored(&self, key: &str) -> Option<&AnswerRecord> {
+        self.rows.get(key).map(|record| &**record)
+    }
+
+    /// Keeps an answer, in the place of one that was to be forgotten.
+    pub(super) fn keep(&mut self, key: &str, record: AnswerRecord) {
+        self.remove(key);
+        self.load(key, record);
+        self.changed.push(Arc::from(key));
+    }
+
+    /// Adds an answer from a record; false where its place is taken.
+    pub(super) fn load(&mut self, key: &str, record: AnswerRecord) -> bool {
+        let key = Arc::<str>::from(key);
+        self.digest = self.digest.wrapping_add(digest::answer(&key, &record));
+        let place = self.forgets.insert(record.forget_key(), Arc::clone(&key));
+        self.rows.insert(key, Box::new(record)).is_none() && place.is_none()
+    }
+
+    /// Forgets the answer that is due first, if any is.
+    pub(super) fn forget_next(&mut self, now_ms: u64) -> bool {
+        match self.forgets.first_key_value() {
+            Some((&(forget_ms, _), key)) if forget_ms <= now_ms => {
+                let key = Arc::clone(key);
+                self.remove(&key);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// When the next answer is forgotten.
+    pub(super) fn next_forget_ms(&self) -> Option<u64> {
+        self.forgets.first_key_value().map(|(&(forget_ms, _), _)| forget_ms)
+    }
+
+    /// Whether the index has an entry for each answer, and none besides.
+    pub(super) fn index_holds(&self) -> bool {
+        self.forgets.len() == self.rows.len()
+            && self
+                .iter()
+                .all(|(key, record)| self.forgets.get(&record.forget_key()).is_some_and(|k| **k == *key))
+    }
+
+    /// Every answer, in no order that means anything.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &AnswerRecord)> {
+        self.rows.iter().map(|(key, record)| (&**key, &**record))
+    }
+
+    /// Every answer, in the order of the keys.
+    pub(super) fn sorted(&self) -> Vec<(&str, &AnswerRecord)> {
+        let mut answers: Vec<_> = self.iter().collect();
+        answers.sort_unstable_by_key(|(key, _)| *key);
+        answers
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The sum of the hashes of all rows.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// How many changes there were.
+    pub(super) fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// The keys that came or went since the last call, each once.
+    pub(super) fn take_changed(&mut self) -> Vec<Arc<str>> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+
+    fn remove(&mut self, key: &str) {
+        let Some((key, record)) = self.rows.remove(key) else {
+            return;
+        };
+        self.forgets.remove(&record.forget_key());
+        self.digest = self.digest.wrapping_sub(digest::answer(&key, &record));
+        self.changed.push(key);
+    }
+}
+
+impl AnswerRecord {
+    /// The answer to the call that came again, if it is the same call.
+    pub(super) fn again(&self, command: &Command) -> Result<Applied, Rejection> {
+        if self.fingerprint != fingerprint(command) {
+            return Err(Rejection::IdempotencyKeyReused);
+        }
+        Ok(Applied { sequence: self.sequence, replayed: true, result: Ok(self.outcome.clone()) })
+    }
+
+    fn forget_key(&self) -> (u64, u64) {
+        (self.forget_ms, self.sequence)
+    }
+}
+
+/// A hash of what the client asked for: the call and every field that it chose. Not the nonce, which each try of
+/// the call has anew.
+pub(super) fn fingerprint(command: &Command) -> u64 {
+    let fed = Digest::of(Kind::Fingerprint);
+    match command {
+        Command::Tick => fed.word(1),
+        Command::Reserve(reserve) => fed
+            .word(2)
+            .text(&reserve.cart_id)
+            .text_if_any(reserve.customer_id.as_deref())
+            .items(&reserve.items)
+            .word(reserve.ttl_ms),
+        Command::Commit(commit) => fed
+            .word(3)
+            .id(commit.reservation_id)
+            .text_if_any(commit.payment_token.as_deref())
+            .word_if_any(commit.fencing_token)
+            .word(u64::from(commit.if_expired == IfExpired::Reacquire)),
+        Command::Release(release) => fed.word(4).id(release.reservation_id),
+        Command::Extend(extend) => fed.word(5).id(extend.reservation_id).word(extend.ttl_ms),
+        Command::Return(back) => fed.word(6).id(back.reservation_id),
+        Command::PutSku(put) => {
+            fed.word(7).text(put.sku.as_str()).word(put.on_hand).word_if_any(put.safety_stock)
+        }
+        Command::AdjustSku(adjust) => fed
+            .word(8)
+            .text(adjust.sku.as_str())
+            .word(adjust.delta.cast_unsigned())
+            .text_if_any(adjust.reason.as_deref())
+            .text_if_any(adjust.reference.as_deref()),
+    }
+    .finish()
+}

@@ -1,0 +1,99 @@
+//! The inventory as records, and back: what the checkpoint and the snapshots carry.
+
+use super::record::{Change, Record, RecordKey};
+use super::{Inconsistent, Inventory};
+
+impl Inventory {
+    /// The records that changed since the last call, each once, as they are now. The counters are among them
+    /// whenever anything was applied.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let mut changes = Vec::with_capacity(self.changed());
+        if self.taken_sequence != self.counters.sequence {
+            self.taken_sequence = self.counters.sequence;
+            changes.push((RecordKey::Counters, Some(Record::Counters(self.counters))));
+        }
+        for sku in self.stocks.take_changed() {
+            let record = self.stocks.get(&sku).map(|stock| Record::Stock(*stock.record()));
+            changes.push((RecordKey::Stock(sku), record));
+        }
+        for id in self.reservations.take_changed() {
+            let record = self.reservations.stored(id).cloned().map(Record::Reservation);
+            changes.push((RecordKey::Reservation(id), record));
+        }
+        for key in self.answers.take_changed() {
+            let record = self.answers.stored(&key).cloned().map(Record::Answer);
+            changes.push((RecordKey::Answer(Box::from(&*key)), record));
+        }
+        changes
+    }
+
+    /// How many records changed since then. An answer that was forgotten and given anew may count twice.
+    pub fn changed(&self) -> usize {
+        let counters = usize::from(self.taken_sequence != self.counters.sequence);
+        counters + self.stocks.changed() + self.reservations.changed() + self.answers.changed()
+    }
+
+    /// Every record, in the order of the keys.
+    pub fn records(&self) -> Box<dyn Iterator<Item = (RecordKey, Record)> + '_> {
+        let counters = std::iter::once((RecordKey::Counters, Record::Counters(self.counters)));
+        let stocks = self
+            .stocks
+            .iter()
+            .map(|(sku, stock)| (RecordKey::Stock(sku.clone()), Record::Stock(*stock.record())));
+        let reservations = self
+            .reservations
+            .iter()
+            .map(|(id, record)| (RecordKey::Reservation(id), Record::Reservation(record.clone())));
+        // Sorted when their turn comes.
+        let answers = std::iter::once_with(|| self.answers.sorted())
+            .flatten()
+            .map(|(key, record)| (RecordKey::Answer(Box::from(key)), Record::Answer(record.clone())));
+        Box::new(counters.chain(stocks).chain(reservations).chain(answers))
+    }
+
+    /// Rebuilds an inventory from all its records, in any order, and audits it. No record at all makes a new one.
+    pub fn from_records(
+        records: impl IntoIterator<Item = (RecordKey, Record)>,
+    ) -> Result<Inventory, Inconsistent> {
+        let mut inventory = Inventory::default();
+        let mut counted = false;
+        for (key, record) in records {
+            let twice = matches!(key, RecordKey::Counters) && std::mem::replace(&mut counted, true);
+            if twice || !inventory.load(&key, record) {
+                return Err(Inconsistent(format!("{key:?} is there twice, or is a record of another kind")));
+            }
+        }
+        inventory.taken_sequence = inventory.counters.sequence;
+        inventory.load_derived()?;
+        inventory.audit_sums()?;
+        Ok(inventory)
+    }
+
+    fn load(&mut self, key: &RecordKey, record: Record) -> bool {
+        match (key, record) {
+            (RecordKey::Counters, Record::Counters(counters)) => {
+                self.counters = counters;
+                true
+            }
+            (RecordKey::Stock(sku), Record::Stock(record)) => self.stocks.load(sku.clone(), record, false),
+            (RecordKey::Reservation(id), Record::Reservation(record)) => self.reservations.load(*id, record),
+            (RecordKey::Answer(key), Record::Answer(record)) => self.answers.load(key, record),
+            _ => false,
+        }
+    }
+
+    /// Builds what is not stored, once all records are there: lapses, shared names, indexes.
+    fn load_derived(&mut self) -> Result<(), Inconsistent> {
+        for record in self.reservations.loaded() {
+            for index in 0..record.items.len() {
+                if !self.stocks.load_item(record, index) {
+                    return Err(Inconsistent(format!("{}: no such SKU", record.items[index].sku)));
+                }
+            }
+        }
+        match self.reservations.load_indexes() {
+            true => Ok(()),
+            false => Err(Inconsistent("two holds have one cart or one fencing token".into())),
+        }
+    }
+}

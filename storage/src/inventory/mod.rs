@@ -1,0 +1,102 @@
+//! The state machine: the whole inventory in memory, changed by [`Inventory::apply`] and by nothing else.
+//!
+//! ```text
+//!            reserve                 commit
+//!  (nothing) ---------> held ----------------------> committed ---return---> committed (returned units noted)
+//!                        | \--release--> released
+//!                        \----time-----> expired ----commit, if_expired = reacquire, units available----> committed
+//! ```
+//!
+//! A state is left along an arrow only. Reservations that ended are forgotten when their retention is over.
+//!
+//! The same commands under the same stamps give the same state, digest and answers on every replica and at every
+//! replay, also from the records of any moment in between. So there is no clock here, no randomness, no order of
+//! hashing, no float and no configuration: what is not in the state comes with the command or its stamp.
+//!
+//! # Invariants
+//!
+//! 1. `0 <= held <= on_hand <= UNITS_MAX` for each SKU.
+//! 2. `on_hand + sold` of a SKU changes through a put or an adjust alone.
+//! 3. `held` is the sum of the SKU's holds with a deadline after `settled_ms`, and no live hold has an earlier one.
+//! 4. A cart has at most one live hold. No two holds share a fencing token; a later grant has the greater.
+//! 5. Every refusal precedes the first change: checks borrow the inventory shared.
+//! 6. A hold never ends by itself before its deadline. From its deadline on it counts as ended, for every command
+//!    and every read, however far the sweep has got.
+//! 7. A command ends a bounded number of holds that it does not name. For its own SKUs and theirs it takes one
+//!    step for each distinct millisecond at which units came due, however many holds those were.
+//!
+//! [`Inventory::audit`] recomputes what 1, 3 and 4 say; `tests/model.rs` holds the rest against a naive model.
+//!
+//! # Map
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `command`, `outcome`, `ids` | what comes in, what goes out |
+//! | `record`, `image` | what is stored; the inventory as records, and back |
+//! | `apply` | the single match |
+//! | `hold`, `fit`, `stock` | reservations; whether a cart fits; SKUs |
+//! | `expiry`, `lapses` | what time does |
+//! | `idempotency` | kept answers |
+//! | `reservations`, `indexes`, `names` | the table of reservations |
+//! | `query`, `audit`, `digest` | reads, checks, hashes |
+//!
+//! Absent on purpose: HTTP, JSON and times as text (the node's), the log and its indexes (Raft's), bytes on disk
+//! (the checkpoint's), and any notion that this is the only inventory: ids and sequences are those of one group.
+
+#![deny(clippy::disallowed_types)]
+
+mod apply;
+mod audit;
+pub mod command;
+mod digest;
+mod expiry;
+mod fit;
+mod hold;
+mod idempotency;
+pub mod ids;
+mod image;
+mod indexes;
+mod lapses;
+mod names;
+pub mod outcome;
+mod query;
+pub mod record;
+mod records_digest;
+mod reservations;
+mod stock;
+
+pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};
+pub use records_digest::RecordsDigest;
+
+use idempotency::Answers;
+use record::Counters;
+use reservations::Reservations;
+use stock::Stocks;
+
+/// The whole inventory, in memory.
+#[derive(Debug, Clone, Default)]
+pub struct Inventory {
+    counters: Counters,
+    stocks: Stocks,
+    reservations: Reservations,
+    answers: Answers,
+    /// The sequence when the changes were last taken.
+    taken_sequence: u64,
+}
+
+/// Records that do not make an inventory, or an inventory whose sums do not hold. Says what differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inconsistent(pub String);
+
+/// How much there is, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// SKUs.
+    pub skus: usize,
+    /// Reservations of any state.
+    pub reservations: usize,
+    /// Live holds (those that the sweep has not reached included).
+    pub holds: usize,
+    /// Kept answers.
+    pub answers: usize,
+}

@@ -1,0 +1,118 @@
+//! What the inventory consists of, as records that the checkpoint and the snapshots carry.
+//!
+//! The records are the whole state: every index is rebuilt from them. A change of a field here is a change of
+//! the format on disk: see `checkpoint::codec`.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{ReservationId, Sku};
+use super::outcome::{Outcome, State};
+
+/// Which record. The order is that of the image: counters, stock, reservations, kept answers.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RecordKey {
+    /// The one record of counters.
+    Counters,
+    /// A SKU's figures.
+    Stock(Sku),
+    /// A reservation.
+    Reservation(ReservationId),
+    /// The kept answer under an idempotency key.
+    Answer(Box<str>),
+}
+
+/// A record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// See [`RecordKey::Counters`].
+    Counters(Counters),
+    /// See [`RecordKey::Stock`].
+    Stock(StockRecord),
+    /// See [`RecordKey::Reservation`].
+    Reservation(ReservationRecord),
+    /// See [`RecordKey::Answer`].
+    Answer(AnswerRecord),
+}
+
+/// A record that changed: its key and what it is now, or `None` where it is gone.
+pub type Change = (RecordKey, Option<Record>);
+
+/// The counters of the whole history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counters {
+    /// The cluster clock at the last command, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// How many commands were applied.
+    pub sequence: u64,
+    /// The last fencing token given out.
+    pub fencing_token: u64,
+    /// The order-free sum of the hashes of all other records, modulo 2^64.
+    pub records_digest: u64,
+}
+
+/// A SKU's figures. `0 <= held <= on_hand`, always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockRecord {
+    /// Units owned and not sold, the held ones included.
+    pub on_hand: u64,
+    /// Units under holds whose deadline is after `settled_ms`.
+    pub held: u64,
+    /// Units committed, less units returned.
+    pub sold: u64,
+    /// Units kept back from sale.
+    pub safety_stock: u64,
+    /// Grows with every change of the record.
+    pub version: u64,
+    /// Units of holds with a deadline up to here have been given back.
+    pub settled_ms: u64,
+}
+
+/// A reservation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservationRecord {
+    /// Its state. `Held` with a deadline that has passed counts as `Expired`: the sweep is bounded.
+    pub state: State,
+    /// The shop's name for the cart.
+    pub cart_id: Box<str>,
+    /// Who buys.
+    pub customer_id: Option<Box<str>>,
+    /// Its items, each SKU once, sorted by SKU.
+    pub items: Box<[ReservedItem]>,
+    /// Its fencing token.
+    pub fencing_token: u64,
+    /// When it was made; its hold was granted then.
+    pub created_ms: u64,
+    /// When the hold ends or ended by itself.
+    pub deadline_ms: u64,
+    /// When it was committed, released, or expired (then: its deadline).
+    pub ended_ms: Option<u64>,
+    /// When it is forgotten. While it is held: when it will be if nothing but time ends it, so that an expiry is
+    /// a function of the record alone, whichever command's sweep reaches it.
+    pub forget_ms: u64,
+    /// With what proof of payment it was committed.
+    pub payment_token: Option<Box<str>>,
+}
+
+/// One item of a reservation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservedItem {
+    /// Which SKU.
+    pub sku: Sku,
+    /// How many units.
+    pub qty: u64,
+    /// How many of them were returned after the commit.
+    pub returned: u64,
+}
+
+/// The answer that is given again to a replay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerRecord {
+    /// The fingerprint of the call that it answers.
+    pub fingerprint: u64,
+    /// The sequence number of that call's command.
+    pub sequence: u64,
+    /// What it did.
+    pub outcome: Outcome,
+    /// When it is forgotten.
+    pub forget_ms: u64,
+}

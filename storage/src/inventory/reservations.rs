@@ -1,0 +1,176 @@
+//! All reservations.
+//!
+//! Every change of one goes through [`Reservations::change`], which keeps the indexes, the digest and the list of
+//! changes.
+
+use std::collections::BTreeMap;
+
+use super::digest;
+use super::ids::{Item, ReservationId};
+use super::indexes::Indexes;
+use super::outcome::{ReservationView, State};
+use super::record::{ReservationRecord, ReservedItem};
+
+/// All reservations.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reservations {
+    /// Boxed, since a map's nodes are half empty and records are long.
+    rows: BTreeMap<ReservationId, Box<Row>>,
+    indexes: Indexes,
+    /// The sum of the hashes of all rows.
+    digest: u64,
+    /// The ids whose record changed since the changes were taken, each once.
+    changed: Vec<ReservationId>,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    record: ReservationRecord,
+    /// Whether the reservation stands in the list of changes.
+    changed: bool,
+}
+
+impl Reservations {
+    /// A reservation that is not to be forgotten yet.
+    pub(super) fn find(&self, id: ReservationId, now_ms: u64) -> Option<&ReservationRecord> {
+        self.stored(id).filter(|record| record.forget_ms > now_ms)
+    }
+
+    /// A reservation, be it to be forgotten or not.
+    pub(super) fn stored(&self, id: ReservationId) -> Option<&ReservationRecord> {
+        self.rows.get(&id).map(|row| &row.record)
+    }
+
+    /// A reservation that an index names, or that this command has looked up.
+    #[expect(
+        clippy::expect_used,
+        reason = "the id comes from an index or from a look-up in the same command"
+    )]
+    pub(super) fn row(&self, id: ReservationId) -> &ReservationRecord {
+        self.stored(id).expect("the reservation is there")
+    }
+
+    /// What stands in which order by cart, deadline and retention.
+    pub(super) fn indexes(&self) -> &Indexes {
+        &self.indexes
+    }
+
+    /// Adds a new reservation.
+    pub(super) fn insert(&mut self, id: ReservationId, record: ReservationRecord) {
+        self.indexes.insert(id, &record);
+        self.digest = self.digest.wrapping_add(digest::reservation(id, &record));
+        self.rows.insert(id, Box::new(Row { record, changed: true }));
+        self.changed.push(id);
+    }
+
+    /// Changes a reservation that an index names, or that this command has looked up.
+    #[expect(
+        clippy::expect_used,
+        reason = "the id comes from an index or from a look-up in the same command"
+    )]
+    pub(super) fn change(&mut self, id: ReservationId, act: impl FnOnce(&mut ReservationRecord)) {
+        let row = self.rows.get_mut(&id).expect("the reservation is there");
+        self.indexes.remove(id, &row.record);
+        self.digest = self.digest.wrapping_sub(digest::reservation(id, &row.record));
+        act(&mut row.record);
+        self.digest = self.digest.wrapping_add(digest::reservation(id, &row.record));
+        self.indexes.insert(id, &row.record);
+        if !std::mem::replace(&mut row.changed, true) {
+            self.changed.push(id);
+        }
+    }
+
+    /// Forgets a reservation.
+    pub(super) fn remove(&mut self, id: ReservationId) {
+        let Some(row) = self.rows.remove(&id) else { return };
+        self.indexes.remove(id, &row.record);
+        self.digest = self.digest.wrapping_sub(digest::reservation(id, &row.record));
+        if !row.changed {
+            self.changed.push(id);
+        }
+    }
+
+    /// Adds a reservation from a record, to no index yet; false where it is there already.
+    pub(super) fn load(&mut self, id: ReservationId, record: ReservationRecord) -> bool {
+        self.digest = self.digest.wrapping_add(digest::reservation(id, &record));
+        self.rows.insert(id, Box::new(Row { record, changed: false })).is_none()
+    }
+
+    /// Every record that was loaded, to be completed.
+    pub(super) fn loaded(&mut self) -> impl Iterator<Item = &mut ReservationRecord> {
+        self.rows.values_mut().map(|row| &mut row.record)
+    }
+
+    /// Builds the indexes once all records are loaded; false where two of them claim one place.
+    pub(super) fn load_indexes(&mut self) -> bool {
+        let indexes = Indexes::build(self.iter());
+        let apart = indexes.is_some();
+        self.indexes = indexes.unwrap_or_default();
+        apart
+    }
+
+    /// Every reservation, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ReservationId, &ReservationRecord)> {
+        self.rows.iter().map(|(&id, row)| (id, &row.record))
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The sum of the hashes of all rows.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// How many rows changed.
+    pub(super) fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// The ids that changed since the last call, each once.
+    pub(super) fn take_changed(&mut self) -> Vec<ReservationId> {
+        for id in &self.changed {
+            if let Some(row) = self.rows.get_mut(id) {
+                row.changed = false;
+            }
+        }
+        std::mem::take(&mut self.changed)
+    }
+}
+
+impl ReservationRecord {
+    /// Its state at a moment: a hold whose deadline has come is over, be it swept or not.
+    pub(super) fn state_at(&self, now_ms: u64) -> State {
+        if self.is_due(now_ms) { State::Expired } else { self.state }
+    }
+
+    /// Whether it is a hold whose deadline has come.
+    pub(super) fn is_due(&self, now_ms: u64) -> bool {
+        self.state == State::Held && self.deadline_ms <= now_ms
+    }
+
+    /// The record at a moment, for an answer.
+    pub(super) fn view(&self, id: ReservationId, now_ms: u64) -> ReservationView {
+        let state = self.state_at(now_ms);
+        let items_of = |units: fn(&ReservedItem) -> u64| {
+            let items = self.items.iter().map(move |item| Item { sku: item.sku.clone(), qty: units(item) });
+            items.filter(|item| item.qty > 0).collect()
+        };
+        ReservationView {
+            id,
+            state,
+            cart_id: self.cart_id.clone(),
+            customer_id: self.customer_id.clone(),
+            items: items_of(|item| item.qty),
+            returned: items_of(|item| item.returned),
+            fencing_token: self.fencing_token,
+            created_ms: self.created_ms,
+            deadline_ms: self.deadline_ms,
+            committed_ms: self.ended_ms.filter(|_| state == State::Committed),
+            payment_token: self.payment_token.clone(),
+            now_ms,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The scripts in `tests/scripts`: what the state machine does, as documentation that is run.
+//!
+//! A script is commands, comments (`#`), and after each command what it answered (`  -> ...`).
+//! `UPDATE=1 cargo test -p storage golden` writes the answers anew: read the difference.
+//!
+//! ```text
+//!   at +300s                              the clock of the commands that follow
+//!   put PS5 on_hand=1 safety=0            adjust PS5 -3
+//!   reserve cart=1 PS5:1 ttl=300          commit r1 token=pay-1 fencing=1 reacquire
+//!   release r1     extend r1 ttl=300      return r1     tick
+//!   fill 1000 PS5 ttl=300                 a reserve of one unit for each of so many new carts, with keys fill-1 ...
+//!   stock PS5      show r1     counts     reads, at the last command's time
+//! ```
+//!
+//! `r1` is the first reservation of the script. `key=K` on any command is its idempotency key; `gate` before one
+//! asks the sold-out gate instead. After every command the inventory is audited, rebuilt from its records, and
+//! goes on as the rebuilt one.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test; clippy exempts only its #[test] functions"
+)]
+
+use std::path::{Path, PathBuf};
+
+use storage::inventory::Inventory;
+use storage::inventory::command::{
+    AdjustSku, Command, Commit, Extend, IfExpired, PutSku, Release, Request, Reserve, Return, Stamp,
+};
+use storage::inventory::ids::{Item, ReservationId, Sku};
+use storage::inventory::outcome::{Applied, Outcome, Rejection, ReservationView, Shortage, StockView};
+
+const START_MS: u64 = 1_700_000_000_000;
+const HOUR_MS: u64 = 3_600_000;
+const ANSWER: &str = "  -> ";
+
+#[test]
+fn golden() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut scripts: Vec<PathBuf> =
+        std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+    scripts.sort();
+    assert!(!scripts.is_empty());
+    for path in scripts {
+        let expected = std::fs::read_to_string(&path).unwrap();
+        let actual = Script::default().run(&expected);
+        match update {
+            true => std::fs::write(&path, actual).unwrap(),
+            false => assert_eq!(expected, actual, "{}", path.display()),
+        }
+    }
+}
+
+/// A script as it runs.
+#[derive(Default)]
+struct Script {
+    inventory: Inventory,
+    now_ms: u64,
+    ids: Vec<ReservationId>,
+    filled: u64,
+}
+
+impl Script {
+    /// The script with every answer as it is now.
+    fn run(mut self, script: &str) -> String {
+        let mut lines = String::new();
+        for line in script.lines().filter(|line| !line.starts_with(ANSWER)) {
+            lines += &format!("{line}\n");
+            if !line.is_empty() && !line.starts_with('#') {
+                self.line(line).lines().for_each(|answer| lines += &format!("{ANSWER}{answer}\n"));
+                self.inventory.audit().unwrap();
+                self.inventory = Inventory::from_records(self.inventory.records()).unwrap();
+            }
+        }
+        lines
+    }
+
+    fn line(&mut self, line: &str) -> String {
+        let words = Words(line.split_whitespace().collect());
+        match words.0[0] {
+            "at" => self.at(words.0[1]),
+            "fill" => self.fill(&words),
+            "stock" => self.inventory.stock(&sku(words.0[1])).map_or("none".into(), |view| stock(&view)),
+            "show" => {
+                let view = self.inventory.reservation(self.id(words.0[1]));
+                view.map_or("none".into(), |view| self.reservation(&view))
+            }
+            "counts" => format!("{:?}", self.inventory.counts()).to_lowercase(),
+            "gate" => {
+                let request = self.request(&Words(words.0[1..].to_vec()));
+                let rejection = self.inventory.sure_rejection(&request);
+                rejection.map_or("through".into(), |rejection| self.rejection(&rejection))
+            }
+            _ => {
+                let request = self.request(&words);
+                let applied = self.apply(&request);
+                self.applied(&applied)
+            }
+        }
+    }
+
+    fn at(&mut self, moment: &str) -> String {
+        self.now_ms = millis(moment);
+        String::new()
+    }
+
+    fn fill(&mut self, words: &Words) -> String {
+        let count: u64 = words.0[1].parse().unwrap();
+        for _ in 0..count {
+            self.filled += 1;
+            let n = self.filled;
+            let line = format!(
+                "reserve key=fill-{n} cart=fill-{n} {}:1 ttl={}",
+                words.0[2],
+                words.get("ttl").unwrap()
+            );
+            let request = self.request(&Words(line.split_whitespace().collect()));
+            assert!(self.apply(&request).result.is_ok());
+        }
+        String::new()
+    }
+
+    fn apply(&mut self, request: &Request) -> Applied {
+        let stamp = Stamp {
+            now_ms: START_MS + self.now_ms,
+            retention_ms: 24 * HOUR_MS,
+            idempotency_ms: 24 * HOUR_MS,
+            max_hold_ms: HOUR_MS / 2,
+        };
+        let applied = self.inventory.apply(&stamp, request);
+        if let (Ok(Outcome::Reserved(view)), false) = (&applied.result, applied.replayed) {
+            self.ids.push(view.id);
+        }
+        applied
+    }
+
+    fn request(&self, words: &Words) -> Request {
+        Request { idempotency_key: words.get("key").map(Into::into), command: self.command(words) }
+    }
+
+    fn command(&self, words: &Words) -> Command {
+        let number = |key| words.get(key).map(|text: &str| text.parse::<u64>().unwrap());
+        let ttl_ms = number("ttl").unwrap_or(300) * 1_000;
+        let reservation_id = words.0.get(1).map_or(self.id("r0"), |label| self.id(label));
+        match words.0[0] {
+            "tick" => Command::Tick,
+            "put" => Command::PutSku(PutSku {
+                sku: sku(words.0[1]),
+                on_hand: number("on_hand").unwrap(),
+                safety_stock: number("safety"),
+            }),
+            "adjust" => Command::AdjustSku(AdjustSku {
+                sku: sku(words.0[1]),
+                delta: words.0[2].parse().unwrap(),
+                reason: None,
+                reference: None,
+            }),
+            "reserve" => Command::Reserve(Reserve {
+                nonce: 7,
+                cart_id: words.get("cart").unwrap().into(),
+                customer_id: words.get("customer").map(Into::into),
+                items: words.items(),
+                ttl_ms,
+            }),
+            "commit" => Command::Commit(Commit {
+                reservation_id,
+                payment_token: words.get("token").map(Into::into),
+                fencing_token: number("fencing"),
+                if_expired: match words.0.contains(&"reacquire") {
+                    true => IfExpired::Reacquire,
+                    false => IfExpired::Fail,
+                },
+            }),
+            "release" => Command::Release(Release { reservation_id }),
+            "extend" => Command::Extend(Extend { reservation_id, ttl_ms }),
+            "return" => Command::Return(Return { reservation_id }),
+            other => panic!("no such command: {other}"),
+        }
+    }
+
+    fn applied(&self, applied: &Applied) -> String {
+        let replayed = if applied.replayed { " (replayed)" } else { "" };
+        let answer = match &applied.result {
+            Ok(outcome) => self.outcome(outcome),
+            Err(rejection) => self.rejection(rejection),
+        };
+        format!("#{}{replayed} {answer}", applied.sequence)
+    }
+
+    fn outcome(&self, outcome: &Outcome) -> String {
+        match outcome {
+            Outcome::Ticked => "ticked".into(),
+            Outcome::Reserved(view) => format!("reserved: {}", self.reservation(view)),
+            Outcome::AlreadyReserved(view) => format!("reserved already: {}", self.reservation(view)),
+            Outcome::Committed(view) => format!("committed: {}", self.reservation(view)),
+            Outcome::Released(view) => format!("released: {}", self.reservation(view)),
+            Outcome::Extended(view) => format!("extended: {}", self.reservation(view)),
+            Outcome::Returned(view) => format!("returned: {}", self.reservation(view)),
+            Outcome::SkuCreated(view) => format!("created: {}", stock(view)),
+            Outcome::SkuSet(view) => format!("set: {}", stock(view)),
+        }
+    }
+
+    fn reservation(&self, view: &ReservationView) -> String {
+        let mut text = format!(
+            "{} {} cart={} {} fencing={} until {}",
+            self.label(view.id),
+            view.state.as_str(),
+            view.cart_id,
+            items(&view.items),
+            view.fencing_token,
+            moment(view.deadline_ms),
+        );
+        if let Some(committed_ms) = view.committed_ms {
+            text += &format!(" committed {}", moment(committed_ms));
+        }
+        if let Some(token) = &view.payment_token {
+            text += &format!(" token={token}");
+        }
+        if !view.returned.is_empty() {
+            text += &format!(" returned {}", items(&view.returned));
+        }
+        text
+    }
+
+    fn rejection(&self, rejection: &Rejection) -> String {
+        match rejection {
+            Rejection::CartAlreadyReserved { reservation_id } => {
+                format!("refused: CartAlreadyReserved, {}", self.label(*reservation_id))
+            }
+            Rejection::FencingTokenStale { current } => {
+                format!("refused: FencingTokenStale, current {current}")
+            }
+            Rejection::HoldLimit { latest_deadline_ms } => {
+                format!("refused: HoldLimit, latest {}", moment(*latest_deadline_ms))
+            }
+            Rejection::SkuNotFound { sku } => format!("refused: SkuNotFound, {sku}"),
+            Rejection::StockBelowHeld { stock: view } => format!("refused: StockBelowHeld, {}", stock(view)),
+            Rejection::InsufficientStock { shortages: short } => {
+                format!("refused: InsufficientStock{}", shortages(short))
+            }
+            Rejection::HeldByOthers { shortages: short, earliest_ms, now_ms: _ } => {
+                format!("refused: HeldByOthers till {}{}", moment(*earliest_ms), shortages(short))
+            }
+            other => format!("refused: {other:?}"),
+        }
+    }
+
+    /// `r1` is the first reservation; one that never was is `r0`.
+    fn id(&self, label: &str) -> ReservationId {
+        let place = label.strip_prefix('r').and_then(|digits| digits.parse::<usize>().ok()).unwrap_or(0);
+        let unknown = ReservationId { sequence: 0, nonce: 0 };
+        place.checked_sub(1).and_then(|place| self.ids.get(place)).copied().unwrap_or(unknown)
+    }
+
+    fn label(&self, id: ReservationId) -> String {
+        let place = self.ids.iter().position(|known| *known == id).expect("a reservation of this script");
+        format!("r{}", place + 1)
+    }
+}
+
+/// A command's words: `key=value` or `SKU:qty` or plain.
+struct Words<'a>(Vec<&'a str>);
+
+impl Words<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .filter_map(|word| word.split_once('='))
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+    }
+
+    fn items(&self) -> Vec<Item> {
+        let pairs = self.0.iter().filter(|word| !word.contains('=')).filter_map(|word| word.split_once(':'));
+        pairs.map(|(name, qty)| Item { sku: sku(name), qty: qty.parse().unwrap() }).collect()
+    }
+}
+
+fn sku(name: &str) -> Sku {
+    Sku::new(name).expect("a SKU")
+}
+
+fn millis(moment: &str) -> u64 {
+    let number = |text: &str| text.parse::<u64>().unwrap();
+    let text = moment.strip_prefix('+').expect("a moment is +5s, +5ms or +5h after the start");
+    match (text.strip_suffix("ms"), text.strip_suffix('s'), text.strip_suffix('h')) {
+        (Some(digits), _, _) => number(digits),
+        (_, Some(digits), _) => number(digits) * 1_000,
+        (_, _, Some(digits)) => number(digits) * HOUR_MS,
+        _ => panic!("no unit: {moment}"),
+    }
+}
+
+fn moment(ms: u64) -> String {
+    let ms = ms - START_MS;
+    if ms.is_multiple_of(1_000) { format!("+{}s", ms / 1_000) } else { format!("+{ms}ms") }
+}
+
+fn items(items: &[Item]) -> String {
+    items.iter().map(|item| format!("{}:{}", item.sku, item.qty)).collect::<Vec<_>>().join(" ")
+}
+
+fn stock(view: &StockView) -> String {
+    let StockView { sku, on_hand, held, sold, safety_stock, version } = view;
+    let available = view.available();
+    format!(
+        "{sku} on_hand={on_hand} held={held} safety={safety_stock} available={available} sold={sold} v{version}"
+    )
+}
+
+fn shortages(shortages: &[Shortage]) -> String {
+    let line = |short: &Shortage| {
+        let Shortage { sku, requested, available, held, sold_out } = short;
+        let out = if *sold_out { ", sold out" } else { "" };
+        format!("\n   {sku}: {requested} requested, {available} available, {held} held{out}")
+    };
+    shortages.iter().map(line).collect()
+}
