@@ -1,0 +1,63 @@
+//! The seam between storage and the file system.
+//!
+//! The log, the snapshots and the identity file do all their IO through [`Disk`], so that a test can put a
+//! faulty one beneath them. (sled does its own IO; `checkpoint` wraps it.)
+//!
+//! ```text
+//!   log, snapshot, identity
+//!            |
+//!        dyn Disk -- dyn File
+//!         /      \
+//!    RealDisk   SimDisk      SimDisk: files in memory, power cuts, failures, for tests
+//! ```
+
+mod real;
+pub mod sim;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use real::RealDisk;
+
+/// How a file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// An existing file, for reading.
+    Read,
+    /// An existing file, for reading and writing.
+    ReadWrite,
+    /// A file that must not exist yet, for reading and writing.
+    CreateNew,
+}
+
+/// An open file. Positions are explicit; there is no cursor.
+#[expect(clippy::len_without_is_empty, reason = "nobody asks a file whether it is empty")]
+pub trait File: Send + Sync {
+    /// Reads up to `buf.len()` bytes at `offset`; 0 at the end of the file.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all of `buf` at `offset`, growing the file where needed.
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
+    /// `fdatasync`: returns when the file's data, and the length that reading it back needs, are on disk.
+    fn sync_data(&self) -> io::Result<()>;
+    /// The file's length in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Sets the file's length; new bytes read as zero.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+}
+
+/// A file system, or what a test makes of one.
+pub trait Disk: Send + Sync + 'static {
+    /// Opens a file.
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>>;
+    /// Creates a directory and its parents, where missing; those created are on disk when this returns.
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// The names in a directory, sorted.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    /// Renames a file over whatever is at `to`.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// fsyncs a directory: creations, renames and removals in it are on disk when this returns.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+}

@@ -1,0 +1,59 @@
+//! The one kind of storage failure: fatal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What an operator does about a node whose data cannot be mended.
+pub const LEAVE_STOPPED: &str =
+    "leave this node stopped, the others go on; this version cannot replace a node yet";
+
+/// A failure of this node's storage. Every one of them stops the node (or keeps it from starting);
+/// none is an answer to a request and none is retried.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// A file operation failed.
+    #[error("{action} {}: {source}", path.display())]
+    Io {
+        /// What was being done, as a verb: `"open"`, `"fdatasync"`.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Bytes on disk are not what was written.
+    #[error("{} is damaged at offset {offset}: {what}; {mend}", path.display())]
+    Corrupt {
+        /// The damaged file.
+        path: PathBuf,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// What is wrong there.
+        what: String,
+        /// What the operator can do about it.
+        mend: String,
+    },
+    /// The directory is whole but must not be used by this process as it was asked to.
+    #[error("{}: {what}; {mend}", path.display())]
+    Refused {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why it is refused.
+        what: String,
+        /// What the operator can do about it.
+        mend: String,
+    },
+    /// An earlier write or fsync failed; nothing is written after that.
+    #[error("storage stopped after an earlier failure: {0}")]
+    Stopped(String),
+}
+
+impl StorageError {
+    /// For `map_err`: a file operation on `path` failed.
+    pub(crate) fn io<'a>(
+        action: &'static str,
+        path: &'a Path,
+    ) -> impl FnOnce(io::Error) -> StorageError + 'a {
+        move |source| StorageError::Io { action, path: path.to_owned(), source }
+    }
+}
