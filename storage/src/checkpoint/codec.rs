@@ -1,0 +1,210 @@
+//! The bytes of records and of the image header: the one place that knows them.
+//!
+//! ```text
+//!   key    tag (1 byte) | content              tag 0: the header, no content
+//!                                              tag 1: counters, no content
+//!                                              tag 2: stock, the SKU's characters
+//!                                              tag 3: reservation, sequence and nonce, 8 bytes each, big-endian
+//!                                              tag 4: answer, the idempotency key's bytes
+//!   value  version (1 byte) | bincode 2        standard configuration: little-endian, variable-length integers
+//!   header version (1 byte) | CRC-32 of the rest (4 bytes, little-endian) | bincode 2
+//! ```
+//!
+//! Keys sort as [`RecordKey`] does within each kind, bytewise. The key's tag says what the value is, so that a
+//! value needs no tag of its own. Snapshots carry the very same bytes, so that writing one decodes nothing.
+//!
+//! A change of a record's fields needs a new version here, a new row of golden bytes in the tests, and a reader
+//! for the old version.
+
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::ImageHeader;
+use crate::inventory::ids::{ReservationId, Sku};
+use crate::inventory::record::{Record, RecordKey};
+
+/// The version of every value and header written now.
+pub const VERSION: u8 = 1;
+
+/// The longest value that is read, in bytes. The largest that commands can make is a fiftieth of it.
+pub const VALUE_BYTES_MAX: usize = 1 << 20;
+
+/// The longest key, in bytes: a tag and an idempotency key of 255 characters, with room to grow.
+pub const KEY_BYTES_MAX: usize = 1024;
+
+/// The header's key; it sorts before every record's.
+pub const HEADER_KEY: &[u8] = &[HEADER_TAG];
+
+const HEADER_TAG: u8 = 0;
+const COUNTERS_TAG: u8 = 1;
+const STOCK_TAG: u8 = 2;
+const RESERVATION_TAG: u8 = 3;
+const ANSWER_TAG: u8 = 4;
+
+/// Why bytes are not a record or a header.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// A newer lastunit wrote them.
+    #[error("format version {0} is newer than this lastunit knows ({VERSION})")]
+    Newer(u8),
+    /// Nobody wrote them.
+    #[error("{0}")]
+    Malformed(String),
+    /// Too large to write.
+    #[error("{0}")]
+    TooLarge(String),
+}
+
+/// What decoding one value may allocate, by bincode's own count, in bytes. It counts a number as eight bytes where
+/// one byte is stored, and an item as its size in memory: a value of the longest kind stays far below.
+const DECODED_BYTES_MAX: usize = 16 * VALUE_BYTES_MAX;
+
+type Bincode = Configuration<LittleEndian, Varint, Limit<DECODED_BYTES_MAX>>;
+
+fn bincode_config() -> Bincode {
+    bincode::config::standard().with_limit::<DECODED_BYTES_MAX>()
+}
+
+/// A record's key as bytes.
+pub fn encode_key(key: &RecordKey) -> Vec<u8> {
+    match key {
+        RecordKey::Counters => vec![COUNTERS_TAG],
+        RecordKey::Stock(sku) => tagged(STOCK_TAG, &[sku.as_str().as_bytes()]),
+        RecordKey::Reservation(id) => {
+            tagged(RESERVATION_TAG, &[&id.sequence.to_be_bytes(), &id.nonce.to_be_bytes()])
+        }
+        RecordKey::Answer(key) => tagged(ANSWER_TAG, &[key.as_bytes()]),
+    }
+}
+
+/// A record's key from its bytes.
+pub fn decode_key(bytes: &[u8]) -> Result<RecordKey, CodecError> {
+    match bytes.split_first() {
+        Some((&COUNTERS_TAG, [])) => Ok(RecordKey::Counters),
+        Some((&STOCK_TAG, name)) => decode_sku(name).map(RecordKey::Stock),
+        Some((&RESERVATION_TAG, id)) => decode_reservation_id(id).map(RecordKey::Reservation),
+        Some((&ANSWER_TAG, key)) => text(key).map(|key| RecordKey::Answer(key.into())),
+        _ => Err(malformed("a key of no kind that is known")),
+    }
+}
+
+/// A record's value as bytes.
+pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
+    match record {
+        Record::Counters(record) => encode_value(record),
+        Record::Stock(record) => encode_value(record),
+        Record::Reservation(record) => encode_value(record),
+        Record::Answer(record) => encode_value(record),
+    }
+}
+
+/// A record from the bytes of its key and value.
+pub fn decode_record(key: &[u8], value: &[u8]) -> Result<(RecordKey, Record), CodecError> {
+    let key = decode_key(key)?;
+    let record = match key {
+        RecordKey::Counters => Record::Counters(decode_value(value)?),
+        RecordKey::Stock(_) => Record::Stock(decode_value(value)?),
+        RecordKey::Reservation(_) => Record::Reservation(decode_value(value)?),
+        RecordKey::Answer(_) => Record::Answer(decode_value(value)?),
+    };
+    Ok((key, record))
+}
+
+/// The header as bytes.
+pub fn encode_header(header: &ImageHeader) -> Result<Vec<u8>, CodecError> {
+    let body = encode_body(header)?;
+    let mut bytes = vec![VERSION];
+    bytes.extend(header_crc(VERSION, &body).to_le_bytes());
+    bytes.extend(body);
+    Ok(bytes)
+}
+
+/// The header from its bytes.
+pub fn decode_header(bytes: &[u8]) -> Result<ImageHeader, CodecError> {
+    let (&version, rest) = bytes.split_first().ok_or_else(|| malformed("an empty header"))?;
+    let (crc, body) = rest.split_first_chunk().ok_or_else(|| malformed("a header cut short"))?;
+    // The checksum comes first: a damaged version byte is damage, not a newer version.
+    if u32::from_le_bytes(*crc) != header_crc(version, body) {
+        return Err(malformed("a header with a wrong checksum"));
+    }
+    check_version(version)?;
+    decode_body(body)
+}
+
+fn header_crc(version: u8, body: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&[version]);
+    crc.update(body);
+    crc.finalize()
+}
+
+fn encode_value<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = vec![VERSION];
+    bytes.extend(encode_body(value)?);
+    Ok(bytes)
+}
+
+fn decode_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (&version, body) = bytes.split_first().ok_or_else(|| malformed("an empty value"))?;
+    check_version(version)?;
+    decode_body(body)
+}
+
+fn encode_body<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let bytes = bincode::serde::encode_to_vec(value, bincode_config())
+        .map_err(|e| CodecError::TooLarge(format!("a value that cannot be encoded: {e}")))?;
+    // One less, for the version byte before it. What is written must be readable.
+    if bytes.len() >= VALUE_BYTES_MAX {
+        return Err(CodecError::TooLarge(format!("a value of {} bytes", bytes.len())));
+    }
+    Ok(bytes)
+}
+
+fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, CodecError> {
+    if body.len() >= VALUE_BYTES_MAX {
+        return Err(malformed("a value that is too long"));
+    }
+    let (value, used) = bincode::serde::decode_from_slice(body, bincode_config())
+        .map_err(|e| CodecError::Malformed(format!("a value that does not decode: {e}")))?;
+    if used != body.len() {
+        return Err(malformed("a value with bytes after its end"));
+    }
+    Ok(value)
+}
+
+fn check_version(version: u8) -> Result<(), CodecError> {
+    match version {
+        VERSION => Ok(()),
+        0 => Err(malformed("format version 0")),
+        newer => Err(CodecError::Newer(newer)),
+    }
+}
+
+fn decode_sku(name: &[u8]) -> Result<Sku, CodecError> {
+    Sku::new(text(name)?).ok_or_else(|| malformed("a stock key that is not a SKU"))
+}
+
+fn decode_reservation_id(bytes: &[u8]) -> Result<ReservationId, CodecError> {
+    let id: [u8; 16] = bytes.try_into().map_err(|_| malformed("a reservation key of a wrong length"))?;
+    let number = u128::from_be_bytes(id);
+    Ok(ReservationId { sequence: (number >> 64) as u64, nonce: number as u64 })
+}
+
+fn text(bytes: &[u8]) -> Result<&str, CodecError> {
+    std::str::from_utf8(bytes).map_err(|_| malformed("a key that is not text"))
+}
+
+fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![tag];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+fn malformed(what: &str) -> CodecError {
+    CodecError::Malformed(what.to_owned())
+}
+
+#[cfg(test)]
+#[path = "codec_tests.rs"]
+mod tests;

@@ -1,0 +1,238 @@
+//! The bytes of every kind of record, so that the format cannot change unnoticed.
+
+use super::*;
+use crate::Position;
+use crate::inventory::ids::Item;
+use crate::inventory::outcome::{Outcome, ReservationView, State, StockView};
+use crate::inventory::record::{AnswerRecord, Counters, ReservationRecord, ReservedItem, StockRecord};
+
+fn sku(name: &str) -> Sku {
+    Sku::new(name).unwrap()
+}
+
+fn id(sequence: u64, nonce: u64) -> ReservationId {
+    ReservationId { sequence, nonce }
+}
+
+fn reservation(state: State) -> ReservationRecord {
+    ReservationRecord {
+        state,
+        cart_id: "cart".into(),
+        customer_id: Some("me".into()),
+        items: Box::new([ReservedItem { sku: sku("PS5"), qty: 2, returned: 1 }]),
+        fencing_token: 9,
+        created_ms: 1_700_000_000_000,
+        deadline_ms: 1_700_000_300_000,
+        ended_ms: Some(250),
+        forget_ms: 251,
+        payment_token: Some("pi".into()),
+    }
+}
+
+fn reservation_view() -> ReservationView {
+    ReservationView {
+        id: id(1, 2),
+        state: State::Held,
+        cart_id: "c".into(),
+        customer_id: None,
+        items: vec![Item { sku: sku("A"), qty: 1 }],
+        returned: Vec::new(),
+        fencing_token: 3,
+        created_ms: 4,
+        deadline_ms: 5,
+        committed_ms: None,
+        payment_token: None,
+        now_ms: 6,
+    }
+}
+
+fn stock_view() -> StockView {
+    StockView { sku: sku("A"), on_hand: 1, held: 2, sold: 3, safety_stock: 4, version: 5 }
+}
+
+fn answer(outcome: Outcome) -> (RecordKey, Record) {
+    let record = AnswerRecord { fingerprint: 1, sequence: 2, outcome, forget_ms: 3 };
+    (RecordKey::Answer("k-1".into()), Record::Answer(record))
+}
+
+/// Every kind of record with its key and value in hexadecimal. A row is never changed: a new version gets new
+/// rows.
+fn golden() -> Vec<((RecordKey, Record), &'static str, &'static str)> {
+    let counters = Counters { now_ms: 1, sequence: 250, fencing_token: 251, records_digest: u64::MAX };
+    let stock = StockRecord {
+        on_hand: 10,
+        held: 2,
+        sold: 70_000,
+        safety_stock: 0,
+        version: 4,
+        settled_ms: 1_700_000_000_000,
+    };
+    let held = ReservationRecord {
+        customer_id: None,
+        items: Box::new([]),
+        ended_ms: None,
+        payment_token: None,
+        ..reservation(State::Held)
+    };
+    let reserved = |record| (RecordKey::Reservation(id(258, 1)), Record::Reservation(record));
+    let view = reservation_view;
+    vec![
+        ((RecordKey::Counters, Record::Counters(counters)), "01", "0101fafbfb00fdffffffffffffffff"),
+        (
+            (RecordKey::Stock(sku("PS5")), Record::Stock(stock)),
+            "02505335",
+            "010a02fc701101000004fd0068e5cf8b010000",
+        ),
+        (
+            reserved(held),
+            "0300000000000001020000000000000001",
+            "01000463617274000009fd0068e5cf8b010000fde0fbe9cf8b01000000fbfb0000",
+        ),
+        (
+            reserved(reservation(State::Held)),
+            "0300000000000001020000000000000001",
+            "0100046361727401026d650103505335020109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+        ),
+        (
+            reserved(reservation(State::Committed)),
+            "0300000000000001020000000000000001",
+            "0101046361727401026d650103505335020109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+        ),
+        (
+            reserved(reservation(State::Released)),
+            "0300000000000001020000000000000001",
+            "0102046361727401026d650103505335020109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+        ),
+        (
+            reserved(reservation(State::Expired)),
+            "0300000000000001020000000000000001",
+            "0103046361727401026d650103505335020109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+        ),
+        (answer(Outcome::Ticked), "046b2d31", "0101020003"),
+        (answer(Outcome::Reserved(view())), "046b2d31", "01010201010200016300010141010003040500000603"),
+        (
+            answer(Outcome::AlreadyReserved(view())),
+            "046b2d31",
+            "01010202010200016300010141010003040500000603",
+        ),
+        (answer(Outcome::Committed(view())), "046b2d31", "01010203010200016300010141010003040500000603"),
+        (answer(Outcome::Released(view())), "046b2d31", "01010204010200016300010141010003040500000603"),
+        (answer(Outcome::Extended(view())), "046b2d31", "01010205010200016300010141010003040500000603"),
+        (answer(Outcome::Returned(view())), "046b2d31", "01010206010200016300010141010003040500000603"),
+        (answer(Outcome::SkuCreated(stock_view())), "046b2d31", "010102070141010203040503"),
+        (answer(Outcome::SkuSet(stock_view())), "046b2d31", "010102080141010203040503"),
+    ]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn records_have_golden_bytes() {
+    for ((key, record), key_bytes, value_bytes) in golden() {
+        let (encoded_key, value) = (encode_key(&key), encode_record(&record).unwrap());
+        assert_eq!(hex(&encoded_key), key_bytes, "{key:?}");
+        assert_eq!(hex(&value), value_bytes, "{record:?}");
+        assert_eq!(decode_record(&encoded_key, &value).unwrap(), (key, record));
+    }
+}
+
+#[test]
+fn the_header_has_golden_bytes() {
+    let applied = Some(Position { term: 3, leader: 1, index: 70_000 });
+    let header = ImageHeader { applied, membership: vec![0xaa, 0xbb], digest: u64::MAX };
+    let rows = [
+        (header, "013c1e4da9010301fc7011010002aabbfdffffffffffffffff"),
+        (ImageHeader::default(), "0179b8f899000000"),
+    ];
+    for (header, bytes) in rows {
+        assert_eq!(hex(&encode_header(&header).unwrap()), bytes);
+        assert_eq!(decode_header(&encode_header(&header).unwrap()).unwrap(), header);
+    }
+}
+
+#[test]
+fn keys_sort_as_they_do_in_the_image() {
+    let keys = [
+        RecordKey::Counters,
+        RecordKey::Stock(sku("A")),
+        RecordKey::Stock(sku("AB")),
+        RecordKey::Stock(sku("B")),
+        RecordKey::Reservation(id(1, u64::MAX)),
+        RecordKey::Reservation(id(255, 0)),
+        RecordKey::Reservation(id(256, 0)),
+        RecordKey::Reservation(id(u64::MAX, 0)),
+        RecordKey::Answer("".into()),
+        RecordKey::Answer("~".into()),
+    ];
+    assert!(keys.is_sorted());
+    let bytes: Vec<_> = keys.iter().map(encode_key).collect();
+    assert!(bytes.is_sorted());
+    assert!(HEADER_KEY < bytes[0].as_slice());
+    keys.iter().zip(&bytes).for_each(|(key, bytes)| assert_eq!(&decode_key(bytes).unwrap(), key));
+}
+
+#[test]
+fn what_nobody_wrote_does_not_decode() {
+    let long = vec![VERSION; VALUE_BYTES_MAX + 1];
+    let cases: [(&str, &[u8], &[u8]); 12] = [
+        ("no key", &[], &[1, 0, 0, 0, 0]),
+        ("the header's key", &[0], &[1, 0, 0, 0, 0]),
+        ("an unknown tag", &[5], &[1, 0, 0, 0, 0]),
+        ("counters with content", &[1, 1], &[1, 0, 0, 0, 0]),
+        ("a SKU of no characters", &[2], &[1, 0, 0, 0, 0, 0, 0]),
+        ("a SKU with a space", b"\x02A B", &[1, 0, 0, 0, 0, 0, 0]),
+        ("a reservation's key cut short", &[3, 0, 0, 0], &[1]),
+        ("an answer's key that is not text", &[4, 0xff], &[1]),
+        ("no value", &[1], &[]),
+        ("version 0", &[1], &[0, 0, 0, 0, 0]),
+        ("a value with a byte too many", &[1], &[1, 0, 0, 0, 0, 0]),
+        ("a value that is too long", &[1], &long),
+    ];
+    for (case, key, value) in cases {
+        assert!(matches!(decode_record(key, value), Err(CodecError::Malformed(_))), "{case}");
+    }
+    assert_eq!(decode_record(&[1], &[2, 9, 9]), Err(CodecError::Newer(2)));
+}
+
+#[test]
+fn a_length_that_lies_allocates_nothing() {
+    // A cart id of 2^60 bytes.
+    let value = [&[VERSION, 0, 0xfd][..], &(1u64 << 60).to_le_bytes()].concat();
+    let key = encode_key(&RecordKey::Reservation(id(1, 1)));
+    assert!(matches!(decode_record(&key, &value), Err(CodecError::Malformed(_))));
+}
+
+#[test]
+fn what_is_too_long_to_be_read_is_not_written() {
+    let record =
+        ReservationRecord { cart_id: "c".repeat(VALUE_BYTES_MAX).into(), ..reservation(State::Held) };
+    assert!(matches!(encode_record(&Record::Reservation(record)), Err(CodecError::TooLarge(_))));
+    // The longest that is written is read.
+    let short =
+        |len: usize| ReservationRecord { cart_id: "c".repeat(len).into(), ..reservation(State::Held) };
+    let longest = (1..100).map(|less| short(VALUE_BYTES_MAX - less));
+    let written = longest.filter_map(|record| {
+        let bytes = encode_record(&Record::Reservation(record.clone())).ok()?;
+        Some((record, bytes))
+    });
+    let (record, bytes) = written.max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    let key = encode_key(&RecordKey::Reservation(id(1, 1)));
+    assert_eq!(decode_record(&key, &bytes).unwrap().1, Record::Reservation(record));
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_of_a_header_is_seen() {
+    let applied = Some(Position { term: 1, leader: 2, index: 3 });
+    let header = ImageHeader { applied, membership: vec![1, 2, 3], digest: 77 };
+    let whole = encode_header(&header).unwrap();
+    for bit in 0..whole.len() * 8 {
+        let mut damaged = whole.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(matches!(decode_header(&damaged), Err(CodecError::Malformed(_))), "bit {bit}");
+    }
+    for len in 0..whole.len() {
+        assert!(matches!(decode_header(&whole[..len]), Err(CodecError::Malformed(_))), "cut at {len}");
+    }
+}

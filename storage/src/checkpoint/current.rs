@@ -1,0 +1,126 @@
+//! The `CURRENT` file: which of the images is the checkpoint.
+//!
+//! One line of text, `lastunit checkpoint <version> <number> <checksum>`: the CRC-32, in hexadecimal, of all that
+//! stands before its space. It is replaced whole, by a rename, so that a crash leaves the old line or the new one.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use super::durable::{remove_all, sync_dir};
+use crate::StorageError;
+
+/// The file's name in the checkpoint's directory.
+pub(super) const NAME: &str = "CURRENT";
+
+const TEMPORARY: &str = "CURRENT.tmp";
+const MAGIC: &str = "lastunit checkpoint";
+
+/// The version of the checkpoint's layout written now.
+const VERSION: u64 = 1;
+
+/// What `CURRENT` says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Current {
+    /// There is none: no save was ever finished here.
+    Missing,
+    /// The image of this number.
+    Image(u64),
+    /// Nothing that can be read.
+    Damaged,
+}
+
+/// Reads the file. A newer layout is refused.
+pub(super) fn read(dir: &Path) -> Result<Current, StorageError> {
+    let path = dir.join(NAME);
+    let line = match fs::read(&path) {
+        Ok(line) => line,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Current::Missing),
+        Err(e) => return Err(StorageError::io("read", &path)(e)),
+    };
+    match parse(&line) {
+        None => Ok(Current::Damaged),
+        Some((VERSION, number)) => Ok(Current::Image(number)),
+        Some((version, _)) => Err(super::newer(&path, version)),
+    }
+}
+
+/// Makes the image of this number the checkpoint, durable at return.
+pub(super) fn write(dir: &Path, number: u64) -> Result<(), StorageError> {
+    let temporary = dir.join(TEMPORARY);
+    write_synced(&temporary, &format(VERSION, number)).map_err(StorageError::io("write", &temporary))?;
+    let path = dir.join(NAME);
+    fs::rename(&temporary, &path).map_err(StorageError::io("rename", &path))?;
+    sync_dir(dir)
+}
+
+/// Makes no image the checkpoint, durable at return.
+pub(super) fn remove(dir: &Path) -> Result<(), StorageError> {
+    remove_all(&dir.join(NAME))?;
+    sync_dir(dir)
+}
+
+fn write_synced(path: &Path, line: &str) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(line.as_bytes())?;
+    file.sync_data()
+}
+
+fn format(version: u64, number: u64) -> String {
+    let body = format!("{MAGIC} {version} {number}");
+    format!("{body} {:08x}\n", crc32fast::hash(body.as_bytes()))
+}
+
+/// The version and the image's number, where the line is one that [`format()`] makes, to the byte.
+fn parse(line: &[u8]) -> Option<(u64, u64)> {
+    let text = std::str::from_utf8(line).ok()?;
+    let mut words = text.strip_prefix(MAGIC)?.split_ascii_whitespace();
+    let version = words.next()?.parse().ok()?;
+    let number = words.next()?.parse().ok()?;
+    (format(version, number) == text).then_some((version, number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path()).unwrap(), Current::Missing);
+        for number in [1, 2, u64::MAX] {
+            write(dir.path(), number).unwrap();
+            assert_eq!(read(dir.path()).unwrap(), Current::Image(number));
+        }
+    }
+
+    #[test]
+    fn the_line_has_golden_bytes() {
+        assert_eq!(format(1, 7), "lastunit checkpoint 1 7 5ec8ecde\n");
+    }
+
+    #[test]
+    fn a_newer_layout_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = format(VERSION + 1, 3);
+        fs::write(dir.path().join(NAME), &line).unwrap();
+        assert!(matches!(read(dir.path()), Err(StorageError::Refused { .. })));
+        assert_eq!(fs::read_to_string(dir.path().join(NAME)).unwrap(), line);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = format(VERSION, 41).into_bytes();
+        let flips = (0..line.len() * 8).map(|bit| {
+            let mut line = line.clone();
+            line[bit / 8] ^= 1 << (bit % 8);
+            line
+        });
+        let cuts = (0..line.len()).map(|len| line[..len].to_vec());
+        for damaged in flips.chain(cuts) {
+            fs::write(dir.path().join(NAME), &damaged).unwrap();
+            assert_eq!(read(dir.path()).unwrap(), Current::Damaged, "{damaged:?}");
+        }
+    }
+}

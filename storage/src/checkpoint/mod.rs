@@ -1,0 +1,338 @@
+//! The local image of the inventory, in sled.
+//!
+//! ```text
+//!   checkpoint/
+//!     lock              held while the checkpoint is open
+//!     CURRENT           the number of the image that counts; replaced whole, by a rename
+//!     image-<number>/   a sled directory: the header and every record, in one tree
+//! ```
+//!
+//! The checkpoint spares a restart the whole log. It is never the only copy of anything: snapshot and log rebuild
+//! it. So opening it is strict and cheap to fail: what does not open, does not decode, does not audit or does not
+//! have the digest that its header names is thrown away, and the reason is told.
+//!
+//! Invariants:
+//!
+//! * An image is what its header says, or it is not used: records and header change in one atomic batch, and the
+//!   digest is computed anew when the image is opened.
+//! * `CURRENT` names an image only after that image's first save is durable. An image that it does not name is
+//!   the rest of a crash, and is removed.
+//! * After a failed write nothing more is written.
+//!
+//! Absent on purpose: threads and queues (every call blocks; the caller has a thread for it), and any promise
+//! about an image after a power cut within sled's own background work: sled reuses space in its file behind our
+//! back, and if it loses that race, the digest says so and the image is rebuilt.
+
+pub mod codec;
+mod current;
+mod durable;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod image;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::Inventory;
+use crate::inventory::record::{Change, Record, RecordKey};
+use crate::{Position, StorageError};
+
+use current::Current;
+pub use image::RawRecord;
+use image::{Image, ImageBatch, Unreadable, undecodable};
+
+/// How many records a replacement writes at a time.
+const REPLACE_RECORDS: usize = 4096;
+
+const IMAGE_PREFIX: &str = "image-";
+
+/// What an image is an image of.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ImageHeader {
+    /// The last entry applied to it.
+    pub applied: Option<Position>,
+    /// The last membership applied to it, encoded by the raft crate.
+    pub membership: Vec<u8>,
+    /// The inventory's `state_digest` at that entry.
+    pub digest: u64,
+}
+
+/// The checkpoint, open.
+pub struct Checkpoint {
+    dir: PathBuf,
+    number: u64,
+    image: Image,
+    /// The header of the last save, which [`Current`] names; `None` before the first one.
+    header: Option<ImageHeader>,
+    /// What failed, once something has.
+    stopped: Option<String>,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+/// What opening a checkpoint found.
+pub enum Opened {
+    /// A whole image.
+    Loaded {
+        /// What it is an image of.
+        header: ImageHeader,
+        /// The inventory, audited.
+        inventory: Box<Inventory>,
+    },
+    /// Nothing, or nothing that can be trusted; the checkpoint is empty now.
+    Empty {
+        /// Why an image that was there is not used; `None` where there was none.
+        reason: Option<String>,
+    },
+}
+
+impl Checkpoint {
+    /// Opens or creates the checkpoint in a directory. An image that cannot be trusted is removed.
+    ///
+    /// # Errors
+    /// Refused: another process has it open, or a newer lastunit wrote it. IO: the system said no.
+    pub fn open(dir: &Path) -> Result<(Checkpoint, Opened), StorageError> {
+        fs::create_dir_all(dir).map_err(StorageError::io("create", dir))?;
+        durable::sync_parent(dir)?;
+        let lock = lock(dir)?;
+        let images = list_images(dir)?;
+        let reason = match current::read(dir)? {
+            Current::Image(number) => match load(dir, number, &images) {
+                Ok((image, header, inventory)) => {
+                    remove_images(dir, images.iter().filter(|&&other| other != number))?;
+                    let opened = Opened::Loaded { header: header.clone(), inventory: Box::new(inventory) };
+                    let (dir, header) = (dir.to_owned(), Some(header));
+                    return Ok((
+                        Checkpoint { dir, number, image, header, stopped: None, _lock: lock },
+                        opened,
+                    ));
+                }
+                Err(Unreadable::Fatal(error)) => return Err(error),
+                Err(Unreadable::Damaged(reason)) => Some(reason),
+            },
+            Current::Damaged => Some(format!("{} is damaged", current::NAME)),
+            Current::Missing if images.is_empty() => None,
+            Current::Missing => Some("its first save was never finished".to_owned()),
+        };
+        let checkpoint = start_anew(dir, &images, lock)?;
+        Ok((checkpoint, Opened::Empty { reason }))
+    }
+
+    /// Writes changed records and the header as one atomic step, durable at return.
+    ///
+    /// # Errors
+    /// Any of them is final: every later write answers [`StorageError::Stopped`].
+    pub fn save(&mut self, header: &ImageHeader, changes: Vec<Change>) -> Result<(), StorageError> {
+        self.check_running()?;
+        let saved = self.try_save(header, &changes);
+        self.stop_on_error(saved)
+    }
+
+    /// Replaces the whole image, durable at return. The records are written as they come; a crash leaves the
+    /// old image or the new one.
+    ///
+    /// # Errors
+    /// Any of them is final: every later write answers [`StorageError::Stopped`].
+    pub fn replace(
+        &mut self,
+        header: &ImageHeader,
+        records: &mut dyn Iterator<Item = (RecordKey, Record)>,
+    ) -> Result<(), StorageError> {
+        self.check_running()?;
+        let replaced = self.try_replace(header, records);
+        self.stop_on_error(replaced)
+    }
+
+    /// The header of the last save.
+    pub fn header(&self) -> Option<&ImageHeader> {
+        self.header.as_ref()
+    }
+
+    /// Every record of the last save, encoded, in the order of the keys. Read from disk as it is asked for.
+    pub fn records(&self) -> impl Iterator<Item = Result<RawRecord, StorageError>> + '_ {
+        let path = self.image.path();
+        self.image.records().map(move |record| record.map_err(|e| unreadable(path, e)))
+    }
+
+    fn try_save(&mut self, header: &ImageHeader, changes: &[Change]) -> Result<(), StorageError> {
+        write(&self.image, changes.iter(), Some(header))?;
+        self.image.sync()?;
+        if self.header.is_none() {
+            current::write(&self.dir, self.number)?;
+        }
+        self.header = Some(header.clone());
+        Ok(())
+    }
+
+    fn try_replace(
+        &mut self,
+        header: &ImageHeader,
+        records: &mut dyn Iterator<Item = (RecordKey, Record)>,
+    ) -> Result<(), StorageError> {
+        let number = self.number + 1;
+        let image = build(&self.dir, number, header, records)?;
+        current::write(&self.dir, number)?;
+        let old = std::mem::replace(&mut self.image, image);
+        let old_number = std::mem::replace(&mut self.number, number);
+        self.header = Some(header.clone());
+        drop(old);
+        remove_images(&self.dir, [old_number].iter())
+    }
+
+    fn check_running(&self) -> Result<(), StorageError> {
+        self.stopped.as_ref().map_or(Ok(()), |reason| Err(StorageError::Stopped(reason.clone())))
+    }
+
+    fn stop_on_error(&mut self, result: Result<(), StorageError>) -> Result<(), StorageError> {
+        if let Err(error) = &result {
+            self.stopped = Some(error.to_string());
+        }
+        result
+    }
+}
+
+/// Opens an image and all that is in it.
+fn load(dir: &Path, number: u64, images: &[u64]) -> Result<(Image, ImageHeader, Inventory), Unreadable> {
+    if !images.contains(&number) {
+        return Err(Unreadable::Damaged(format!("image {number} is gone")));
+    }
+    let image = Image::open(image_path(dir, number))?;
+    let header = image.header()?.ok_or_else(|| Unreadable::Damaged("the image has no header".to_owned()))?;
+    let inventory = load_inventory(&image)?;
+    if inventory.state_digest() != header.digest {
+        let (found, named) = (inventory.state_digest(), header.digest);
+        return Err(Unreadable::Damaged(format!("the digest is {found:016x}, its header says {named:016x}")));
+    }
+    Ok((image, header, inventory))
+}
+
+fn load_inventory(image: &Image) -> Result<Inventory, Unreadable> {
+    let mut failure = None;
+    let decoded = image.records().map_while(|record| {
+        let decoded = record.and_then(|record| {
+            codec::decode_record(record.key(), record.value()).map_err(|e| undecodable(image.path(), e))
+        });
+        decoded.map_err(|e| failure = Some(e)).ok()
+    });
+    let inventory = Inventory::from_records(decoded);
+    match failure {
+        Some(failure) => Err(failure),
+        None => inventory.map_err(|e| Unreadable::Damaged(format!("the records do not agree: {}", e.0))),
+    }
+}
+
+/// Removes every image and opens an empty one, which counts from its first save on.
+fn start_anew(dir: &Path, images: &[u64], lock: File) -> Result<Checkpoint, StorageError> {
+    current::remove(dir)?;
+    remove_images(dir, images.iter())?;
+    // A number is not used twice: sled may still hold files of an image that panicked.
+    let number = images.iter().max().map_or(1, |last| last + 1);
+    let image = create(dir, number)?;
+    Ok(Checkpoint { dir: dir.to_owned(), number, image, header: None, stopped: None, _lock: lock })
+}
+
+/// Builds a whole image, durable at return.
+fn build(
+    dir: &Path,
+    number: u64,
+    header: &ImageHeader,
+    records: &mut dyn Iterator<Item = (RecordKey, Record)>,
+) -> Result<Image, StorageError> {
+    let mut image = create(dir, number)?;
+    let mut changes = records.map(|(key, record)| (key, Some(record)));
+    loop {
+        let some: Vec<Change> = changes.by_ref().take(REPLACE_RECORDS).collect();
+        if some.is_empty() {
+            break;
+        }
+        write(&image, some.iter(), None)?;
+    }
+    write(&image, [].iter(), Some(header))?;
+    image.sync()?;
+    Ok(image)
+}
+
+fn create(dir: &Path, number: u64) -> Result<Image, StorageError> {
+    let path = image_path(dir, number);
+    let image = Image::open(path.clone()).map_err(|e| unreadable(&path, e))?;
+    durable::sync_dir(dir)?;
+    Ok(image)
+}
+
+/// Applies changes, and the header where there is one, as one atomic batch.
+fn write<'a>(
+    image: &Image,
+    changes: impl Iterator<Item = &'a Change>,
+    header: Option<&ImageHeader>,
+) -> Result<(), StorageError> {
+    let mut batch = ImageBatch::default();
+    let encode = || {
+        changes.into_iter().try_for_each(|change| batch.change(change))?;
+        header.map_or(Ok(()), |header| batch.header(header))
+    };
+    encode().map_err(|e| StorageError::io("encode for", image.path())(std::io::Error::other(e)))?;
+    image.apply(batch)
+}
+
+fn lock(dir: &Path) -> Result<File, StorageError> {
+    let path = dir.join("lock");
+    let file = File::create(&path).map_err(StorageError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::Error(e)) => Err(StorageError::io("lock", &path)(e)),
+        Err(TryLockError::WouldBlock) => Err(StorageError::Refused {
+            path: dir.to_owned(),
+            what: "the checkpoint is open already".to_owned(),
+            mend: "stop the other process that uses it".to_owned(),
+        }),
+    }
+}
+
+fn image_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{IMAGE_PREFIX}{number}"))
+}
+
+/// The numbers of the images that are there, sorted.
+fn list_images(dir: &Path) -> Result<Vec<u64>, StorageError> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(dir).map_err(StorageError::io("list", dir))? {
+        let name = entry.map_err(StorageError::io("list", dir))?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(IMAGE_PREFIX));
+        numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn remove_images<'a>(dir: &Path, numbers: impl Iterator<Item = &'a u64>) -> Result<(), StorageError> {
+    for &number in numbers {
+        durable::remove_all(&image_path(dir, number))?;
+    }
+    Ok(())
+}
+
+/// An image that cannot be read after it was opened is fatal: opening again starts another one.
+fn unreadable(path: &Path, error: Unreadable) -> StorageError {
+    match error {
+        Unreadable::Fatal(error) => error,
+        Unreadable::Damaged(what) => StorageError::Corrupt {
+            path: path.to_owned(),
+            offset: 0,
+            what,
+            mend: "start the node again: it rebuilds the checkpoint".to_owned(),
+        },
+    }
+}
+
+/// What a newer lastunit wrote is not destroyed.
+fn newer(path: &Path, version: u64) -> StorageError {
+    StorageError::Refused {
+        path: path.to_owned(),
+        what: format!("format version {version} is newer than this lastunit knows ({})", codec::VERSION),
+        mend: "run the lastunit that wrote it, or a newer one".to_owned(),
+    }
+}

@@ -1,0 +1,93 @@
+//! Writes a snapshot file from beginning to end.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::format::{BLOCK_BYTES, BLOCK_HEAD_BYTES, MAGIC, VERSION, block_crc};
+use crate::StorageError;
+use crate::checkpoint::{ImageHeader, codec};
+use crate::disk::File;
+
+/// A snapshot that is being written.
+pub(super) struct Writer<'a> {
+    file: Arc<dyn File>,
+    path: &'a Path,
+    /// Where the next byte goes.
+    offset: u64,
+    /// Of all bytes before `offset`.
+    crc: crc32fast::Hasher,
+    /// Room for a block's head, and the records of the block so far.
+    block: Vec<u8>,
+    records: u64,
+    digest: u64,
+}
+
+impl<'a> Writer<'a> {
+    /// Writes the head.
+    pub(super) fn start(
+        file: Arc<dyn File>,
+        path: &'a Path,
+        header: &ImageHeader,
+    ) -> Result<Writer<'a>, StorageError> {
+        let crc = crc32fast::Hasher::new();
+        let block = vec![0; BLOCK_HEAD_BYTES];
+        let mut writer = Writer { file, path, offset: 0, crc, block, records: 0, digest: header.digest };
+        let header = codec::encode_header(header).map_err(std::io::Error::other);
+        writer.append(&head(&header.map_err(StorageError::io("encode for", path))?))?;
+        Ok(writer)
+    }
+
+    /// Adds a record; its key is greater than the one before.
+    pub(super) fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        self.block.extend((key.len() as u16).to_le_bytes());
+        self.block.extend((value.len() as u32).to_le_bytes());
+        self.block.extend(key);
+        self.block.extend(value);
+        self.records += 1;
+        if self.block.len() >= BLOCK_BYTES { self.end_block() } else { Ok(()) }
+    }
+
+    /// Writes the trailer, and syncs.
+    pub(super) fn finish(mut self) -> Result<(), StorageError> {
+        self.end_block()?;
+        let mut fields = Vec::new();
+        fields.extend(self.records.to_le_bytes());
+        fields.extend(self.digest.to_le_bytes());
+        fields.extend(self.crc.clone().finalize().to_le_bytes());
+        let mut trailer = vec![0; 4];
+        trailer.extend(crc32fast::hash(&fields).to_le_bytes());
+        trailer.extend(fields);
+        self.append(&trailer)?;
+        self.file.sync_data().map_err(StorageError::io("fdatasync", self.path))
+    }
+
+    fn end_block(&mut self) -> Result<(), StorageError> {
+        let mut block = std::mem::take(&mut self.block);
+        let payload = &block[BLOCK_HEAD_BYTES..];
+        if !payload.is_empty() {
+            let (len, crc) = (payload.len() as u32, block_crc(self.offset, payload));
+            block[..4].copy_from_slice(&len.to_le_bytes());
+            block[4..BLOCK_HEAD_BYTES].copy_from_slice(&crc.to_le_bytes());
+            self.append(&block)?;
+        }
+        block.truncate(BLOCK_HEAD_BYTES);
+        self.block = block;
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
+        self.file.write_all_at(bytes, self.offset).map_err(StorageError::io("write", self.path))?;
+        self.crc.update(bytes);
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+}
+
+fn head(header: &[u8]) -> Vec<u8> {
+    let mut head = MAGIC.to_vec();
+    head.extend(VERSION.to_le_bytes());
+    head.extend((header.len() as u32).to_le_bytes());
+    head.extend(header);
+    head.extend(crc32fast::hash(&head).to_le_bytes());
+    head
+}
