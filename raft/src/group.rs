@@ -1,0 +1,395 @@
+//! One Raft group's member in this process: everything wired together.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::metrics::RaftMetrics;
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{Config, ServerState, SnapshotPolicy};
+use storage::inventory::Inventory;
+use storage::inventory::command::Request;
+use storage::log::Log;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::clock::ClusterClock;
+use crate::fatal::Fatal;
+use crate::form::Formation;
+use crate::keeper::Keeper;
+use crate::log_store::LogStore;
+use crate::open::{self, Store};
+use crate::propose::{self, Proposer};
+use crate::read::{self, Confirmer};
+use crate::replica::Replica;
+use crate::state_machine::StateMachine;
+use crate::transport::server::{Gate, Server};
+use crate::transport::{Local, Network, ping};
+use crate::types::{Raft, TypeConfig};
+use crate::{
+    Answer, GroupOptions, Member, MemberStatus, ProposeError, Read, ReadError, Role, StartError, Stats,
+    Status, WallClock, pulse,
+};
+
+/// A leader is heard from this often, in milliseconds. It is also the deadline of a heartbeat: above the slowest
+/// fsync of a healthy disk (40 ms were seen).
+const HEARTBEAT_MS: u64 = 100;
+
+/// A follower campaigns after silence of `ELECTION_MS.1` and a random time between the two, in milliseconds: within
+/// a second of a leader's death there is another.
+const ELECTION_MS: (u64, u64) = (250, 500);
+
+/// Above the slowest install: a retry while an install still runs would never end.
+const INSTALL: Duration = Duration::from_secs(600);
+
+/// The Raft core is looked at this often.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+
+/// What changed is saved at least this often.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Recovery, a linearizable read for readiness, and handing leadership over are waited for this long.
+const READY: Duration = Duration::from_secs(2);
+
+/// One Raft group's member in this process. A cheap handle.
+#[derive(Clone)]
+pub struct Group {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    local: Arc<Local>,
+    raft: Raft,
+    log: Log,
+    keeper: Keeper,
+    machine: StateMachine,
+    proposer: Proposer,
+    confirmer: Confirmer,
+    formation: Formation,
+    recovered: AtomicBool,
+    leader_changes: AtomicU64,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Group {
+    /// Opens the storage, listens for peers, and takes part in the group. Returns before there is a leader.
+    pub async fn start(options: GroupOptions, wall: Arc<dyn WallClock>) -> Result<Group, StartError> {
+        let listener = listen(&options).await?;
+        let opening = options.clone();
+        let opened = tokio::task::spawn_blocking(move || open::open(&opening)).await;
+        let store = opened.map_err(|e| StartError::Raft(e.to_string()))??;
+        Group::wire(options, wall, listener, store).await
+    }
+
+    async fn wire(
+        options: GroupOptions,
+        wall: Arc<dyn WallClock>,
+        listener: TcpListener,
+        store: Store,
+    ) -> Result<Group, StartError> {
+        let Store { directory, log, checkpoint, snapshots, snapshot, applied } = store;
+        let fatal = Fatal::new();
+        let failing = fatal.clone();
+        log.on_failure(move |why| failing.report(why.to_string()));
+        let keeper = Keeper::start(checkpoint, snapshots, fatal.clone()).map_err(raft_error)?;
+        let replica = Arc::new(Replica::new(applied, snapshot));
+        let machine = StateMachine::new(replica.clone(), keeper.clone());
+        let clock = ClusterClock::new(wall, options.node_id, options.members.len());
+        let (store_id, cluster_id) = (directory.identity().store_id, directory.identity().cluster_id);
+        let local = Arc::new(Local::new(options, store_id, cluster_id, clock, replica, fatal));
+        let raft = start_raft(&local, &log, machine.clone()).await?;
+        let (confirmer, confirming) = Confirmer::new(local.clone(), raft.clone());
+        let (proposer, proposing) =
+            Proposer::new(local.clone(), log.clone(), raft.clone(), confirmer.clone());
+        let formation = Formation::new(local.clone(), log.clone(), directory);
+        let inner = Arc::new(Inner {
+            local,
+            raft,
+            log,
+            keeper,
+            machine,
+            proposer,
+            confirmer,
+            formation,
+            recovered: AtomicBool::new(false),
+            leader_changes: AtomicU64::new(0),
+            tasks: Mutex::default(),
+        });
+        inner.spawn_all(listener, confirming, proposing);
+        Ok(Group { inner })
+    }
+
+    /// Gets a command applied, through the leader, wherever it is.
+    ///
+    /// # Errors
+    /// [`ProposeError::OutcomeUnknown`] is the only one after which the command may have been executed.
+    pub async fn submit(&self, request: Request) -> Result<Answer, ProposeError> {
+        self.inner.proposer.submit(request).await
+    }
+
+    /// A linearizable read: reflects every command answered before this call, through any node.
+    pub async fn read<T>(&self, query: impl FnOnce(&Inventory) -> T) -> Result<Read<T>, ReadError> {
+        let index = self.inner.confirmer.confirm().await?;
+        let applied = self.inner.local.replica.wait_applied(Some(index));
+        timeout(READY, applied).await.map_err(|_| ReadError::NoQuorum)?;
+        Ok(self.read_stale(query))
+    }
+
+    /// This node's own applied state, however old.
+    pub fn read_stale<T>(&self, query: impl FnOnce(&Inventory) -> T) -> Read<T> {
+        let local = &self.inner.local;
+        let applied = local.replica.read();
+        let log_ms = applied.inventory.now_ms();
+        Read {
+            value: query(&applied.inventory),
+            sequence: applied.inventory.sequence(),
+            applied_index: applied.position.map(|p| p.index),
+            now_ms: local.clock.stamp_ms(log_ms, applied.advanced_at),
+        }
+    }
+
+    /// This node's view of the cluster.
+    pub fn status(&self) -> Status {
+        let metrics = self.inner.raft.metrics().borrow_watched().clone();
+        let local = &self.inner.local;
+        let leader_id = self.inner.live_leader(&metrics);
+        let members =
+            local.options.members.iter().map(|m| self.inner.member_status(m, &metrics, leader_id)).collect();
+        let applied = local.replica.read();
+        Status {
+            cluster_id: local.cluster_id(),
+            leader_id,
+            term: metrics.current_term,
+            applied_index: applied.position.map(|p| p.index),
+            committed_index: metrics.local_committed.map(|id| id.index),
+            state_digest: applied.inventory.state_digest(),
+            members,
+        }
+    }
+
+    /// Counters and gauges.
+    pub fn stats(&self) -> Stats {
+        let inner = &self.inner;
+        let counters = &inner.proposer.counters;
+        let kept = inner.keeper.counts();
+        Stats {
+            entries_proposed: counters.entries.load(Ordering::Relaxed),
+            commands_proposed: counters.commands.load(Ordering::Relaxed),
+            commands_gated: counters.gated.load(Ordering::Relaxed),
+            commands_forwarded: counters.forwarded.load(Ordering::Relaxed),
+            commands_waiting: inner.proposer.waiting() as u64,
+            commands_applied: inner.local.replica.commands.load(Ordering::Relaxed),
+            read_confirmations: inner.confirmer.confirmations(),
+            leader_changes: inner.leader_changes.load(Ordering::Relaxed),
+            checkpoints: kept.saves,
+            snapshots_built: kept.builds,
+            snapshots_installed: kept.installs,
+            log: inner.log.stats(),
+            counts: inner.local.replica.read().inventory.counts(),
+        }
+    }
+
+    /// Whether this node knows a leader, has applied what was committed when it started, and a linearizable read
+    /// through it works.
+    ///
+    /// # Errors
+    /// Which of them fails, in words.
+    pub async fn ready(&self) -> Result<(), String> {
+        if self.inner.local.fatal.is_reported() {
+            return Err("this node is stopping".into());
+        }
+        if !self.inner.recovered.load(Ordering::Acquire) {
+            return Err("this node has not applied yet what was committed when it started".into());
+        }
+        match timeout(READY, self.read(|_| ())).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(why)) => Err(why.to_string()),
+            Err(_) => Err("a linearizable read takes too long".into()),
+        }
+    }
+
+    /// Resolves when this node must leave the process: a failed write or fsync, damage, a Raft core that stopped.
+    pub async fn fatal(&self) -> String {
+        self.inner.local.fatal.reason().await
+    }
+
+    /// Hands leadership over, stops taking part, writes the checkpoint, and lets go of the directory.
+    ///
+    /// # Errors
+    /// The checkpoint could not be written, in words. Nothing is lost by that: the log has it all.
+    pub async fn shutdown(&self) -> Result<(), String> {
+        self.inner.hand_over().await;
+        let mut tasks = std::mem::take(&mut *self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+        if let Err(e) = self.inner.raft.shutdown().await {
+            tracing::warn!("raft did not shut down cleanly: {e}");
+        }
+        let saved = self.inner.machine.save_all().await;
+        self.inner.keeper.close().await;
+        self.inner.formation.leave();
+        saved.map_err(|e| format!("the last checkpoint was not written: {e}"))
+    }
+}
+
+impl Inner {
+    fn spawn_all(
+        self: &Arc<Self>,
+        listener: TcpListener,
+        confirming: read::Worker,
+        proposing: propose::Worker,
+    ) {
+        let server = Server {
+            local: self.local.clone(),
+            raft: self.raft.clone(),
+            keeper: self.keeper.clone(),
+            proposer: self.proposer.clone(),
+            confirmer: self.confirmer.clone(),
+            formation: self.formation.clone(),
+            gate: Gate::default(),
+        };
+        let (raft, formation) = (self.raft.clone(), self.formation.clone());
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.spawn(server.run(listener));
+        tasks.spawn(ping::run(self.local.clone()));
+        tasks.spawn(confirming.run());
+        tasks.spawn(proposing.run());
+        tasks.spawn(pulse::run(self.local.clone(), raft.clone(), self.proposer.clone()));
+        tasks.spawn(async move { formation.run(&raft).await });
+        tasks.spawn(save_regularly(self.machine.clone(), self.local.fatal.clone()));
+        tasks.spawn(note_recovery(Arc::downgrade(self)));
+        tasks.spawn(watch_core(Arc::downgrade(self), self.raft.metrics()));
+    }
+
+    /// The leader, unless nothing was heard of it lately: Raft itself remembers the last one for as long as there is
+    /// no other.
+    fn live_leader(&self, metrics: &RaftMetrics<TypeConfig>) -> Option<u64> {
+        let leader = metrics.current_leader?;
+        let live = leader == self.local.options.node_id || self.local.is_reachable(leader);
+        live.then_some(leader)
+    }
+
+    fn member_status(
+        &self,
+        member: &Member,
+        metrics: &RaftMetrics<TypeConfig>,
+        leader_id: Option<u64>,
+    ) -> MemberStatus {
+        let is_self = member.id == self.local.options.node_id;
+        let voter = metrics.membership_config.membership().voter_ids().any(|id| id == member.id);
+        let role = match metrics.state {
+            _ if leader_id == Some(member.id) => Role::Leader,
+            ServerState::Candidate if is_self => Role::Candidate,
+            _ if voter => Role::Follower,
+            _ => Role::Learner,
+        };
+        let matched = metrics.replication.as_ref().and_then(|all| all.get(&member.id).cloned().flatten());
+        MemberStatus {
+            member: member.clone(),
+            role,
+            reachable: is_self || self.local.is_reachable(member.id),
+            matched_index: matched.map(|id| id.index),
+        }
+    }
+
+    /// Hands leadership to the follower that has most of the log, where this node leads.
+    async fn hand_over(&self) {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let own = self.local.options.node_id;
+        if metrics.state != ServerState::Leader {
+            return;
+        }
+        let replication = metrics.replication.unwrap_or_default();
+        let others = replication.into_iter().filter(|(id, _)| *id != own && self.local.is_reachable(*id));
+        let Some((heir, _)) = others.max_by_key(|(_, matched)| *matched) else {
+            return;
+        };
+        if self.raft.trigger().transfer_leader(heir).await.is_err() {
+            return;
+        }
+        let waiting = self.raft.wait(Some(READY));
+        match waiting.metrics(|m| m.state != ServerState::Leader, "leadership handed over").await {
+            Ok(_) => tracing::info!(to = heir, "leadership handed over"),
+            Err(_) => tracing::warn!(to = heir, "leadership was not taken over in time"),
+        }
+    }
+}
+
+async fn listen(options: &GroupOptions) -> Result<TcpListener, StartError> {
+    let own = options.members.iter().find(|m| m.id == options.node_id);
+    let addr = own.map(|m| m.raft.clone()).unwrap_or_default();
+    let node_id = options.node_id;
+    TcpListener::bind(&addr).await.map_err(|source| StartError::Listen { addr, node_id, source })
+}
+
+fn raft_error(why: impl ToString) -> StartError {
+    StartError::Raft(why.to_string())
+}
+
+async fn start_raft(local: &Arc<Local>, log: &Log, machine: StateMachine) -> Result<Raft, StartError> {
+    let config = Config {
+        cluster_name: local.options.cluster_name.clone(),
+        heartbeat_interval: HEARTBEAT_MS,
+        election_timeout_min: ELECTION_MS.0,
+        election_timeout_max: ELECTION_MS.1,
+        install_snapshot_timeout: INSTALL.as_millis() as u64,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(local.options.snapshot_entries),
+        max_in_snapshot_log_to_keep: local.options.snapshot_entries,
+        // A node that was cut off asks before it campaigns, and so unseats nobody when it comes back.
+        enable_pre_vote: Some(true),
+        // A leader that restarts is elected anew: it does not know how far it had committed, and would confirm reads
+        // at less than what it had answered.
+        enable_leader_restore: Some(false),
+        ..Config::default()
+    };
+    let config = Arc::new(config.validate().map_err(raft_error)?);
+    let network = Network::new(local.clone());
+    let started =
+        Raft::new(local.options.node_id, config, network, LogStore::new(log.clone()), machine).await;
+    started.map_err(raft_error)
+}
+
+/// Saves what changed, where it is not much and nothing else would.
+async fn save_regularly(machine: StateMachine, fatal: Fatal) {
+    loop {
+        sleep(SAVE_EVERY).await;
+        if let Err(e) = machine.save_if(1) {
+            fatal.report(e.to_string());
+        }
+    }
+}
+
+/// Notes when everything that was committed before the start has been applied again.
+async fn note_recovery(inner: Weak<Inner>) {
+    let Some(raft) = inner.upgrade().map(|inner| inner.raft.clone()) else {
+        return;
+    };
+    if raft.wait_for_recovery(None).await.is_ok()
+        && let Some(inner) = inner.upgrade()
+    {
+        inner.recovered.store(true, Ordering::Release);
+    }
+}
+
+/// Follows the Raft core: counts leaders, and ends the process where the core has stopped. It looks now and then:
+/// the core's figures change several times with every entry, and waking up for each would cost more than they say.
+async fn watch_core(inner: Weak<Inner>, metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>) {
+    let mut leader = None;
+    while let Some(inner) = inner.upgrade() {
+        let (state, current_leader, term) = {
+            let now = metrics.borrow_watched();
+            (now.running_state.clone(), now.current_leader, now.current_term)
+        };
+        if let Err(stopped) = state {
+            return inner.local.fatal.report(format!("raft has stopped: {stopped}"));
+        }
+        if current_leader.is_some() && current_leader != leader {
+            leader = current_leader;
+            inner.leader_changes.fetch_add(1, Ordering::Relaxed);
+            tracing::info!(leader, term, "there is a leader");
+        }
+        drop(inner);
+        sleep(WATCH_EVERY).await;
+    }
+}

@@ -1,0 +1,45 @@
+//! openraft glue: one Raft group that agrees on every command of one inventory.
+//!
+//! No business rules and no HTTP here; openraft's types stay inside.
+//!
+//! ```text
+//!   Group::submit --> propose ---> openraft ---> log_store ------> storage::log
+//!                        |            |  \-----> transport ------> peers
+//!                        v            v
+//!                     gate, read   state_machine --> storage::inventory
+//!                                       \----------> keeper --> storage::{checkpoint, snapshot}
+//! ```
+//!
+//! * [`Group`] is the whole of it for the node crate.
+//! * `propose` makes one entry of all commands that wait; `read` one confirmation for all reads that wait.
+//! * `clock` is the cluster clock, `pulse` the tick that makes it felt.
+//! * `form` forms the cluster once; `open` puts a directory's parts together.
+//! * `keeper` is the thread that writes images; `replica` the applied state that readers share.
+//!
+//! Absent on purpose: retries of what may have been executed, leases on clocks, membership changes (not yet).
+
+mod answer;
+mod clock;
+mod codec;
+mod fatal;
+mod form;
+mod group;
+mod keeper;
+mod log_store;
+mod open;
+mod options;
+mod propose;
+mod pulse;
+mod read;
+mod replica;
+mod state_machine;
+mod status;
+#[cfg(test)]
+mod suite;
+mod transport;
+mod types;
+
+pub use answer::{Answer, ProposeError, Read, ReadError};
+pub use group::Group;
+pub use options::{GroupOptions, Member, SNAPSHOT_ENTRIES, StartError, WallClock};
+pub use status::{MemberStatus, Role, Stats, Status};

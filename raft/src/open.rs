@@ -1,0 +1,131 @@
+//! Opening a node's directory: identity, log, checkpoint, snapshots, and what state they add up to.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rand::random;
+use storage::checkpoint::{Checkpoint, ImageHeader, Opened};
+use storage::disk::{Disk, RealDisk};
+use storage::identity::DataDir;
+use storage::inventory::Inventory;
+use storage::log::{Log, LogOptions};
+use storage::snapshot::{Snapshot, SnapshotStore};
+use storage::{LEAVE_STOPPED, Position, StorageError};
+
+use crate::codec;
+use crate::replica::Applied;
+use crate::transport::GROUP;
+use crate::{GroupOptions, StartError};
+
+/// How long a segment of the log is, in bytes.
+const SEGMENT_BYTES: u64 = 32 << 20;
+
+/// How much of the log's tail stays in memory, in bytes.
+const CACHE_BYTES: usize = 64 << 20;
+
+/// What a directory holds.
+pub(crate) struct Store {
+    pub(crate) directory: DataDir,
+    pub(crate) log: Log,
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) snapshots: SnapshotStore,
+    pub(crate) snapshot: Option<Snapshot>,
+    pub(crate) applied: Applied,
+}
+
+/// Opens or creates everything. Blocking.
+pub(crate) fn open(options: &GroupOptions) -> Result<Store, StartError> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let path = &options.data_dir;
+    let directory = DataDir::open(disk.clone(), path, &options.cluster_name, options.node_id, random())?;
+    let log_options = LogOptions { group: GROUP, segment_bytes: SEGMENT_BYTES, cache_bytes: CACHE_BYTES };
+    let log = Log::open(disk.clone(), &path.join("log"), log_options)?;
+    let snapshots = SnapshotStore::open(disk, &path.join("snapshots"))?;
+    let (mut checkpoint, opened) = Checkpoint::open(&path.join("checkpoint"))?;
+    let newest = newest_snapshot(&snapshots, &opened)?;
+    let (header, inventory) = newest_image(&mut checkpoint, opened, newest.as_ref())?;
+    check_log(&log, header.applied, path)?;
+    let membership = codec::decode_membership(&header.membership).map_err(|e| undecodable(path, &e))?;
+    let applied = Applied {
+        inventory: *inventory,
+        position: header.applied,
+        membership,
+        broken: false,
+        advanced_at: Instant::now(),
+    };
+    Ok(Store { directory, log, checkpoint, snapshots, snapshot: newest, applied })
+}
+
+/// The newest snapshot. A damaged one is only needed where the checkpoint is not whole.
+fn newest_snapshot(snapshots: &SnapshotStore, opened: &Opened) -> Result<Option<Snapshot>, StorageError> {
+    match (snapshots.newest(), opened) {
+        (Err(damaged @ StorageError::Corrupt { .. }), Opened::Loaded { .. }) => {
+            tracing::warn!("a damaged snapshot is left alone, the checkpoint is whole: {damaged}");
+            Ok(None)
+        }
+        (newest, _) => newest,
+    }
+}
+
+/// The newer one of checkpoint and snapshot. A checkpoint that is behind or lost is rebuilt from the snapshot.
+fn newest_image(
+    checkpoint: &mut Checkpoint,
+    opened: Opened,
+    snapshot: Option<&Snapshot>,
+) -> Result<(ImageHeader, Box<Inventory>), StorageError> {
+    let loaded = match opened {
+        Opened::Loaded { header, inventory } => Some((header, inventory)),
+        Opened::Empty { reason } => {
+            if let Some(reason) = reason {
+                tracing::warn!("the checkpoint is rebuilt: {reason}");
+            }
+            None
+        }
+    };
+    let behind =
+        |s: &&Snapshot| loaded.as_ref().is_none_or(|(header, _)| header.applied < s.header().applied);
+    match snapshot.filter(behind) {
+        Some(snapshot) => {
+            let inventory = Box::new(snapshot.load()?);
+            checkpoint.replace(snapshot.header(), &mut inventory.records())?;
+            Ok((snapshot.header().clone(), inventory))
+        }
+        None => Ok(loaded.unwrap_or_default()),
+    }
+}
+
+/// What was purged from the log must be in the image: otherwise commands are missing.
+fn check_log(log: &Log, applied: Option<Position>, path: &Path) -> Result<(), StorageError> {
+    // Whoever applied an entry has voted, or taken a leader's word in place of a vote.
+    if applied.is_some() && log.vote().is_none() {
+        return Err(StorageError::Refused {
+            path: path.join("log"),
+            what: "the log is empty, but the image has entries: its votes and its tail are lost".into(),
+            mend: format!("put the log back, or {LEAVE_STOPPED}"),
+        });
+    }
+    let purged = log.state().purged.map(|p| p.index);
+    if purged <= applied.map(|p| p.index) {
+        return Ok(());
+    }
+    Err(StorageError::Refused {
+        path: path.to_path_buf(),
+        what: format!(
+            "the log begins after entry {}, but the newest whole image ends at {}",
+            purged.unwrap_or_default(),
+            applied.map_or("nothing".to_string(), |p| p.index.to_string())
+        ),
+        mend: format!("put the checkpoint or a snapshot back, or {LEAVE_STOPPED}"),
+    })
+}
+
+fn undecodable(path: &Path, why: &io::Error) -> StorageError {
+    StorageError::Corrupt {
+        path: path.to_path_buf(),
+        offset: 0,
+        what: format!("the image's membership cannot be decoded: {why}"),
+        mend: LEAVE_STOPPED.into(),
+    }
+}

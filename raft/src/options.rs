@@ -1,0 +1,70 @@
+//! What a group is started with, and why it may not start.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use storage::StorageError;
+
+/// The one thing this crate must be told about the outside world's time.
+pub trait WallClock: Send + Sync + 'static {
+    /// Milliseconds since the Unix epoch, as this machine believes.
+    fn now_ms(&self) -> u64;
+}
+
+/// One node of the cluster file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: u64,
+    /// Where it answers HTTP.
+    pub http: String,
+    /// Where it answers its peers.
+    pub raft: String,
+}
+
+/// What a group is started with.
+#[derive(Debug, Clone)]
+pub struct GroupOptions {
+    /// The cluster's name; nodes of another name are refused.
+    pub cluster_name: String,
+    /// This node's id, one of `members`.
+    pub node_id: u64,
+    /// All nodes of the cluster file.
+    pub members: Vec<Member>,
+    /// Where this node keeps its files.
+    pub data_dir: PathBuf,
+    /// How long an ended reservation stays readable.
+    pub retention: Duration,
+    /// How long the answer under an idempotency key is kept.
+    pub idempotency_retention: Duration,
+    /// The longest time from a hold's grant to its deadline.
+    pub max_hold: Duration,
+    /// A snapshot is built this many entries after the last one, and as many entries stay behind it, so that a
+    /// follower that was away for a moment is served from the log: [`SNAPSHOT_ENTRIES`], but in tests.
+    pub snapshot_entries: u64,
+}
+
+/// What [`GroupOptions::snapshot_entries`] should be: an entry carries all the commands that waited, so even under
+/// full load this is more than twice what is written while a snapshot is installed.
+pub const SNAPSHOT_ENTRIES: u64 = 20_000;
+
+/// Why a group did not start. Displayed as one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// This node's storage.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The raft address cannot be listened on.
+    #[error("cannot listen on {addr} (key `raft` of node {node_id}): {source}")]
+    Listen {
+        /// The address.
+        addr: String,
+        /// The node.
+        node_id: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Raft itself.
+    #[error("raft did not start: {0}")]
+    Raft(String),
+}

@@ -1,0 +1,39 @@
+//! The leader's pulse: a tick where time alone has something to do and no command brings it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use storage::inventory::command::{Command, Request};
+
+use crate::propose::Proposer;
+use crate::transport::Local;
+use crate::types::Raft;
+
+/// How often the deadlines are looked at. Units are for sale again within 1 s of their deadline (contract): this,
+/// one entry, and room for a slow disk.
+const BEAT: Duration = Duration::from_millis(50);
+
+/// A tick at least this often. After a snapshot install a follower's apply can rest behind the commit until one more
+/// entry comes; and time in the log shall not stand still for long.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Beats for ever.
+pub(crate) async fn run(local: Arc<Local>, raft: Raft, proposer: Proposer) {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        while raft.as_leader().is_ok() && is_due(&local) {
+            let tick = Request { idempotency_key: None, command: Command::Tick };
+            if let Err(why) = proposer.submit(tick).await {
+                tracing::debug!("a tick was not applied: {why}");
+                break;
+            }
+        }
+    }
+}
+
+fn is_due(local: &Local) -> bool {
+    let applied = local.replica.read();
+    let now_ms = local.clock.stamp_ms(applied.inventory.now_ms(), applied.advanced_at);
+    let due = applied.inventory.next_due_ms().is_some_and(|due| due <= now_ms);
+    due || applied.advanced_at.elapsed() > IDLE
+}

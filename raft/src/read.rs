@@ -1,0 +1,142 @@
+//! Linearizable reads: the index that must have been applied, confirmed by a quorum after the read arrived (the
+//! Raft dissertation, section 6.4: ReadIndex). One confirmation serves all reads that wait when it begins.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use openraft::ReadPolicy;
+use openraft::errors::{LinearizableReadError, RaftError};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::ReadError;
+use crate::transport::message::{Call, Reply};
+use crate::transport::{Caller, Local};
+use crate::types::Raft;
+
+/// Reads that may wait; more are refused at once.
+const QUEUE: usize = 16_384;
+
+/// How long a confirmation is tried for: long enough for an election. A read may have to wait for the end of another's
+/// first, and all of it stays well below the 6 s within which a minority says so.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// How long between two tries.
+const PAUSE: Duration = Duration::from_millis(15);
+
+/// How long the leader is waited for.
+const DEADLINE: Duration = Duration::from_millis(700);
+
+type Result = std::result::Result<u64, ReadError>;
+type Waiting = oneshot::Sender<Result>;
+
+/// Asks for confirmations. A cheap handle.
+#[derive(Clone)]
+pub(crate) struct Confirmer {
+    here: mpsc::Sender<Waiting>,
+    anywhere: mpsc::Sender<Waiting>,
+    confirmations: Arc<AtomicU64>,
+}
+
+impl Confirmer {
+    /// Makes the way in, and the worker behind it, which must be run.
+    pub(crate) fn new(local: Arc<Local>, raft: Raft) -> (Confirmer, Worker) {
+        let (here, waiting_here) = mpsc::channel(QUEUE);
+        let (anywhere, waiting_anywhere) = mpsc::channel(QUEUE);
+        let confirmer = Confirmer { here, anywhere, confirmations: Arc::default() };
+        let callers =
+            local.options.members.iter().map(|m| (m.id, Caller::new(local.clone(), m.id))).collect();
+        let worker = Worker { raft, callers, confirmer: confirmer.clone(), waiting_here, waiting_anywhere };
+        (confirmer, worker)
+    }
+
+    /// The index to wait for, where this node leads.
+    pub(crate) async fn confirm_here(&self) -> Result {
+        ask(&self.here).await
+    }
+
+    /// The index to wait for, wherever the leader is.
+    pub(crate) async fn confirm(&self) -> Result {
+        ask(&self.anywhere).await
+    }
+
+    /// Confirmations made, here and for other nodes.
+    pub(crate) fn confirmations(&self) -> u64 {
+        self.confirmations.load(Ordering::Relaxed)
+    }
+}
+
+async fn ask(queue: &mpsc::Sender<Waiting>) -> Result {
+    let (reply, answer) = oneshot::channel();
+    queue.try_send(reply).map_err(|_| ReadError::Overloaded)?;
+    answer.await.unwrap_or(Err(ReadError::NoLeader))
+}
+
+/// The worker behind a [`Confirmer`].
+pub(crate) struct Worker {
+    raft: Raft,
+    callers: BTreeMap<u64, Caller>,
+    confirmer: Confirmer,
+    waiting_here: mpsc::Receiver<Waiting>,
+    waiting_anywhere: mpsc::Receiver<Waiting>,
+}
+
+impl Worker {
+    /// Serves the queues for ever.
+    pub(crate) async fn run(self) {
+        let Worker { raft, callers, confirmer, waiting_here, waiting_anywhere } = self;
+        let here = serve(waiting_here, || confirm_here(&raft, &confirmer));
+        let anywhere = serve(waiting_anywhere, || confirm_anywhere(&raft, &callers, &confirmer));
+        tokio::join!(here, anywhere);
+    }
+}
+
+/// One confirmation for all that wait, then the next.
+async fn serve<F: Future<Output = Result>>(mut queue: mpsc::Receiver<Waiting>, confirm: impl Fn() -> F) {
+    loop {
+        let mut waiting = Vec::new();
+        if queue.recv_many(&mut waiting, QUEUE).await == 0 {
+            return;
+        }
+        let confirmed = confirm().await;
+        for reply in waiting {
+            // Whoever asked may have given up: there is nobody to tell.
+            let _ = reply.send(confirmed);
+        }
+    }
+}
+
+async fn confirm_here(raft: &Raft, confirmer: &Confirmer) -> Result {
+    confirmer.confirmations.fetch_add(1, Ordering::Relaxed);
+    match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
+        Ok(linearizer) => Ok(linearizer.read_log_id().index()),
+        Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => Err(ReadError::NoQuorum),
+        Err(_) => Err(ReadError::NoLeader),
+    }
+}
+
+async fn confirm_anywhere(raft: &Raft, callers: &BTreeMap<u64, Caller>, confirmer: &Confirmer) -> Result {
+    let since = Instant::now();
+    loop {
+        let confirmed = match raft.as_leader() {
+            Ok(_) => confirmer.confirm_here().await,
+            Err(elsewhere) => {
+                confirm_there(elsewhere.leader_id.and_then(|leader| callers.get(&leader))).await
+            }
+        };
+        if confirmed.is_ok() || since.elapsed() > PATIENCE {
+            return confirmed;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+async fn confirm_there(leader: Option<&Caller>) -> Result {
+    let caller = leader.ok_or(ReadError::NoLeader)?;
+    match caller.call(&Call::ReadIndex, DEADLINE).await {
+        Ok(Reply::ReadIndex(confirmed)) => confirmed,
+        _ => Err(ReadError::NoLeader),
+    }
+}

@@ -1,0 +1,100 @@
+//! The applied state of this node, shared by the one writer (apply) and all readers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
+
+use storage::Position;
+use storage::checkpoint::ImageHeader;
+use storage::inventory::Inventory;
+use storage::snapshot::Snapshot;
+use tokio::sync::watch;
+
+use crate::codec;
+use crate::types::StoredMembership;
+
+/// What was applied, up to which entry.
+pub(crate) struct Applied {
+    /// The state machine.
+    pub(crate) inventory: Inventory,
+    /// The last entry applied to it.
+    pub(crate) position: Option<Position>,
+    /// The last membership applied.
+    pub(crate) membership: StoredMembership,
+    /// Whether an apply broke off in the middle. Such a state is of no entry, and must be saved nowhere.
+    pub(crate) broken: bool,
+    /// When the inventory's clock last advanced, by this machine's monotonic clock.
+    pub(crate) advanced_at: Instant,
+}
+
+impl Applied {
+    /// The header of an image of this moment.
+    pub(crate) fn header(&self) -> std::io::Result<ImageHeader> {
+        Ok(ImageHeader {
+            applied: self.position,
+            membership: codec::encode_membership(&self.membership)?,
+            digest: self.inventory.state_digest(),
+        })
+    }
+}
+
+/// See the module.
+pub(crate) struct Replica {
+    applied: RwLock<Applied>,
+    index: watch::Sender<Option<u64>>,
+    snapshot: Mutex<Option<Snapshot>>,
+    /// Commands applied since start.
+    pub(crate) commands: AtomicU64,
+}
+
+impl Replica {
+    pub(crate) fn new(applied: Applied, snapshot: Option<Snapshot>) -> Replica {
+        let index = watch::Sender::new(applied.position.map(|p| p.index));
+        Replica {
+            applied: RwLock::new(applied),
+            index,
+            snapshot: Mutex::new(snapshot),
+            commands: AtomicU64::new(0),
+        }
+    }
+
+    /// For reading. Held for a moment only: apply waits for it.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Applied> {
+        self.applied.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For apply, and for whoever takes changes out. Call [`Replica::announce`] after the position moved.
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Applied> {
+        self.applied.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells waiting readers how far apply has come.
+    pub(crate) fn announce(&self, index: Option<u64>) {
+        self.index.send_replace(index);
+    }
+
+    /// Waits until the entry at `index` has been applied.
+    pub(crate) async fn wait_applied(&self, index: Option<u64>) {
+        let mut applied = self.index.subscribe();
+        // The sender lives as long as self, so waiting cannot fail.
+        let _ = applied.wait_for(|applied| *applied >= index).await;
+    }
+
+    /// The newest snapshot on this node's disk.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        self.snapshot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes a new snapshot, unless a newer one came first.
+    pub(crate) fn set_snapshot(&self, snapshot: Snapshot) {
+        let mut newest = self.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.as_ref().is_none_or(|newest| newest.header().applied < snapshot.header().applied) {
+            *newest = Some(snapshot);
+        }
+    }
+
+    /// Counts applied commands.
+    pub(crate) fn count(&self, commands: usize) {
+        self.commands.fetch_add(commands as u64, Ordering::Relaxed);
+    }
+}

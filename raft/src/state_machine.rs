@@ -1,0 +1,175 @@
+//! openraft's state machine traits over the inventory and the keeper: conversion, nothing else.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::{Stream, TryStreamExt};
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use openraft::type_config::alias::SnapshotOf;
+use openraft::{EntryPayload, OptionalSend};
+use storage::inventory::outcome::Applied as CommandApplied;
+use storage::snapshot::Snapshot;
+
+use crate::codec;
+use crate::keeper::{Keeper, Save};
+use crate::replica::{Applied, Replica};
+use crate::types::{LogId, PeerNode, Proposal, SnapshotMeta, StoredMembership, TypeConfig, log_id, position};
+
+/// A checkpoint is saved as soon as this many records changed and the keeper is idle. Rare saves coalesce more and
+/// cost less; what a start has to apply again from the log grows with it.
+const SAVE_RECORDS: usize = 20_000;
+
+/// The state machine as openraft sees it; also its snapshot builder.
+#[derive(Clone)]
+pub(crate) struct StateMachine {
+    replica: Arc<Replica>,
+    keeper: Keeper,
+}
+
+impl StateMachine {
+    pub(crate) fn new(replica: Arc<Replica>, keeper: Keeper) -> StateMachine {
+        StateMachine { replica, keeper }
+    }
+
+    /// Queues a save of at least `records` changed records, unless the keeper has something to do: what gathers
+    /// meanwhile goes with the next one.
+    pub(crate) fn save_if(&self, records: usize) -> io::Result<()> {
+        if self.keeper.is_idle() && self.replica.read().inventory.changed() >= records {
+            let mut applied = self.replica.write();
+            self.keeper.save(take_save(&mut applied)?);
+        }
+        Ok(())
+    }
+
+    /// Saves all that changed and waits until it is on disk.
+    pub(crate) async fn save_all(&self) -> io::Result<()> {
+        let saved = {
+            let mut applied = self.replica.write();
+            self.keeper.save_and_wait(take_save(&mut applied)?)
+        };
+        saved.await
+    }
+
+    fn apply_entry(
+        &self,
+        id: LogId,
+        payload: EntryPayload<Proposal, u64, PeerNode>,
+    ) -> io::Result<Vec<CommandApplied>> {
+        let mut answers = Vec::new();
+        let batch = match &payload {
+            EntryPayload::Normal(proposal) => Some(codec::decode_batch(proposal)?),
+            EntryPayload::Blank | EntryPayload::Membership(_) => None,
+        };
+        let mut applied = self.replica.write();
+        if let Some(batch) = batch {
+            let before = applied.inventory.now_ms();
+            let inventory = &mut applied.inventory;
+            // A panic there is a broken invariant: it must stop the node, and unwinding through Raft's task might not.
+            let applying = || {
+                answers.extend(batch.requests.iter().map(|request| inventory.apply(&batch.stamp, request)))
+            };
+            if catch_unwind(AssertUnwindSafe(applying)).is_err() {
+                applied.broken = true;
+                return Err(io::Error::other("the state machine panicked"));
+            }
+            if inventory.now_ms() > before {
+                applied.advanced_at = Instant::now();
+            }
+        }
+        if let EntryPayload::Membership(membership) = payload {
+            applied.membership = StoredMembership::new(Some(id), membership);
+        }
+        applied.position = Some(position(&id));
+        Ok(answers)
+    }
+}
+
+/// Takes out what changed, under the lock that makes it one moment.
+fn take_save(applied: &mut Applied) -> io::Result<Save> {
+    if applied.broken {
+        return Err(io::Error::other("the state machine broke off in the middle of an entry"));
+    }
+    let changes = applied.inventory.take_changes();
+    Ok(Save { header: applied.header()?, changes })
+}
+
+/// What openraft calls a snapshot, of one on disk.
+fn to_openraft(snapshot: Snapshot) -> io::Result<SnapshotOf<TypeConfig, Snapshot>> {
+    let header = snapshot.header();
+    let meta = SnapshotMeta {
+        last_log_id: header.applied.map(log_id),
+        last_membership: codec::decode_membership(&header.membership)?,
+    };
+    Ok(SnapshotOf::<TypeConfig, Snapshot> { meta, snapshot })
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
+    type SnapshotData = Snapshot;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, Snapshot>> {
+        let built = {
+            let mut applied = self.replica.write();
+            self.keeper.build(take_save(&mut applied)?)
+        };
+        let snapshot = built.await?;
+        self.replica.set_snapshot(snapshot.clone());
+        to_openraft(snapshot)
+    }
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = Snapshot;
+    type SnapshotBuilder = StateMachine;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let applied = self.replica.read();
+        Ok((applied.position.map(log_id), applied.membership.clone()))
+    }
+
+    async fn apply<Strm>(&mut self, mut entries: Strm) -> io::Result<()>
+    where
+        Strm: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
+    {
+        let mut last = None;
+        while let Some((entry, responder)) = entries.try_next().await? {
+            let index = entry.log_id.index;
+            // An entry left out would make this replica another one than its peers.
+            if last.replace(index).is_some_and(|last| last + 1 != index) {
+                return Err(io::Error::other(format!("entry {index} does not follow the last one")));
+            }
+            let answers = self.apply_entry(entry.log_id, entry.payload)?;
+            self.replica.count(answers.len());
+            self.replica.announce(Some(index));
+            if let Some(responder) = responder {
+                responder.send(answers);
+            }
+            self.save_if(SAVE_RECORDS)?;
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> StateMachine {
+        self.clone()
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Snapshot) -> io::Result<()> {
+        let inventory = self.keeper.install(snapshot.clone()).await?;
+        let position = meta.last_log_id.as_ref().map(position);
+        *self.replica.write() = Applied {
+            inventory: *inventory,
+            position,
+            membership: meta.last_membership.clone(),
+            broken: false,
+            advanced_at: Instant::now(),
+        };
+        self.replica.set_snapshot(snapshot);
+        self.replica.announce(position.map(|p| p.index));
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, Snapshot>>> {
+        self.replica.snapshot().map(to_openraft).transpose()
+    }
+}

@@ -1,0 +1,51 @@
+//! openraft's own tests of a log store and a state machine, on ours.
+
+use std::time::Duration;
+
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+use tempfile::TempDir;
+
+use crate::fatal::Fatal;
+use crate::keeper::Keeper;
+use crate::log_store::LogStore;
+use crate::open::{self, Store};
+use crate::replica::Replica;
+use crate::state_machine::StateMachine;
+use crate::types::TypeConfig;
+use crate::{GroupOptions, Member, SNAPSHOT_ENTRIES};
+
+struct Builder;
+
+fn options(directory: &TempDir) -> GroupOptions {
+    let member = |id| Member {
+        id,
+        http: format!("127.0.0.1:{}", 8100 + id),
+        raft: format!("127.0.0.1:{}", 9100 + id),
+    };
+    GroupOptions {
+        cluster_name: "suite".into(),
+        node_id: 1,
+        members: (1..=3).map(member).collect(),
+        data_dir: directory.path().join("data"),
+        retention: Duration::from_secs(60),
+        idempotency_retention: Duration::from_secs(60),
+        max_hold: Duration::from_secs(60),
+        snapshot_entries: SNAPSHOT_ENTRIES,
+    }
+}
+
+impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
+    async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
+        let directory = tempfile::tempdir().expect("a scratch directory");
+        let store: Store = open::open(&options(&directory)).expect("a new directory opens");
+        let keeper = Keeper::start(store.checkpoint, store.snapshots, Fatal::new()).expect("a thread starts");
+        let replica = Replica::new(store.applied, store.snapshot).into();
+        Ok((directory, LogStore::new(store.log), StateMachine::new(replica, keeper)))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openrafts_suite_passes_on_this_store() {
+    Suite::test_all(Builder).await.expect("openraft's suite");
+}

@@ -1,0 +1,166 @@
+//! Calls to one peer: many at a time over one connection, each with its own deadline.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::io::BufReader;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::Local;
+use super::dial::dial;
+use super::frame::{self, Kind};
+use super::message::{Call, Channel, Reply};
+
+/// Calls that may wait to be written.
+const QUEUE: usize = 256;
+
+/// A connection on which calls time out is given up once nothing has arrived on it for this long.
+const SILENCE: Duration = Duration::from_millis(700);
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CallError {
+    /// It never left this node.
+    #[error("not sent: {0}")]
+    NotSent(String),
+    /// It may have arrived.
+    #[error("no answer: {0}")]
+    Lost(String),
+}
+
+/// The way to one peer. Connects when first called, and again after a failure.
+pub(crate) struct Caller {
+    local: Arc<Local>,
+    to: u64,
+    link: tokio::sync::Mutex<Option<Arc<Link>>>,
+}
+
+impl Caller {
+    pub(crate) fn new(local: Arc<Local>, to: u64) -> Caller {
+        Caller { local, to, link: tokio::sync::Mutex::new(None) }
+    }
+
+    /// Calls, and waits for the answer until the deadline.
+    pub(crate) async fn call(&self, call: &Call, deadline: Duration) -> Result<Reply, CallError> {
+        let linking = timeout(deadline, self.link()).await;
+        let link = linking.map_err(|_| not_sent("no connection in time"))?.map_err(not_sent)?;
+        match timeout(deadline, link.call(call, self.local.clock.wall_ms())).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                // A peer that has said nothing for long may be cut off: the next call shall dial anew.
+                link.close_if_silent();
+                Err(CallError::Lost(format!("nothing within {} ms", deadline.as_millis())))
+            }
+        }
+    }
+
+    async fn link(&self) -> io::Result<Arc<Link>> {
+        let mut slot = self.link.lock().await;
+        if let Some(link) = slot.as_ref().filter(|link| link.is_open()) {
+            return Ok(link.clone());
+        }
+        let connection = dial(&self.local, self.to, Channel::Calls).await?;
+        let link = Arc::new(Link::start(self.local.clone(), self.to, connection.reader, connection.writer));
+        *slot = Some(link.clone());
+        Ok(link)
+    }
+}
+
+fn not_sent(why: impl ToString) -> CallError {
+    CallError::NotSent(why.to_string())
+}
+
+type Pending = Mutex<Option<BTreeMap<u64, oneshot::Sender<Reply>>>>;
+
+/// One connection. `pending` is `None` once it is closed.
+struct Link {
+    frames: mpsc::Sender<Vec<u8>>,
+    pending: Arc<Pending>,
+    heard_at: Arc<Mutex<Instant>>,
+    ids: AtomicU64,
+    _tasks: JoinSet<()>,
+}
+
+impl Link {
+    fn start(local: Arc<Local>, to: u64, reader: BufReader<OwnedReadHalf>, writer: OwnedWriteHalf) -> Link {
+        let (frames, queue) = mpsc::channel(QUEUE);
+        let pending: Arc<Pending> = Arc::new(Mutex::new(Some(BTreeMap::new())));
+        let mut tasks = JoinSet::new();
+        let heard_at = Arc::new(Mutex::new(Instant::now()));
+        let (closing, reading, hearing) = (pending.clone(), pending.clone(), heard_at.clone());
+        tasks.spawn(async move {
+            write_all(queue, writer).await;
+            close(&closing);
+        });
+        tasks.spawn(async move {
+            if let Err(e) = read_all(&local, to, reader, &reading, &hearing).await {
+                tracing::debug!(peer = to, "the connection for calls ended: {e}");
+            }
+            close(&reading);
+        });
+        Link { frames, pending, heard_at, ids: AtomicU64::new(0), _tasks: tasks }
+    }
+
+    async fn call(&self, call: &Call, wall_ms: u64) -> Result<Reply, CallError> {
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let bytes = frame::seal_message(Kind::Call, id, wall_ms, call).map_err(not_sent)?;
+        let (reply, answer) = oneshot::channel();
+        match self.pending.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(pending) => drop(pending.insert(id, reply)),
+            None => return Err(not_sent("the connection has ended")),
+        }
+        self.frames.send(bytes).await.map_err(|_| not_sent("the connection has ended"))?;
+        answer.await.map_err(|_| CallError::Lost("the connection has ended".into()))
+    }
+
+    fn is_open(&self) -> bool {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn close_if_silent(&self) {
+        let heard_at = *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard_at.elapsed() > SILENCE {
+            close(&self.pending);
+        }
+    }
+}
+
+/// Drops whoever waits: their calls are lost.
+fn close(pending: &Pending) {
+    *pending.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+async fn write_all(mut queue: mpsc::Receiver<Vec<u8>>, mut writer: OwnedWriteHalf) {
+    while let Some(bytes) = queue.recv().await {
+        if frame::write(&mut writer, &bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_all(
+    local: &Local,
+    to: u64,
+    mut reader: BufReader<OwnedReadHalf>,
+    pending: &Pending,
+    heard_at: &Mutex<Instant>,
+) -> io::Result<()> {
+    while let Some(frame) = frame::read(&mut reader).await? {
+        local.hear(to, frame.wall_ms);
+        *heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        let reply = frame.message(Kind::Reply)?;
+        let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+        match pending.as_mut().map(|pending| pending.remove(&frame.id)) {
+            Some(Some(waiting)) => drop(waiting.send(reply)),
+            Some(None) => {}
+            None => break,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What nodes say to each other. A change of any of these is a change of the frame version.
+
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use serde::{Deserialize, Serialize};
+use storage::inventory::command::Request;
+
+use crate::types::{SnapshotMeta, TypeConfig, Vote};
+use crate::{Answer, ProposeError, ReadError};
+
+/// The first message on a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// The Raft group that the connection is for.
+    pub(crate) group: u64,
+    /// The cluster's name, as in both cluster files.
+    pub(crate) cluster_name: String,
+    /// The cluster's id, once the dialler has one.
+    pub(crate) cluster_id: Option<u128>,
+    /// Who dials.
+    pub(crate) from: u64,
+    /// Whom it means to reach.
+    pub(crate) to: u64,
+    /// The dialler's data directory.
+    pub(crate) store_id: u128,
+    /// What the connection will carry.
+    pub(crate) channel: Channel,
+}
+
+/// What a connection carries. Each has its own, so that none holds up another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Channel {
+    /// Calls and replies, in any order.
+    Calls,
+    /// Requests to append, answered in order.
+    Appends,
+    /// One snapshot after another.
+    Snapshots,
+}
+
+/// The answer to a [`Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Greeting {
+    /// The connection is on.
+    Welcome {
+        /// The answerer's data directory.
+        store_id: u128,
+        /// Its cluster's id, once it has one.
+        cluster_id: Option<u128>,
+    },
+    /// It is not; the sentence is for the operator of the dialling node.
+    Refused(String),
+    /// It is not: the membership knows the dialling node by another data directory. Whatever that one promised is
+    /// lost, so the node must take part in nothing.
+    StoreLost,
+}
+
+/// A call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Call {
+    /// Raft: RequestVote.
+    Vote(VoteRequest<TypeConfig>),
+    /// Raft: would you vote for me?
+    PreVote(VoteRequest<TypeConfig>),
+    /// Raft: a heartbeat, apart from the stream of entries.
+    Heartbeat(AppendEntriesRequest<TypeConfig>),
+    /// Raft: leadership is handed over.
+    TransferLeader(TransferLeaderRequest<TypeConfig>),
+    /// The index that a linearizable read must have seen applied.
+    ReadIndex,
+    /// Commands from a node that does not lead.
+    Forward(Vec<Request>),
+    /// Forming: are you new, and whose directory do you have?
+    Probe,
+    /// Forming: this is the cluster's id from now on.
+    Join(u128),
+}
+
+/// The answer to a call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// To [`Call::Vote`] and [`Call::PreVote`].
+    Vote(VoteResponse<TypeConfig>),
+    /// To [`Call::Heartbeat`].
+    Heartbeat(AppendEntriesResponse<TypeConfig>),
+    /// To [`Call::TransferLeader`].
+    TransferLeader(TransferLeaderResponse<TypeConfig>),
+    /// To [`Call::ReadIndex`].
+    ReadIndex(Result<u64, ReadError>),
+    /// To [`Call::Forward`]: one answer for each command, in order.
+    Forward(Vec<Result<Answer, ProposeError>>),
+    /// To [`Call::Probe`].
+    Probe {
+        /// The answerer's data directory.
+        store_id: u128,
+        /// Its cluster's id, once it has one.
+        cluster_id: Option<u128>,
+        /// Whether its log holds anything.
+        has_log: bool,
+    },
+    /// To [`Call::Join`]: the id is on disk.
+    Joined,
+    /// To any call: it was not done, and why.
+    Failed(String),
+}
+
+/// The start of a snapshot.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SnapshotBegin {
+    /// The vote of the leader that sends it.
+    pub(crate) vote: Vote,
+    /// What it is an image of.
+    pub(crate) meta: SnapshotMeta,
+    /// How many bytes will follow.
+    pub(crate) length: u64,
+}
+
+/// The answer to a snapshot; the error says why it was not taken.
+pub(crate) type SnapshotDone = Result<SnapshotResponse<TypeConfig>, String>;
+
+/// The answer to a request to append; the outer error is for a node whose Raft has stopped.
+pub(crate) type Appended = Result<StreamAppendResult<TypeConfig>, String>;

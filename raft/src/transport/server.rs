@@ -1,0 +1,355 @@
+//! The side that answers: accepts connections, shakes hands, serves each channel.
+//!
+//! The gate. openraft 0.10.0-alpha.37 can panic (its issue 2116) when, while a follower still installs one
+//! snapshot, more entries and a newer snapshot of another leader arrive. So one snapshot is taken at a time and
+//! others are refused, and entries and heartbeats wait until Raft itself has answered the install, not merely
+//! until the connection that brought it is gone.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use openraft::raft::AppendEntriesRequest;
+use openraft::type_config::alias::SnapshotOf;
+use storage::snapshot::{Receiving, Snapshot};
+use tokio::io::BufReader;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Mutex, OwnedMutexGuard, RwLock, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::dial::{Connection, split};
+use super::frame::{self, Frame, Kind};
+use super::message::{Appended, Call, Channel, Greeting, Hello, Reply, SnapshotBegin, SnapshotDone};
+use super::{GROUP, Local};
+use crate::form::Formation;
+use crate::keeper::Keeper;
+use crate::propose::Proposer;
+use crate::read::Confirmer;
+use crate::types::{Raft, TypeConfig, log_id};
+
+/// A dialler says who it is within this time.
+const HANDSHAKE: Duration = Duration::from_secs(2);
+
+/// A sender that is silent for this long inside a snapshot has gone, and holds up no other's.
+const CHUNK_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Connections at most; a handful of peers need three each, and some more while they reconnect.
+const CONNECTIONS: usize = 256;
+
+/// Answers of one connection that may wait to be written.
+const QUEUE: usize = 256;
+
+/// What the answers come from.
+pub(crate) struct Server {
+    pub(crate) local: Arc<Local>,
+    pub(crate) raft: Raft,
+    pub(crate) keeper: Keeper,
+    pub(crate) proposer: Proposer,
+    pub(crate) confirmer: Confirmer,
+    pub(crate) formation: Formation,
+    pub(crate) gate: Gate,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Gate {
+    /// Held for writing from the moment Raft is given a snapshot until it has answered.
+    installing: RwLock<()>,
+    /// Held while a snapshot is received and installed.
+    receiving: Arc<Mutex<()>>,
+}
+
+impl Gate {
+    /// Waits while a snapshot is being installed.
+    async fn pass(&self) {
+        drop(self.installing.read().await);
+    }
+}
+
+impl Server {
+    /// Accepts connections for ever. Dropping the future ends every connection.
+    pub(crate) async fn run(self, listener: TcpListener) {
+        let server = Arc::new(self);
+        let slots = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut connections = JoinSet::new();
+        loop {
+            let socket = match listener.accept().await {
+                Ok((socket, _)) => socket,
+                Err(e) => {
+                    // Out of file descriptors, most likely: wait for some to come free.
+                    tracing::warn!("cannot accept a peer: {e}");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            while connections.try_join_next().is_some() {}
+            let Ok(slot) = slots.clone().try_acquire_owned() else {
+                continue;
+            };
+            let server = server.clone();
+            connections.spawn(async move {
+                let _slot = slot;
+                if let Err(e) = server.serve(socket).await {
+                    tracing::debug!("a peer's connection ended: {e}");
+                }
+            });
+        }
+    }
+
+    async fn serve(self: Arc<Self>, socket: TcpStream) -> io::Result<()> {
+        let mut connection = split(socket)?;
+        let hello = match timeout(HANDSHAKE, self.shake(&mut connection)).await {
+            Ok(shaken) => shaken?,
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        let Some(hello) = hello else { return Ok(()) };
+        match hello.channel {
+            Channel::Calls => self.serve_calls(hello.from, connection).await,
+            Channel::Appends => self.serve_appends(hello.from, connection).await,
+            Channel::Snapshots => self.serve_snapshots(hello.from, connection).await,
+        }
+    }
+
+    async fn shake(&self, connection: &mut Connection) -> io::Result<Option<Hello>> {
+        let Some(frame) = frame::read(&mut connection.reader).await? else {
+            return Ok(None);
+        };
+        let hello: Hello = frame.message(Kind::Hello)?;
+        let greeting = greet(&self.local, &hello);
+        self.write(&mut connection.writer, Kind::Greeting, 0, &greeting).await?;
+        if !matches!(greeting, Greeting::Welcome { .. }) {
+            tracing::warn!(peer = hello.from, "refused a connection: {greeting:?}");
+            return Ok(None);
+        }
+        self.local.hear(hello.from, frame.wall_ms);
+        Ok(Some(hello))
+    }
+
+    async fn write(
+        &self,
+        writer: &mut OwnedWriteHalf,
+        kind: Kind,
+        id: u64,
+        message: &impl serde::Serialize,
+    ) -> io::Result<()> {
+        let bytes = frame::seal_message(kind, id, self.local.clock.wall_ms(), message)?;
+        frame::write(writer, &bytes).await
+    }
+
+    /// Answers each call as soon as it can be, in any order.
+    async fn serve_calls(self: Arc<Self>, from: u64, connection: Connection) -> io::Result<()> {
+        let Connection { mut reader, mut writer } = connection;
+        let (answers, mut queue) = mpsc::channel::<Vec<u8>>(QUEUE);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            while let Some(bytes) = queue.recv().await {
+                if frame::write(&mut writer, &bytes).await.is_err() {
+                    return;
+                }
+            }
+        });
+        while let Some(frame) = frame::read(&mut reader).await? {
+            self.local.hear(from, frame.wall_ms);
+            while tasks.try_join_next().is_some() {}
+            let (server, answers) = (self.clone(), answers.clone());
+            tasks.spawn(async move {
+                if let Some(bytes) = server.answer(frame).await {
+                    // A peer that has gone needs no answer.
+                    let _ = answers.send(bytes).await;
+                }
+            });
+        }
+        Ok(())
+    }
+
+    async fn answer(&self, frame: Frame) -> Option<Vec<u8>> {
+        let reply = match frame.message(Kind::Call) {
+            Ok(call) => self.reply(call).await,
+            Err(e) => Reply::Failed(e.to_string()),
+        };
+        frame::seal_message(Kind::Reply, frame.id, self.local.clock.wall_ms(), &reply).ok()
+    }
+
+    async fn reply(&self, call: Call) -> Reply {
+        match call {
+            Call::Probe => self.formation.probed(),
+            Call::Join(cluster_id) => self.formation.joined(cluster_id).unwrap_or_else(failed),
+            _ if self.local.cluster_id().is_none() => failed("this node belongs to no cluster yet"),
+            Call::Vote(request) => self.raft.vote(request).await.map_or_else(failed, Reply::Vote),
+            Call::PreVote(request) => self.raft.pre_vote(request).await.map_or_else(failed, Reply::Vote),
+            Call::Heartbeat(request) => {
+                self.gate.pass().await;
+                self.raft.append_entries(request).await.map_or_else(failed, Reply::Heartbeat)
+            }
+            Call::TransferLeader(request) => {
+                self.raft.handle_transfer_leader(request).await.map_or_else(failed, Reply::TransferLeader)
+            }
+            Call::ReadIndex => Reply::ReadIndex(self.confirmer.confirm_here().await),
+            Call::Forward(requests) => Reply::Forward(self.proposer.submit_forwarded(requests).await),
+        }
+    }
+
+    /// Passes requests to append on to Raft in order, as they come, and its answers back in the same order.
+    async fn serve_appends(self: Arc<Self>, from: u64, connection: Connection) -> io::Result<()> {
+        if self.local.cluster_id().is_none() {
+            return Err(io::Error::other("this node belongs to no cluster yet"));
+        }
+        let Connection { reader, mut writer } = connection;
+        let server = self.clone();
+        let requests = stream::unfold(reader, move |mut reader| {
+            let server = server.clone();
+            async move { Some((server.next_append(from, &mut reader).await?, reader)) }
+        });
+        let mut answers = Box::pin(self.raft.stream_append(requests));
+        while let Some(answer) = answers.next().await {
+            let appended: Appended = answer.map_err(|fatal| fatal.to_string());
+            self.write(&mut writer, Kind::Appended, 0, &appended).await?;
+        }
+        Ok(())
+    }
+
+    async fn next_append(
+        &self,
+        from: u64,
+        reader: &mut BufReader<OwnedReadHalf>,
+    ) -> Option<AppendEntriesRequest<TypeConfig>> {
+        let read = frame::read(reader).await;
+        let frame =
+            read.inspect_err(|e| tracing::debug!(peer = from, "no more entries from there: {e}")).ok()??;
+        self.local.hear(from, frame.wall_ms);
+        let request = frame.message(Kind::Append);
+        let request =
+            request.inspect_err(|e| tracing::warn!(peer = from, "entries that cannot be read: {e}")).ok()?;
+        self.gate.pass().await;
+        Some(request)
+    }
+
+    async fn serve_snapshots(self: Arc<Self>, from: u64, connection: Connection) -> io::Result<()> {
+        if self.local.cluster_id().is_none() {
+            return Err(io::Error::other("this node belongs to no cluster yet"));
+        }
+        let Connection { mut reader, mut writer } = connection;
+        while let Some(frame) = frame::read(&mut reader).await? {
+            self.local.hear(from, frame.wall_ms);
+            let begin: SnapshotBegin = frame.message(Kind::SnapshotBegin)?;
+            let done: SnapshotDone = match self.gate.receiving.clone().try_lock_owned() {
+                Ok(turn) => self.clone().take_snapshot(from, begin, turn, &mut reader).await?,
+                Err(_) => Err("another snapshot is being taken".into()),
+            };
+            let refused = done.is_err();
+            self.write(&mut writer, Kind::SnapshotDone, 0, &done).await?;
+            if refused {
+                // What is left of the refused one shall not be read as the next.
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_snapshot(
+        self: Arc<Self>,
+        from: u64,
+        begin: SnapshotBegin,
+        turn: OwnedMutexGuard<()>,
+        reader: &mut BufReader<OwnedReadHalf>,
+    ) -> io::Result<SnapshotDone> {
+        let receiving = self.keeper.receive().map_err(|e| self.stop(e))?;
+        tracing::info!(peer = from, bytes = begin.length, "receiving a snapshot");
+        let receiving = self.receive_chunks(from, receiving, reader).await?;
+        let finished = blocking(move || receiving.finish()).await?.map_err(|e| self.stop(e))?;
+        let snapshot = match finished {
+            Ok(snapshot) => snapshot,
+            Err(why) => return Ok(Err(why)),
+        };
+        if snapshot.header().applied.map(log_id) != begin.meta.last_log_id {
+            return Ok(Err("the snapshot is not of the entry that it was announced for".into()));
+        }
+        // A task of its own: the install goes on, and the gate stays shut, when the connection breaks.
+        let installing = tokio::spawn(async move {
+            let _turn = turn;
+            let _shut = self.gate.installing.write().await;
+            let whole = SnapshotOf::<TypeConfig, Snapshot> { meta: begin.meta, snapshot };
+            self.raft.install_full_snapshot(begin.vote, whole).await
+        });
+        let installed = installing.await.map_err(io::Error::other)?;
+        Ok(installed.map_err(|fatal| fatal.to_string()))
+    }
+
+    async fn receive_chunks(
+        &self,
+        from: u64,
+        mut receiving: Receiving,
+        reader: &mut BufReader<OwnedReadHalf>,
+    ) -> io::Result<Receiving> {
+        loop {
+            let read = timeout(CHUNK_TIME_MAX, frame::read(reader)).await;
+            let frame = read.map_err(|_| io::ErrorKind::TimedOut)??.ok_or(io::ErrorKind::UnexpectedEof)?;
+            self.local.hear(from, frame.wall_ms);
+            match frame.kind {
+                Kind::SnapshotChunk => {
+                    let written = blocking(move || receiving.write(&frame.body).map(|()| receiving)).await?;
+                    receiving = written.map_err(|e| self.stop(e))?;
+                }
+                Kind::SnapshotEnd => return Ok(receiving),
+                other => return Err(io::Error::other(format!("a {other:?} frame inside a snapshot"))),
+            }
+        }
+    }
+
+    /// This node's own disk failed: the process must end.
+    fn stop(&self, why: storage::StorageError) -> io::Error {
+        self.local.fatal.report(why.to_string());
+        io::Error::other(why)
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+fn failed(why: impl ToString) -> Reply {
+    Reply::Failed(why.to_string())
+}
+
+/// The answer to a dialler.
+fn greet(local: &Local, hello: &Hello) -> Greeting {
+    if let Some(why) = mismatch(local, hello) {
+        return Greeting::Refused(why);
+    }
+    match local.known_store(hello.from) {
+        Some(known) if known != hello.store_id => Greeting::StoreLost,
+        _ => Greeting::Welcome { store_id: local.store_id, cluster_id: local.cluster_id() },
+    }
+}
+
+/// What a dialler takes this node, or itself, wrongly for.
+fn mismatch(local: &Local, hello: &Hello) -> Option<String> {
+    let options = &local.options;
+    if hello.cluster_name != options.cluster_name {
+        return Some(format!(
+            "it is of cluster {:?}, this one is {:?}",
+            hello.cluster_name, options.cluster_name
+        ));
+    }
+    if hello.group != GROUP {
+        return Some(format!("it is of group {}, this one is {GROUP}", hello.group));
+    }
+    if hello.to != options.node_id {
+        return Some(format!("it looks for node {}, this is node {}", hello.to, options.node_id));
+    }
+    if hello.from == options.node_id {
+        return Some(format!("it says it is node {}, as this one is", hello.from));
+    }
+    if local.member(hello.from).is_none() {
+        return Some(format!("it says it is node {}, which is not in the cluster file here", hello.from));
+    }
+    match (hello.cluster_id, local.cluster_id()) {
+        (Some(theirs), Some(ours)) if theirs != ours => {
+            Some("it is of another cluster of the same name".into())
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,102 @@
+//! A follower that was away for longer than the log reaches back is brought up by a snapshot, under load and while
+//! leadership moves; a node that lost its directory takes part in nothing.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::{
+    PATIENCE, is_won, leader, members, options, put, reserve, shutdown, start, start_all, wait_converged,
+};
+use tempfile::TempDir;
+
+/// Enough to leave the log of a stopped follower behind, with snapshots every 100 entries.
+const CARTS: usize = 600;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_was_away_is_brought_up_by_a_snapshot() {
+    let directory = TempDir::new().unwrap();
+    let members = members();
+    let mut groups = start_all(&members, directory.path()).await;
+    groups[0].submit(put(10_000)).await.unwrap();
+    let away = (leader(&groups).await + 1) % 3;
+    let gone = groups.remove(away);
+    gone.shutdown().await.unwrap();
+    for cart in 0..CARTS {
+        assert!(is_won(&groups[cart % 2].submit(reserve(cart)).await.unwrap()));
+    }
+    groups.push(start(options(&members, away as u64 + 1, directory.path())).await);
+    wait_converged(&groups).await;
+    assert!(groups[2].stats().snapshots_installed > 0, "it was served from the log");
+    shutdown(groups).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn snapshots_are_installed_while_leaders_change_and_load_goes_on() {
+    let directory = TempDir::new().unwrap();
+    let members = members();
+    let mut groups = start_all(&members, directory.path()).await;
+    groups[0].submit(put(1_000_000)).await.unwrap();
+    let mut cart = 0;
+    for _round in 0..6 {
+        // The leader goes, the others write past the reach of its log, it comes back while they write on.
+        let gone = leader(&groups).await;
+        let id = groups[gone].status().leader_id.unwrap();
+        groups.remove(gone).shutdown().await.unwrap();
+        cart = write(&groups, cart, 300).await;
+        let returning = start(options(&members, id, directory.path())).await;
+        cart = write(&groups, cart, 200).await;
+        groups.insert(gone, returning);
+        wait_converged(&groups).await;
+    }
+    let read = groups[1].read(|inventory| inventory.stock(&support::sku())).await.unwrap();
+    assert_eq!(read.value.unwrap().held, cart as u64);
+    shutdown(groups).await;
+}
+
+/// Reserves for `count` new carts, many at a time; every one is acknowledged. Answers the next cart's number.
+async fn write(groups: &[raft::Group], first: usize, count: usize) -> usize {
+    for chunk in (first..first + count).collect::<Vec<_>>().chunks(4) {
+        let mut tries = tokio::task::JoinSet::new();
+        for &cart in chunk {
+            let group = groups[cart % groups.len()].clone();
+            tries.spawn(async move { submit_until_answered(&group, cart).await });
+        }
+        assert!(tries.join_all().await.into_iter().all(|won| won));
+    }
+    first + count
+}
+
+/// The same key for all tries: an unknown outcome is resolved by asking again.
+async fn submit_until_answered(group: &raft::Group, cart: usize) -> bool {
+    let since = Instant::now();
+    loop {
+        match group.submit(reserve(cart)).await {
+            Ok(answer) => return is_won(&answer),
+            Err(why) => assert!(since.elapsed() < PATIENCE, "cart {cart}: {why}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lost_its_directory_takes_part_in_nothing() {
+    let directory = TempDir::new().unwrap();
+    let members = members();
+    let mut groups = start_all(&members, directory.path()).await;
+    groups[0].submit(put(10)).await.unwrap();
+    for lost in 0..3 {
+        groups.remove(lost).shutdown().await.unwrap();
+        let elsewhere = TempDir::new().unwrap();
+        let empty = start(options(&members, lost as u64 + 1, elsewhere.path())).await;
+        let why =
+            tokio::time::timeout(PATIENCE, empty.fatal()).await.expect("it goes on with an empty directory");
+        assert!(why.contains("directory"), "{why}");
+        empty.shutdown().await.unwrap();
+        // Its own directory put back, it is a member again.
+        groups.insert(lost, start(options(&members, lost as u64 + 1, directory.path())).await);
+        support::wait_ready(&groups[lost]).await;
+        wait_converged(&groups).await;
+    }
+    shutdown(groups).await;
+}
