@@ -1,0 +1,319 @@
+//! The JSON of the contract, as types that the node and the client share.
+//!
+//! ```text
+//!  program -> ReserveRequest -> JSON -> node        closed: an unknown field is refused
+//!  program <- Reservation    <- JSON <- node        open: an unknown field is skipped, so that an old
+//!          <- Problem                               client outlives a new node
+//! ```
+//!
+//! Invariants:
+//! - Integers are never floats, and none that a client must keep exact is above 2^53. A digest is text.
+//! - Times are text: RFC 3339, UTC, with milliseconds. Nothing here computes with them.
+//! - A field that does not apply is left out, except where the contract says `null`.
+//!
+//! What is absent: ranges. Whether a `qty` is too large or a SKU's name is one is the node's to say, because
+//! only its answer names the field.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Request header: names a call, so that its tries are executed once. 1 to 255 visible ASCII characters.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Answer header: `true` where this is the kept answer of an earlier call under the same key.
+pub const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
+
+/// Answer header: the place of the command in the whole history, or of the last one that a read reflects.
+pub const SEQUENCE: &str = "lastunit-sequence";
+
+/// The content type of a [`Problem`].
+pub const PROBLEM_JSON: &str = "application/problem+json";
+
+/// A SKU and how many units of it.
+///
+/// Asked and answered with, so it is closed: new facts about an item go into lists beside it, as
+/// [`Reservation::returned`] does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    /// Which SKU: `[A-Za-z0-9._:-]{1,128}`.
+    pub sku: String,
+    /// How many units: 1 to 1,000,000 in a request.
+    pub qty: u64,
+}
+
+impl Item {
+    /// So many units of that SKU.
+    pub fn new(sku: impl Into<String>, qty: u64) -> Item {
+        Item { sku: sku.into(), qty }
+    }
+}
+
+/// `POST /api/checkout/reserve`: takes a hold for a whole cart, or nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReserveRequest {
+    /// The shop's name for the cart, 1 to 128 characters.
+    pub cart_id: String,
+    /// 1 to 100 items; a SKU that stands there twice is summed.
+    pub items: Vec<Item>,
+    /// Who buys, 1 to 128 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<String>,
+    /// How long the hold lasts, in seconds; 300 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
+}
+
+impl ReserveRequest {
+    /// A hold on one SKU for that cart, with the usual time to live.
+    pub fn one(cart_id: impl Into<String>, sku: impl Into<String>, qty: u64) -> ReserveRequest {
+        let items = vec![Item::new(sku, qty)];
+        ReserveRequest { cart_id: cart_id.into(), items, customer_id: None, ttl_seconds: None }
+    }
+}
+
+/// `POST /api/checkout/commit`: sells what a hold holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitRequest {
+    /// Which hold.
+    pub reservation_id: String,
+    /// The shop's proof of payment, 1 to 255 characters; told apart from others, never interpreted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_token: Option<String>,
+    /// Refuse unless the hold has this fencing token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing_token: Option<u64>,
+    /// What to do where the hold has expired; `fail` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub if_expired: Option<IfExpired>,
+}
+
+/// What a commit does with an expired hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IfExpired {
+    /// Refuse with `reservation_expired`.
+    #[default]
+    Fail,
+    /// Commit all the same where all its units are still available.
+    Reacquire,
+}
+
+/// `POST /api/checkout/release`: gives a hold's units back to sale.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseRequest {
+    /// Which hold.
+    pub reservation_id: String,
+}
+
+/// `POST /api/checkout/extend`: moves a hold's deadline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtendRequest {
+    /// Which hold.
+    pub reservation_id: String,
+    /// The new deadline is this many seconds from now, unless the old one is later; 300 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds: Option<u64>,
+}
+
+/// `POST /api/checkout/return`: takes sold units back into stock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReturnRequest {
+    /// Which committed reservation.
+    pub reservation_id: String,
+}
+
+/// `PUT /api/inventory/{sku}`: makes a SKU, or sets its figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PutSkuRequest {
+    /// Units that the shop owns and has not sold, those under a hold included.
+    pub on_hand: u64,
+    /// Units kept back from sale; left as they are unless given, 0 on a new SKU.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safety_stock: Option<u64>,
+}
+
+/// `POST /api/inventory/{sku}/adjust`: adds to a SKU's on_hand, or takes from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdjustRequest {
+    /// What is added to on_hand; not 0.
+    pub delta: i64,
+    /// Why, in the shop's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The shop's own reference, such as a delivery note's number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+}
+
+/// Where a reservation is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ReservationState {
+    /// Its units are held until `expires_at`.
+    Held,
+    /// Its units are sold.
+    Committed,
+    /// Given back before its time.
+    Released,
+    /// Its time passed.
+    Expired,
+}
+
+/// A reservation as it was at the moment that the answer reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Its id, `res_` and 26 characters.
+    pub reservation_id: String,
+    /// Its state.
+    pub state: ReservationState,
+    /// The shop's name for the cart.
+    pub cart_id: String,
+    /// Who buys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<String>,
+    /// What is or was held, each SKU once.
+    pub items: Vec<Item>,
+    /// Whole seconds left, rounded down.
+    pub expires_in: u64,
+    /// When the hold ends or ended by itself.
+    pub expires_at: String,
+    /// When it was made.
+    pub created_at: String,
+    /// Larger than that of every hold granted before.
+    pub fencing_token: u64,
+    /// When it was committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub committed_at: Option<String>,
+    /// With what proof of payment it was committed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_token: Option<String>,
+    /// Units returned after the commit; only SKUs of which some were.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returned: Vec<Item>,
+}
+
+/// A SKU's figures as they were at the moment that the answer reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InventoryRecord {
+    /// Which SKU.
+    pub sku: String,
+    /// Units that the shop owns and has not sold, those under a hold included.
+    pub on_hand: u64,
+    /// Units under a live hold.
+    pub held: u64,
+    /// `max(0, on_hand - held - safety_stock)`: what a new reserve can take.
+    pub available: u64,
+    /// Units committed, less units returned.
+    pub sold: u64,
+    /// Units kept back from sale.
+    pub safety_stock: u64,
+    /// The most units that one customer may have; `null` where there is no limit.
+    pub max_per_customer: Option<u64>,
+    /// Reservations that wait for units of this SKU.
+    pub waiting: u64,
+    /// Grows with every change of the record.
+    pub version: u64,
+}
+
+/// How a SKU falls short of what a cart asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shortage {
+    /// Which SKU.
+    pub sku: String,
+    /// What the cart asks.
+    pub requested: u64,
+    /// What a reserve could take.
+    pub available: u64,
+    /// What others hold.
+    pub held: u64,
+    /// Whether nothing is left even without holds: `on_hand - safety_stock` is 0 or less.
+    pub sold_out: bool,
+}
+
+/// Whether a refused call may have been executed all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Executed {
+    /// It was not, and will not be.
+    No,
+    /// Its fate could not be learned: ask again with the same idempotency key.
+    Unknown,
+}
+
+/// A refusal: `application/problem+json` of RFC 9457.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A URI reference that names the kind of problem.
+    #[serde(rename = "type")]
+    pub kind: Cow<'static, str>,
+    /// The kind of problem in a few words, the same for every one of its kind.
+    pub title: Cow<'static, str>,
+    /// The HTTP status.
+    pub status: u16,
+    /// This one problem, for people.
+    pub detail: Cow<'static, str>,
+    /// One of the words of [`code`](crate::code), stable for ever.
+    pub code: Cow<'static, str>,
+    /// Whether the very same call may succeed later by itself.
+    pub retryable: bool,
+    /// Whether it may have been executed all the same.
+    pub executed: Executed,
+    /// Which field of the request is at fault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// Every SKU that is short.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortages: Vec<Shortage>,
+    /// Whatever else that kind of problem tells.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// `GET /api/cluster`: the cluster as one node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The node that answered.
+    pub node_id: u64,
+    /// The leader, or `null` where none is known.
+    pub leader_id: Option<u64>,
+    /// The current term.
+    pub term: u64,
+    /// The last log entry that this node applied; `null` before the first.
+    pub applied_index: Option<u64>,
+    /// The last log entry that this node knows to be committed; `null` before the first.
+    pub committed_index: Option<u64>,
+    /// The digest of this node's state at `applied_index`: equal on every node at one index.
+    pub state_digest: String,
+    /// Every member.
+    pub members: Vec<MemberView>,
+}
+
+/// A member of the cluster as the node that answered sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Its id.
+    pub id: u64,
+    /// `leader`, `follower`, `candidate` or `learner`.
+    pub role: String,
+    /// Where it answers HTTP.
+    pub http: String,
+    /// Where it answers its peers.
+    pub raft: String,
+    /// Whether it was heard from within the last second.
+    pub reachable: bool,
+    /// The last log entry known to be on its disk; `null` unless the node that answered leads.
+    pub matched_index: Option<u64>,
+}

@@ -1,0 +1,73 @@
+//! The words of the contract in a problem's `code`, stable for ever.
+
+macro_rules! codes {
+    ($($(#[$doc:meta])+ $name:ident = $word:literal;)+) => {
+        $($(#[$doc])+ pub const $name: &str = $word;)+
+
+        /// Every one of them.
+        pub const ALL: &[&str] = &[$($word),+];
+    };
+}
+
+codes! {
+    /// 400: a field is missing, unknown, of the wrong type or out of range; the problem names it.
+    INVALID_REQUEST = "invalid_request";
+    /// 404: no route answers this path.
+    NOT_FOUND = "not_found";
+    /// 405: the path answers other methods, which `Allow` lists.
+    METHOD_NOT_ALLOWED = "method_not_allowed";
+    /// 413: the body is over the limit.
+    BODY_TOO_LARGE = "body_too_large";
+    /// 415: the body is not JSON by its content type.
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type";
+    /// 422: the idempotency key was used with another call or body.
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused";
+    /// 409: the cart would fit if live holds lapsed.
+    HELD_BY_OTHERS = "held_by_others";
+    /// 409: the cart would not fit even if every live hold lapsed.
+    INSUFFICIENT_STOCK = "insufficient_stock";
+    /// 409: the cart has a live reservation of other items.
+    CART_ALREADY_RESERVED = "cart_already_reserved";
+    /// 404: no such SKU.
+    SKU_NOT_FOUND = "sku_not_found";
+    /// 404: no such reservation, or none any more.
+    RESERVATION_NOT_FOUND = "reservation_not_found";
+    /// 412: the hold has another fencing token.
+    FENCING_TOKEN_STALE = "fencing_token_stale";
+    /// 410: the hold has expired.
+    RESERVATION_EXPIRED = "reservation_expired";
+    /// 409: the hold was released.
+    RESERVATION_RELEASED = "reservation_released";
+    /// 409: the reservation is committed already.
+    ALREADY_COMMITTED = "already_committed";
+    /// 409: the deadline would be too long after the grant.
+    HOLD_LIMIT = "hold_limit";
+    /// 409: nothing was sold that could be returned.
+    NOT_COMMITTED = "not_committed";
+    /// 409: more would be returned than was sold.
+    RETURN_EXCEEDS_SALE = "return_exceeds_sale";
+    /// 409: on_hand would fall below what is held.
+    STOCK_BELOW_HELD = "stock_below_held";
+    /// 503: not executed, since no leader is known.
+    NO_LEADER = "no_leader";
+    /// 503: not executed, since the leader cannot reach a quorum.
+    NO_QUORUM = "no_quorum";
+    /// 503: not executed, since too many calls are waiting.
+    OVERLOADED = "overloaded";
+    /// 504: the command was handed to the log, and its fate could not be learned in time.
+    OUTCOME_UNKNOWN = "outcome_unknown";
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_code_is_one_word_and_stands_once() {
+        let distinct: BTreeSet<_> = super::ALL.iter().collect();
+        assert_eq!(distinct.len(), super::ALL.len());
+        for code in super::ALL {
+            assert!(code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{code}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! One try of one call: a request out, a reply in, over pooled connections.
+//!
+//! What matters here is one line: whether the request can have left this machine. Only a connection that was not
+//! made says that it cannot. Any other error, a time-out included, may have come after the node read the call.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, Uri, body::Incoming};
+use hyper_util::client::legacy::Client as Pool;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+
+use crate::answer::{Reply, Tried};
+use crate::api::IDEMPOTENCY_KEY;
+use crate::nodes::{Nodes, Route};
+use crate::retry::Exchange;
+
+/// The longest answer that is read.
+const BODY_BYTES_MAX: usize = 16 << 20;
+
+/// How long an idle connection is kept.
+const IDLE_MAX: Duration = Duration::from_secs(30);
+
+/// The connections to all nodes.
+#[derive(Debug)]
+pub(crate) struct Transport {
+    pool: Pool<HttpConnector, Full<Bytes>>,
+    pub(crate) nodes: Nodes,
+}
+
+/// What every try of a call sends.
+#[derive(Debug, Clone)]
+pub(crate) struct Message {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    /// Empty where the call has none.
+    pub(crate) body: Bytes,
+    /// The idempotency key of a write, as text and as header.
+    pub(crate) key: Option<(String, HeaderValue)>,
+}
+
+/// A call under way.
+pub(crate) struct Sending<'a> {
+    pub(crate) transport: &'a Transport,
+    pub(crate) message: &'a Message,
+    pub(crate) route: Route,
+    pub(crate) last: Option<usize>,
+}
+
+impl Transport {
+    /// No connection yet; each is made when it is needed.
+    pub(crate) fn new(nodes: Nodes, connect_time_max: Duration) -> Transport {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(connect_time_max));
+        let pool = Pool::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_MAX)
+            .build(connector);
+        Transport { pool, nodes }
+    }
+
+    async fn send(&self, node: usize, message: &Message) -> Tried {
+        let request = match message.request(self.nodes.address(node)) {
+            Ok(request) => request,
+            Err(cause) => return Tried::NotReached(format!("the request cannot be built: {cause}")),
+        };
+        match self.pool.request(request).await {
+            Ok(response) => receive(response).await,
+            Err(cause) if cause.is_connect() => Tried::NotReached(self.tell(node, &cause)),
+            Err(cause) => lost(self.tell(node, &cause)),
+        }
+    }
+
+    /// The error with its causes, which hyper's own text leaves out.
+    fn tell(&self, node: usize, error: &dyn std::error::Error) -> String {
+        let causes = std::iter::successors(Some(error), |cause| cause.source());
+        let causes: Vec<_> = causes.map(ToString::to_string).collect();
+        format!("{}: {}", self.nodes.address(node), causes.join(": "))
+    }
+}
+
+impl Message {
+    fn request(&self, address: &Uri) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let mut uri = Uri::builder().scheme("http").path_and_query(self.path.as_str());
+        if let Some(authority) = address.authority() {
+            uri = uri.authority(authority.clone());
+        }
+        let mut request = Request::builder().method(self.method.clone()).uri(uri.build()?);
+        if !self.body.is_empty() {
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        if let Some((_, header)) = &self.key {
+            request = request.header(IDEMPOTENCY_KEY, header.clone());
+        }
+        request.body(Full::new(self.body.clone()))
+    }
+}
+
+impl Exchange for Sending<'_> {
+    async fn once(&mut self, time_max: Duration) -> Tried {
+        let node = self.transport.nodes.pick(self.route, self.last);
+        self.last = Some(node);
+        let tried = timeout(time_max, self.transport.send(node, self.message)).await;
+        let tried = tried.unwrap_or_else(|_| {
+            lost(format!("{}: no answer within {time_max:?}", self.transport.nodes.address(node)))
+        });
+        self.transport.nodes.note(node, !matches!(tried, Tried::NotReached(_)));
+        tried
+    }
+
+    fn key(&self) -> Option<&str> {
+        self.message.key.as_ref().map(|(key, _)| key.as_str())
+    }
+
+    fn nodes(&self) -> usize {
+        match self.route {
+            Route::Only(_) => 1,
+            Route::Any | Route::Prefer(_) => self.transport.nodes.len(),
+        }
+    }
+}
+
+async fn receive(response: Response<Incoming>) -> Tried {
+    let (head, body) = response.into_parts();
+    match Limited::new(body, BODY_BYTES_MAX).collect().await {
+        Ok(body) => Reply::new(head.status.as_u16(), &head.headers, body.to_bytes()).read(),
+        Err(cause) => {
+            lost(format!("status {}, and then the answer broke off: {cause}", head.status.as_u16()))
+        }
+    }
+}
+
+fn lost(why: String) -> Tried {
+    Tried::Unanswered { why, retry_after_seconds: None }
+}
