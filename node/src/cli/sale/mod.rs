@@ -1,0 +1,268 @@
+//! `lastunit sale`: a flash sale, and the proof that it sold each unit once.
+//!
+//! ```text
+//!  a cluster ----> put the SKU -> load: every buyer reserves, winners pay -> ask again what stayed open
+//!  (given, or      `-- kill -9 of the leader, in the middle of it --'             |
+//!   our own)                                                                     v
+//!                  exit 0 or 1 <- report <- verdict <- read everything back from every node
+//! ```
+//!
+//! A buyer who is refused has lost and goes home. A buyer whose call got no answer asks again with the same key
+//! until there is one, because a unit may stand behind it. All names carry a random run id, so that a cluster can
+//! hold any number of sales.
+
+mod facts;
+mod load;
+mod report;
+mod shop;
+mod tally;
+mod verdict;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use client::Client;
+use client::api::PutSkuRequest;
+use tokio::time::{Instant, sleep};
+
+use self::facts::{Facts, Kill};
+use self::load::Load;
+use self::shop::Shop;
+use super::{EXIT_FAILED, EXIT_USAGE, Stop, dial, fail, tell, this_program};
+use crate::config::ClusterFile;
+use crate::local::{LocalCluster, LocalError, Logs};
+
+/// How many nodes the sale's own cluster has.
+const OWN_NODES: u64 = 3;
+
+/// How long the sale's own cluster may take to serve, and to end.
+const OWN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long is waited between two looks for a leader.
+const LEADER_POLL: Duration = Duration::from_millis(20);
+
+/// Sells the last units to many buyers at once, and checks that each was sold once.
+///
+/// Without --cluster and --nodes it starts a cluster of three nodes of its own, and removes it at the end. Exit
+/// code 1: a unit was oversold or lost, an outcome stayed unknown, or the sale could not be held. 2: wrong usage.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// Units on sale.
+    #[arg(long, default_value_t = 1, env = "LASTUNIT_STOCK", value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
+    stock: u64,
+    /// Buyers, each of whom wants one unit.
+    #[arg(long, default_value_t = 50_000, env = "LASTUNIT_BUYERS", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    buyers: u32,
+    /// Buyers that call at the same time, spread over all nodes.
+    #[arg(long, default_value_t = 256, env = "LASTUNIT_CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    connections: u32,
+    /// Kill -9 the leader so long after the start, such as 200ms. Only in the sale's own cluster.
+    #[arg(long, value_name = "TIME", env = "LASTUNIT_KILL_LEADER_AFTER", value_parser = parse_time, conflicts_with_all = ["cluster", "nodes"])]
+    kill_leader_after: Option<Duration>,
+    /// Hold the sale in the running cluster of this file.
+    #[arg(long, value_name = "FILE", env = "LASTUNIT_CLUSTER", conflicts_with = "nodes")]
+    cluster: Option<PathBuf>,
+    /// Hold the sale in the running cluster at these addresses, such as http://a:8101,http://b:8101.
+    #[arg(long, value_name = "URLS", env = "LASTUNIT_NODES", value_delimiter = ',')]
+    nodes: Vec<String>,
+}
+
+/// Holds the sale.
+pub(crate) async fn run(args: Args) -> ExitCode {
+    let addresses = match given_nodes(&args) {
+        Ok(addresses) => addresses,
+        Err(why) => return fail(EXIT_USAGE, &why),
+    };
+    let held = match addresses.is_empty() {
+        true => in_own_cluster(&args).await,
+        false => match Client::new(&addresses) {
+            Ok(client) => Sale::new(&args, client, addresses).hold(None).await,
+            Err(why) => return fail(EXIT_USAGE, &why),
+        },
+    };
+    match held {
+        Ok(facts) => end(&facts),
+        Err(why) => fail(EXIT_FAILED, &why),
+    }
+}
+
+fn end(facts: &Facts) -> ExitCode {
+    let findings = verdict::judge(facts);
+    tell(&report::report(facts, &findings));
+    match verdict::passed(&findings) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(EXIT_FAILED),
+    }
+}
+
+/// The addresses of the cluster that was given; none where the sale is to have its own.
+fn given_nodes(args: &Args) -> Result<Vec<String>, String> {
+    match &args.cluster {
+        Some(path) => {
+            let file = ClusterFile::load(path).map_err(|mistake| mistake.to_string())?;
+            Ok(file.nodes.iter().map(|node| format!("http://{}", dial(&node.http))).collect())
+        }
+        None => Ok(args.nodes.clone()),
+    }
+}
+
+/// `200ms`, `1.5s`, `2m`.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time =
+        text.parse::<jiff::SignedDuration>().map_err(|_| "not a time such as 200ms or 2s".to_owned())?;
+    Duration::try_from(time).map_err(|_| "a time before the start".to_owned())
+}
+
+async fn in_own_cluster(args: &Args) -> Result<Facts, String> {
+    let program = this_program()?;
+    let cluster = LocalCluster::scratch(program, OWN_NODES, Logs::Hide);
+    let mut cluster = cluster.map_err(|why| why.to_string())?;
+    let mut stop = Stop::new().map_err(|cause| format!("cannot listen for signals: {cause}"))?;
+    let facts = tokio::select! {
+        facts = in_cluster(args, &mut cluster) => facts,
+        () = stop.asked() => Err("interrupted".to_owned()),
+    };
+    // Nothing of it is wanted any more, so it is not asked to end in order.
+    cluster.stop_all(Duration::ZERO).await;
+    facts
+}
+
+async fn in_cluster(args: &Args, cluster: &mut LocalCluster) -> Result<Facts, String> {
+    eprintln!("starting a cluster of {OWN_NODES} nodes in a temporary directory");
+    cluster.start_all().map_err(|why| why.to_string())?;
+    cluster.wait_ready(OWN_TIME_MAX).await.map_err(|why| why.to_string())?;
+    let addresses = cluster.nodes().iter().map(|node| format!("http://{}", node.http)).collect();
+    Sale::new(args, cluster.client().clone(), addresses).hold(Some(cluster)).await
+}
+
+/// One sale.
+struct Sale<'a> {
+    args: &'a Args,
+    client: Client,
+    addresses: Vec<String>,
+    shop: Shop,
+}
+
+impl<'a> Sale<'a> {
+    fn new(args: &'a Args, client: Client, addresses: Vec<String>) -> Sale<'a> {
+        Sale { args, client, addresses, shop: Shop::new() }
+    }
+
+    async fn hold(self, cluster: Option<&mut LocalCluster>) -> Result<Facts, String> {
+        let Args { stock, buyers, connections, .. } = *self.args;
+        let request = PutSkuRequest { on_hand: stock, safety_stock: None };
+        let put = self.client.put_sku(self.shop.sku(), &request).await;
+        put.map_err(|why| format!("cannot put the stock on sale: {why}"))?;
+
+        let load = Load::new(self.client.clone(), self.shop.clone(), buyers);
+        let (elapsed, kill) = self.rush(&load, cluster).await?;
+        load.ask_again().await;
+        let tally = load.into_tally();
+        let read_back = facts::read_back(&self.client, &self.shop, &tally).await;
+        Ok(Facts { stock, buyers, connections, addresses: self.addresses, elapsed, kill, tally, read_back })
+    }
+
+    /// The buyers' rush and how long it took, with the leader's death in it. All nodes run again afterwards.
+    async fn rush(
+        &self,
+        load: &Load,
+        cluster: Option<&mut LocalCluster>,
+    ) -> Result<(Duration, Option<Kill>), String> {
+        let connections = self.args.connections;
+        let (Some(cluster), Some(after)) = (cluster, self.args.kill_leader_after) else {
+            return Ok((load.run(connections).await, None));
+        };
+        let (elapsed, kill) = tokio::join!(load.run(connections), kill_leader(cluster, after, load));
+        let kill = kill.map_err(|why| format!("cannot kill the leader: {why}"))?;
+        if let Kill::Done { id, .. } = kill {
+            revive(cluster, id).await.map_err(|why| format!("cannot start node {id} again: {why}"))?;
+        }
+        Ok((elapsed, Some(kill)))
+    }
+}
+
+/// Kills the leader after that time, unless the rush is over by then.
+async fn kill_leader(cluster: &mut LocalCluster, after: Duration, load: &Load) -> Result<Kill, LocalError> {
+    let started = Instant::now();
+    tokio::select! {
+        () = sleep(after) => (),
+        () = load.over() => return Ok(Kill::TooLate),
+    }
+    let id = tokio::select! {
+        id = leader(cluster.client()) => id?,
+        () = load.over() => return Ok(Kill::TooLate),
+    };
+    cluster.kill(id).await?;
+    Ok(Kill::Done { id, after: started.elapsed() })
+}
+
+/// The leader, as soon as there is one.
+async fn leader(client: &Client) -> Result<u64, LocalError> {
+    loop {
+        if let Some(id) = client.cluster().await?.value.leader_id {
+            return Ok(id);
+        }
+        sleep(LEADER_POLL).await;
+    }
+}
+
+async fn revive(cluster: &mut LocalCluster, id: u64) -> Result<(), LocalError> {
+    cluster.start(id)?;
+    cluster.wait_ready(OWN_TIME_MAX).await
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Result<Args, String> {
+        let words = std::iter::once("sale").chain(line.split_whitespace());
+        Line::try_parse_from(words).map(|line| line.args).map_err(|why| why.to_string())
+    }
+
+    #[test]
+    fn the_flags_have_their_defaults() {
+        let args = parse("").unwrap();
+        assert_eq!((args.stock, args.buyers, args.connections), (1, 50_000, 256));
+        assert_eq!(args.kill_leader_after, None);
+        assert!(given_nodes(&args).unwrap().is_empty());
+    }
+
+    #[test]
+    fn times_have_units() {
+        let after = |line| parse(line).unwrap().kill_leader_after;
+        assert_eq!(after("--kill-leader-after 200ms"), Some(Duration::from_millis(200)));
+        assert_eq!(after("--kill-leader-after 2s"), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn wrong_usage_is_refused() {
+        let table = [
+            "--buyers 0",
+            "--connections 0",
+            "--stock -1",
+            "--kill-leader-after 200",
+            "--kill-leader-after -2s",
+            "--kill-leader-after 1s --nodes http://a:1",
+            "--cluster c.toml --nodes http://a:1",
+        ];
+        for line in table {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn nodes_are_separated_by_commas() {
+        let args = parse("--nodes http://a:1,http://b:2").unwrap();
+        assert_eq!(given_nodes(&args).unwrap(), ["http://a:1", "http://b:2"]);
+    }
+}

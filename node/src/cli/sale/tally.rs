@@ -1,0 +1,165 @@
+//! What became of the buyers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use client::{Error, Tries};
+use hdrhistogram::Histogram;
+
+/// The greatest latency that is told apart, in microseconds: ten minutes.
+const LATENCY_MICROS_MAX: u64 = 600_000_000;
+
+/// How far a buyer is whose last call got no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Asking for a hold.
+    Reserve,
+    /// Paying for that hold.
+    Commit {
+        /// Which one.
+        reservation_id: String,
+    },
+}
+
+/// What a buyer came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Has bought a unit.
+    Won {
+        /// With which reservation.
+        reservation_id: String,
+    },
+    /// Was refused a hold, with that code.
+    Lost(String),
+    /// Had a hold, and was refused the commit, with that code.
+    Forfeited(String),
+    /// Got no answer yet.
+    Open(Step),
+}
+
+/// A buyer who has bought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Winner {
+    /// Which buyer.
+    pub(super) buyer: u32,
+    /// With which reservation.
+    pub(super) reservation_id: String,
+}
+
+/// The sum of all buyers' fates.
+#[derive(Debug, Clone)]
+pub(super) struct Tally {
+    /// Who has bought.
+    pub(super) winners: Vec<Winner>,
+    /// How many were refused a hold, by code.
+    pub(super) lost: BTreeMap<String, u64>,
+    /// How many were refused the commit of their hold, by code.
+    pub(super) forfeited: BTreeMap<String, u64>,
+    /// Who got no answer yet, and to what.
+    pub(super) open: Vec<(u32, Step)>,
+    /// How many calls had a try that may have been executed, and brought no answer.
+    pub(super) unanswered_first: u64,
+    /// How many requests were sent, retries included.
+    pub(super) requests: u64,
+    /// How long a reserve took with its retries, in microseconds.
+    pub(super) latency_micros: Histogram<u64>,
+    /// How many calls ended without an answer, all retries included.
+    pub(super) failed_calls: u64,
+    /// What the first of them came to.
+    pub(super) first_error: Option<String>,
+}
+
+impl Tally {
+    /// Of nobody yet.
+    pub(super) fn new() -> Tally {
+        Tally {
+            winners: Vec::new(),
+            lost: BTreeMap::new(),
+            forfeited: BTreeMap::new(),
+            open: Vec::new(),
+            unanswered_first: 0,
+            requests: 0,
+            latency_micros: histogram(),
+            failed_calls: 0,
+            first_error: None,
+        }
+    }
+
+    /// Adds a buyer.
+    pub(super) fn add(&mut self, buyer: u32, fate: Fate) {
+        match fate {
+            Fate::Won { reservation_id } => self.winners.push(Winner { buyer, reservation_id }),
+            Fate::Lost(code) => *self.lost.entry(code).or_default() += 1,
+            Fate::Forfeited(code) => *self.forfeited.entry(code).or_default() += 1,
+            Fate::Open(step) => self.open.push((buyer, step)),
+        }
+    }
+
+    /// Adds the tries of one call.
+    pub(super) fn add_tries(&mut self, tries: Tries) {
+        self.requests += u64::from(tries.made);
+        self.unanswered_first += u64::from(tries.unanswered > 0);
+    }
+
+    /// Adds one reserve's latency.
+    pub(super) fn add_latency(&mut self, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.latency_micros.saturating_record(micros.max(1));
+    }
+
+    /// Notes a call that ended without an answer.
+    pub(super) fn note(&mut self, error: &Error) {
+        self.failed_calls += 1;
+        self.first_error.get_or_insert_with(|| error.to_string());
+    }
+
+    /// How many buyers it is of.
+    pub(super) fn buyers(&self) -> u64 {
+        let refused: u64 = self.lost.values().chain(self.forfeited.values()).sum();
+        self.winners.len() as u64 + refused + self.open.len() as u64
+    }
+}
+
+/// Three digits from a microsecond up to the greatest latency.
+#[expect(clippy::expect_used, reason = "the bounds are constants that a test makes a histogram of")]
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_MICROS_MAX, 3).expect("the bounds are sound")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn won(id: &str) -> Fate {
+        Fate::Won { reservation_id: id.to_owned() }
+    }
+
+    #[test]
+    fn every_buyer_counts_once() {
+        let mut tally = Tally::new();
+        tally.add(1, won("res_1"));
+        tally.add(2, Fate::Lost("held_by_others".to_owned()));
+        tally.add(3, Fate::Lost("held_by_others".to_owned()));
+        tally.add(4, Fate::Forfeited("reservation_expired".to_owned()));
+        tally.add(5, Fate::Open(Step::Reserve));
+        assert_eq!(tally.buyers(), 5);
+        assert_eq!(tally.lost["held_by_others"], 2);
+    }
+
+    #[test]
+    fn a_call_counts_as_unanswered_once() {
+        let mut tally = Tally::new();
+        tally.add_tries(Tries { made: 3, unanswered: 2 });
+        tally.add_tries(Tries { made: 1, unanswered: 0 });
+        assert_eq!((tally.requests, tally.unanswered_first), (4, 1));
+    }
+
+    #[test]
+    fn a_latency_beyond_all_bounds_is_kept_as_the_greatest() {
+        let mut tally = Tally::new();
+        tally.add_latency(Duration::from_secs(u64::MAX));
+        tally.add_latency(Duration::ZERO);
+        assert_eq!(tally.latency_micros.len(), 2);
+        assert!(tally.latency_micros.max() >= LATENCY_MICROS_MAX);
+    }
+}

@@ -1,0 +1,240 @@
+//! Whether the sale was right: a pure function of the facts.
+
+use std::collections::BTreeSet;
+
+use client::api::InventoryRecord;
+
+use super::facts::{Agreement, Facts};
+
+/// One thing that was checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    /// What came of it.
+    pub(super) result: CheckResult,
+    /// What was checked, and where it failed, how.
+    pub(super) text: String,
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CheckResult {
+    /// It holds.
+    Passed,
+    /// It does not.
+    Failed,
+    /// It could not be made, which is nobody's fault.
+    Skipped,
+}
+
+/// Whether no check failed.
+pub(super) fn passed(findings: &[Finding]) -> bool {
+    findings.iter().all(|finding| finding.result != CheckResult::Failed)
+}
+
+/// Checks everything.
+pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let mut findings = vec![all_known(facts), all_counted(facts), not_oversold(facts), all_sold(facts)];
+    findings.extend(facts.read_back.records.iter().zip(&facts.addresses).map(|(record, address)| {
+        let fault = record.as_ref().map_or_else(|why| Some(why.clone()), |record| misfit(facts, record));
+        finding(format!("the stock adds up, read through {address}"), fault)
+    }));
+    findings.push(winners_committed(facts));
+    findings.push(nodes_agree(facts));
+    findings
+}
+
+fn all_known(facts: &Facts) -> Finding {
+    let tally = &facts.tally;
+    let error = tally.first_error.as_deref().unwrap_or("none was told");
+    let fault = (!tally.open.is_empty()).then(|| format!("{} are not; the first: {error}", tally.open.len()));
+    finding("every buyer's outcome is known".to_owned(), fault)
+}
+
+fn all_counted(facts: &Facts) -> Finding {
+    let counted = facts.tally.buyers();
+    let fault = (counted != u64::from(facts.buyers)).then(|| format!("{counted} of {}", facts.buyers));
+    finding("every buyer is counted once".to_owned(), fault)
+}
+
+fn not_oversold(facts: &Facts) -> Finding {
+    let ids: BTreeSet<_> = facts.tally.winners.iter().map(|winner| &winner.reservation_id).collect();
+    let (winners, distinct) = (facts.tally.winners.len() as u64, ids.len() as u64);
+    let fault = if winners > facts.stock {
+        Some(format!("{winners} winners for {} units", facts.stock))
+    } else {
+        (distinct != winners).then(|| format!("{winners} winners share {distinct} reservations"))
+    };
+    finding("no unit was sold twice".to_owned(), fault)
+}
+
+/// Every winner pays, so no unit may be left that a buyer asked for. A forfeited hold went to nobody, and is told.
+fn all_sold(facts: &Facts) -> Finding {
+    let forfeited: u64 = facts.tally.forfeited.values().sum();
+    let (winners, wanted) = (facts.tally.winners.len() as u64, facts.stock.min(u64::from(facts.buyers)));
+    let fault = (winners + forfeited < wanted).then(|| format!("{winners} of {wanted} were"));
+    finding("every unit that was wanted was sold".to_owned(), fault)
+}
+
+fn misfit(facts: &Facts, record: &InventoryRecord) -> Option<String> {
+    let InventoryRecord { on_hand, held, sold, .. } = *record;
+    let (winners, stock) = (facts.tally.winners.len() as u64, facts.stock);
+    if sold.checked_add(on_hand) != Some(stock) {
+        return Some(format!("sold {sold} and on_hand {on_hand} are not {stock}"));
+    }
+    if sold != winners {
+        return Some(format!("sold is {sold}, and {winners} buyers have won"));
+    }
+    (held != 0).then(|| format!("{held} units are still held"))
+}
+
+fn winners_committed(facts: &Facts) -> Finding {
+    let wrong = &facts.read_back.wrong_winners;
+    let fault = wrong.first().map(|first| format!("at least {} does not: {first}", wrong.len()));
+    finding("every winner's reservation reads back as committed".to_owned(), fault)
+}
+
+fn nodes_agree(facts: &Facts) -> Finding {
+    let records = &facts.read_back.records;
+    let all_read = records.iter().all(Result::is_ok);
+    let same_record = records.windows(2).all(|pair| pair[0] == pair[1]);
+    let text = "every node has the same state".to_owned();
+    match facts.read_back.agreement {
+        Agreement::Differ { applied_index } => {
+            finding(text, Some(format!("digests differ at log index {applied_index}")))
+        }
+        _ if !all_read => finding(text, Some("not every node could be read".to_owned())),
+        _ if !same_record => finding(text, Some("their figures of the stock differ".to_owned())),
+        Agreement::Same { applied_index } => {
+            finding(format!("{text}, by its digest at log index {applied_index}"), None)
+        }
+        Agreement::NotCompared => Finding {
+            result: CheckResult::Skipped,
+            text: "digests were not compared: the nodes were never seen at one log index".to_owned(),
+        },
+    }
+}
+
+fn finding(text: String, fault: Option<String>) -> Finding {
+    match fault {
+        None => Finding { result: CheckResult::Passed, text },
+        Some(fault) => Finding { result: CheckResult::Failed, text: format!("{text}: {fault}") },
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::super::facts::ReadBack;
+    use super::super::tally::{Fate, Step, Tally};
+    use super::*;
+
+    /// A sale of one unit to three buyers that went well.
+    pub(in crate::cli::sale) fn good() -> Facts {
+        let mut tally = Tally::new();
+        tally.add(0, Fate::Won { reservation_id: "res_1".to_owned() });
+        tally.add(1, Fate::Lost("held_by_others".to_owned()));
+        tally.add(2, Fate::Lost("insufficient_stock".to_owned()));
+        let read_back = ReadBack {
+            records: vec![Ok(record(0, 0, 1)); 3],
+            wrong_winners: vec![],
+            agreement: Agreement::Same { applied_index: 9 },
+        };
+        Facts {
+            stock: 1,
+            buyers: 3,
+            connections: 2,
+            addresses: ["a", "b", "c"].map(|host| format!("http://{host}:1")).to_vec(),
+            elapsed: Duration::from_millis(500),
+            kill: None,
+            tally,
+            read_back,
+        }
+    }
+
+    fn record(on_hand: u64, held: u64, sold: u64) -> InventoryRecord {
+        InventoryRecord {
+            sku: "s".to_owned(),
+            on_hand,
+            held,
+            available: on_hand - held,
+            sold,
+            safety_stock: 0,
+            max_per_customer: None,
+            waiting: 0,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn a_sale_that_went_well_passes_every_check() {
+        let findings = judge(&good());
+        assert_eq!(findings.len(), 9);
+        assert!(findings.iter().all(|f| f.result == CheckResult::Passed), "{findings:?}");
+    }
+
+    #[test]
+    fn whatever_is_wrong_fails_and_is_named() {
+        type Spoil = fn(&mut Facts);
+        let table: [(&str, Spoil); 13] = [
+            ("outcome is known", |f| {
+                f.tally.lost.remove("held_by_others");
+                f.tally.add(1, Fate::Open(Step::Reserve));
+            }),
+            ("counted once", |f| f.buyers = 4),
+            ("sold twice", |f| f.tally.add(3, Fate::Won { reservation_id: "res_2".to_owned() })),
+            ("share 1 reservations", |f| {
+                f.stock = 2;
+                f.tally.add(3, Fate::Won { reservation_id: "res_1".to_owned() });
+            }),
+            ("was wanted was sold", |f| f.tally.winners.clear()),
+            ("are not 1", |f| f.read_back.records = vec![Ok(record(1, 0, 1)); 3]),
+            ("are not 1", |f| f.read_back.records = vec![Ok(record(0, 0, 0)); 3]),
+            ("buyers have won", |f| f.read_back.records = vec![Ok(record(1, 0, 0)); 3]),
+            ("still held", |f| {
+                f.stock = 2;
+                f.read_back.records = vec![Ok(record(1, 1, 1)); 3];
+            }),
+            ("through http://b:1: cut off", |f| f.read_back.records[1] = Err("cut off".to_owned())),
+            ("not every node could be read", |f| f.read_back.records[1] = Err("cut off".to_owned())),
+            ("reads back as committed", |f| f.read_back.wrong_winners.push("res_1: held".to_owned())),
+            ("digests differ", |f| f.read_back.agreement = Agreement::Differ { applied_index: 9 }),
+        ];
+        for (word, spoil) in table {
+            let mut facts = good();
+            spoil(&mut facts);
+            let findings = judge(&facts);
+            assert!(!passed(&findings), "{word}");
+            let failed = |f: &Finding| f.result == CheckResult::Failed && f.text.contains(word);
+            assert!(findings.iter().any(failed), "{word}: {findings:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_with_other_figures_fails() {
+        let mut facts = good();
+        facts.read_back.agreement = Agreement::NotCompared;
+        facts.read_back.records[2] = Ok(InventoryRecord { version: 2, ..record(0, 0, 1) });
+        assert!(!passed(&judge(&facts)));
+    }
+
+    #[test]
+    fn digests_that_could_not_be_compared_are_told_and_fail_nothing() {
+        let mut facts = good();
+        facts.read_back.agreement = Agreement::NotCompared;
+        let findings = judge(&facts);
+        assert!(passed(&findings));
+        assert!(findings.iter().any(|f| f.result == CheckResult::Skipped));
+    }
+
+    #[test]
+    fn a_hold_that_lapsed_before_its_payment_is_no_lost_unit() {
+        let mut facts = good();
+        facts.tally = Tally::new();
+        facts.tally.add(0, Fate::Forfeited("reservation_expired".to_owned()));
+        facts.tally.add(1, Fate::Lost("held_by_others".to_owned()));
+        facts.tally.add(2, Fate::Lost("held_by_others".to_owned()));
+        facts.read_back.records = vec![Ok(record(1, 0, 0)); 3];
+        assert!(passed(&judge(&facts)));
+    }
+}

@@ -1,0 +1,214 @@
+//! The routes, asked in this process over a store that answers what it is told to.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::Request;
+use raft::ReadError;
+use serde_json::{Value, json};
+use storage::inventory::command::{Command, IfExpired};
+
+use super::testing::{Fake, ask, call, get, json_of, router, text_of, view};
+use super::*;
+
+const RESERVE: &str = r#"{"cart_id":"c-1","items":[{"sku":"PS5","qty":2}]}"#;
+
+async fn told(fake: Fake, request: Request<Body>) -> (u16, Value) {
+    let response = ask(&router(&Arc::new(fake)), request).await;
+    (response.status().as_u16(), json_of(response).await)
+}
+
+/// The command that the store was given by that call.
+async fn command_of(method: &str, path: &str, body: &'static str) -> Command {
+    let fake = Arc::new(Fake::default());
+    let response = ask(&router(&fake), call(method, path, body)).await;
+    assert!(response.status().is_success(), "{}", text_of(response).await);
+    let mut asked = fake.asked.lock().unwrap();
+    assert_eq!(asked.len(), 1);
+    asked.remove(0).command
+}
+
+#[tokio::test]
+async fn a_reserve_becomes_a_command_with_a_nonce_of_its_own() {
+    let body = r#"{"cart_id":"c","items":[{"sku":"B","qty":1},{"sku":"A","qty":2}],"customer_id":"k","ttl_seconds":9}"#;
+    let mut nonces = Vec::new();
+    for _ in 0..2 {
+        let Command::Reserve(reserve) = command_of("POST", "/api/checkout/reserve", body).await else {
+            panic!("not a reserve");
+        };
+        assert_eq!((&*reserve.cart_id, reserve.customer_id.as_deref()), ("c", Some("k")));
+        assert_eq!(reserve.ttl_ms, 9_000);
+        let items: Vec<_> = reserve.items.iter().map(|item| (item.sku.as_str(), item.qty)).collect();
+        assert_eq!(items, [("A", 2), ("B", 1)]);
+        nonces.push(reserve.nonce);
+    }
+    assert_ne!(nonces[0], nonces[1]);
+}
+
+#[tokio::test]
+async fn each_other_call_becomes_its_command() {
+    let id = view().id;
+    let body = |more: &str| -> &'static str { format!("{{\"reservation_id\":\"{id}\"{more}}}").leak() };
+    let more = ",\"payment_token\":\"p\",\"fencing_token\":7,\"if_expired\":\"reacquire\"";
+    let Command::Commit(commit) = command_of("POST", "/api/checkout/commit", body(more)).await else {
+        panic!("not a commit");
+    };
+    assert_eq!((commit.reservation_id, commit.payment_token.as_deref()), (id, Some("p")));
+    assert_eq!((commit.fencing_token, commit.if_expired), (Some(7), IfExpired::Reacquire));
+    let release = command_of("POST", "/api/checkout/release", body("")).await;
+    assert!(matches!(release, Command::Release(release) if release.reservation_id == id));
+    let extend = command_of("POST", "/api/checkout/extend", body(",\"ttl_seconds\":60")).await;
+    assert!(matches!(extend, Command::Extend(extend) if extend.ttl_ms == 60_000));
+    let returned = command_of("POST", "/api/checkout/return", body("")).await;
+    assert!(matches!(returned, Command::Return(returned) if returned.reservation_id == id));
+    let put = command_of("PUT", "/api/inventory/a%3Ab", r#"{"on_hand":1000000000000000}"#).await;
+    assert!(matches!(put, Command::PutSku(put) if put.sku.as_str() == "a:b" && put.safety_stock.is_none()));
+    let adjust = command_of("POST", "/api/inventory/A/adjust", r#"{"delta":-5,"reason":"r"}"#).await;
+    assert!(matches!(adjust, Command::AdjustSku(adjust) if adjust.delta == -5 && adjust.reference.is_none()));
+}
+
+#[tokio::test]
+async fn a_key_goes_with_its_command() {
+    let fake = Arc::new(Fake::default());
+    let mut request = call("POST", "/api/checkout/reserve", RESERVE);
+    request.headers_mut().insert("Idempotency-Key", "k-1".parse().unwrap());
+    assert_eq!(ask(&router(&fake), request).await.status(), 201);
+    assert_eq!(fake.asked.lock().unwrap()[0].idempotency_key.as_deref(), Some("k-1"));
+}
+
+#[tokio::test]
+async fn what_is_refused_by_its_form_never_reaches_the_store() {
+    for (method, path, body, field) in [
+        ("POST", "/api/checkout/reserve", "{}", "cart_id"),
+        ("POST", "/api/checkout/reserve?dry=1", RESERVE, "dry"),
+        ("POST", "/api/checkout/commit", r#"{"reservation_id":"r"}"#, "reservation_id"),
+        ("PUT", "/api/inventory/a%20b", r#"{"on_hand":1}"#, "sku"),
+        ("PUT", "/api/inventory/%ff", r#"{"on_hand":1}"#, "sku"),
+        ("PUT", "/api/inventory/A", r#"{"on_hand":1000000000000001}"#, "on_hand"),
+        ("PUT", "/api/inventory/A", r#"{"on_hand":1,"safety_stock":1000000000000001}"#, "safety_stock"),
+        ("POST", "/api/inventory/A/adjust", r#"{"delta":0}"#, "delta"),
+        ("POST", "/api/inventory/A/adjust", r#"{"delta":1000000000000001}"#, "delta"),
+        ("POST", "/api/inventory/A/adjust", r#"{"delta":-9223372036854775808}"#, "delta"),
+        ("GET", "/api/inventory/A?consistency=eventual", "", "consistency"),
+        ("GET", "/api/inventory/a%20b", "", "sku"),
+        ("GET", "/api/reservations/7", "", "reservation_id"),
+    ] {
+        let fake = Arc::new(Fake::default());
+        let response = ask(&router(&fake), call(method, path, body)).await;
+        assert_eq!(response.status(), 400, "{method} {path}");
+        let told = json_of(response).await;
+        assert_eq!((&told["code"], &told["field"]), (&"invalid_request".into(), &field.into()), "{path}");
+        assert!(fake.asked.lock().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn paths_methods_and_media_types_are_refused_as_problems() {
+    let router = router(&Arc::new(Fake::default()));
+    for path in ["/", "/api", "/api/checkout/reserve/", "/api/reservations", "/api/inventory/a/b"] {
+        let response = ask(&router, get(path)).await;
+        assert_eq!(response.status(), 404, "{path}");
+        assert_eq!(json_of(response).await["code"], "not_found", "{path}");
+    }
+    for (method, path, allow) in [
+        ("GET", "/api/checkout/reserve", "POST"),
+        ("DELETE", "/api/inventory/A", "GET,HEAD,PUT"),
+        ("POST", "/livez", "GET,HEAD"),
+    ] {
+        let response = ask(&router, call(method, path, "")).await;
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["allow"]),
+            (405, &allow.parse().unwrap())
+        );
+        assert_eq!(json_of(response).await["code"], "method_not_allowed");
+    }
+    let mut plain = call("POST", "/api/checkout/reserve", RESERVE);
+    plain.headers_mut().insert("content-type", "text/plain".parse().unwrap());
+    let response = ask(&router, plain).await;
+    assert_eq!(response.status(), 415);
+    assert_eq!(json_of(response).await["code"], "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn reads_answer_what_the_store_found() {
+    let (status, told_stock) = told(Fake::default(), get("/api/inventory/PS5?consistency=stale")).await;
+    assert_eq!(
+        (status, &told_stock["available"], &told_stock["applied_index"]),
+        (200, &6.into(), &17.into())
+    );
+    let path = format!("/api/reservations/{}", view().id);
+    let (status, told_hold) = told(Fake::default(), get(&path)).await;
+    assert_eq!((status, &told_hold["cart_id"]), (200, &"c-1".into()));
+    let none = || Fake { read: Ok(false), ..Fake::default() };
+    assert_eq!(told(none(), get("/api/inventory/PS5")).await.1["code"], "sku_not_found");
+    assert_eq!(told(none(), get(&path)).await.1["code"], "reservation_not_found");
+    for (error, code) in [
+        (ReadError::NoLeader, "no_leader"),
+        (ReadError::NoQuorum, "no_quorum"),
+        (ReadError::Overloaded, "overloaded"),
+    ] {
+        let (status, told) =
+            told(Fake { read: Err(error), ..Fake::default() }, get("/api/inventory/PS5")).await;
+        assert_eq!((status, &told["code"]), (503, &code.into()));
+    }
+}
+
+#[tokio::test]
+async fn the_cluster_is_told_as_this_node_sees_it() {
+    let (status, told) = told(Fake::default(), get("/api/cluster")).await;
+    let member = |id: u64, role, reachable, matched: Option<u64>| {
+        json!({"id": id, "role": role, "http": format!("h{id}:1"), "raft": format!("h{id}:2"),
+               "reachable": reachable, "matched_index": matched})
+    };
+    let expected = json!({
+        "cluster": "shop", "node_id": 1, "leader_id": 1, "term": 3, "applied_index": 17, "committed_index": 18,
+        "state_digest": "0000000000000abc",
+        "members": [member(1, "leader", true, Some(17)), member(2, "follower", false, None)],
+    });
+    assert_eq!((status, told), (200, expected));
+}
+
+#[tokio::test]
+async fn readiness_says_what_is_missing() {
+    assert_eq!(told(Fake::default(), get("/readyz")).await.0, 200);
+    let fake = Fake { ready: Err("no linearizable read".to_owned()), ..Fake::default() };
+    let (status, told_why) = told(fake, get("/readyz")).await;
+    assert_eq!(status, 503);
+    assert!(told_why["detail"].as_str().unwrap().contains("no linearizable read"));
+    assert_eq!(told(Fake::default(), get("/livez")).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_never_answers_leaves_the_outcome_unknown() {
+    let fake = Fake { answer: None, ..Fake::default() };
+    let (status, told) = told(fake, call("POST", "/api/checkout/reserve", RESERVE)).await;
+    assert_eq!((status, &told["executed"]), (504, &"unknown".into()));
+}
+
+#[tokio::test]
+async fn past_the_bound_calls_are_refused_at_once_but_operators_are_heard() {
+    let fake = Arc::new(Fake::default());
+    let api = Api::new(Arc::clone(&fake), "shop".to_owned(), 1, 1800);
+    api.calls.store(CALLS_MAX, Ordering::Relaxed);
+    let router = api.router();
+    let response = ask(&router, call("POST", "/api/checkout/reserve", RESERVE)).await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["retry-after"]),
+        (503, &"1".parse().unwrap())
+    );
+    assert_eq!(json_of(response).await["code"], "overloaded");
+    assert!(fake.asked.lock().unwrap().is_empty());
+    let metrics = text_of(ask(&router, get("/metrics")).await).await;
+    let line = r#"lastunit_http_requests_total{method="POST",route="/api/checkout/reserve",status="503"} 1"#;
+    assert!(metrics.contains(line), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_finished_call_makes_room_for_the_next() {
+    let api = Api::new(Arc::new(Fake::default()), "shop".to_owned(), 1, 1800);
+    api.calls.store(CALLS_MAX - 1, Ordering::Relaxed);
+    let router = api.router();
+    for _ in 0..3 {
+        assert_eq!(ask(&router, call("POST", "/api/checkout/reserve", RESERVE)).await.status(), 201);
+    }
+}

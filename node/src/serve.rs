@@ -1,0 +1,256 @@
+//! `lastunit serve`: one node in the foreground, from its cluster file to its exit code.
+//!
+//! ```text
+//!   cluster file -> http listener -> storage and raft -> serving
+//!        2              2               2 or 1             |  SIGTERM, SIGINT, or the end of stdin where asked:
+//!                                                          |    finish calls -> hand over, checkpoint -> 0
+//!                                                          |  a fatal failure of storage or raft:
+//!                                                          \    say why, serve nothing more -> 1
+//! ```
+//!
+//! Exit code 2: what was asked for cannot be had, and the line on stderr names the key and the mend. Exit code 1:
+//! this node failed.
+
+use std::fmt::Display;
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use raft::{Group, GroupOptions, Member, StartError};
+use storage::StorageError;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+
+use crate::clock::SystemClock;
+use crate::config::{ClusterFile, NodeConfig};
+use crate::http::{self, Api};
+use crate::logs::{self, LogFormat};
+
+/// It failed.
+const EXIT_FAILED: u8 = 1;
+/// What was asked for cannot be had.
+const EXIT_USAGE: u8 = 2;
+
+/// How long handing leadership over and writing the checkpoint may take.
+const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Runs one node of a cluster file in the foreground.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The cluster file.
+    #[arg(long, value_name = "FILE", default_value = "cluster.toml", env = "LASTUNIT_CONFIG")]
+    config: PathBuf,
+    /// Which node of the file this process is, by its id.
+    #[arg(long, value_name = "ID", env = "LASTUNIT_NODE")]
+    node: u64,
+    /// How log lines are written on stderr; which ones, LASTUNIT_LOG says, such as `info,raft=debug`.
+    #[arg(long, value_enum, default_value_t = LogFormat::Human, env = "LASTUNIT_LOG_FORMAT")]
+    log_format: LogFormat,
+    /// Stop in order at the end of stdin, as on SIGTERM.
+    #[arg(long, hide = true, env = "LASTUNIT_EXIT_WITH_STDIN")]
+    exit_with_stdin: bool,
+}
+
+/// Why a node ends other than in order.
+#[derive(Debug)]
+struct Failure {
+    code: u8,
+    why: String,
+}
+
+/// Runs the node until it is told to stop, or fails.
+pub(crate) async fn run(args: Args) -> ExitCode {
+    match node(args).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, why }) => {
+            eprintln!("lastunit: {why}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+async fn node(args: Args) -> Result<(), Failure> {
+    logs::init(args.log_format).map_err(usage)?;
+    let file = ClusterFile::load(&args.config).map_err(usage)?;
+    let Some(node) = file.node(args.node) else {
+        let (asked, config, ids) = (args.node, args.config.display(), file.ids());
+        return Err(usage(format!("--node {asked}: {config} has no such node; choose one of {ids}")));
+    };
+    // Asked for first, so that a signal during the start is obeyed after it.
+    let stop = stop(args.exit_with_stdin).map_err(failed)?;
+    let listener = listen(node).await?;
+    let group = Group::start(options(&file, node), Arc::new(SystemClock)).await;
+    let group = group.map_err(|error| not_started(node, error))?;
+    tracing::info!(node = node.id, http = node.http, raft = node.raft, "serving");
+    serve(&file, node, listener, group, stop).await
+}
+
+/// Serves until told to stop, or until the group fails.
+async fn serve(
+    file: &ClusterFile,
+    node: &NodeConfig,
+    listener: TcpListener,
+    group: Group,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let api = Api::new(group.clone(), file.name.clone(), node.id, file.max_ttl.as_secs());
+    tokio::select! {
+        // A failure outranks a stop in order: what failed must not be called finished.
+        biased;
+        why = group.fatal() => return Err(failed(format!("node {} stops: {why}", node.id))),
+        () = http::serve(listener, api.router(), stop) => {}
+    }
+    tracing::info!("no call is in flight any more; handing over");
+    // From here on Raft stops because it is told to, which is no failure.
+    match timeout(SHUTDOWN_TIME_MAX, group.shutdown()).await {
+        Ok(ended) => ended.map_err(failed),
+        Err(_) => {
+            Err(failed(format!("node {} did not end within {} s", node.id, SHUTDOWN_TIME_MAX.as_secs())))
+        }
+    }
+}
+
+async fn listen(node: &NodeConfig) -> Result<TcpListener, Failure> {
+    http::bind(&node.http).await.map_err(|error| {
+        let NodeConfig { id, http, .. } = node;
+        usage(format!("cannot listen on {http} (key `http` of node {id}): {error}; {}", address_mend(&error)))
+    })
+}
+
+fn address_mend(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "stop the process that uses it, or choose another port",
+        io::ErrorKind::PermissionDenied => "choose a port of 1024 or more",
+        _ => "choose an address of this machine",
+    }
+}
+
+fn options(file: &ClusterFile, node: &NodeConfig) -> GroupOptions {
+    let member = |node: &NodeConfig| Member { id: node.id, http: node.http.clone(), raft: node.raft.clone() };
+    GroupOptions {
+        cluster_name: file.name.clone(),
+        node_id: node.id,
+        members: file.nodes.iter().map(member).collect(),
+        data_dir: node.data_dir.clone(),
+        retention: file.retention,
+        idempotency_retention: file.idempotency,
+        max_hold: file.max_hold,
+        snapshot_entries: raft::SNAPSHOT_ENTRIES,
+    }
+}
+
+/// Whose fault a failed start is: the configuration's, which can be mended, or this node's.
+fn not_started(node: &NodeConfig, error: StartError) -> Failure {
+    let NodeConfig { id, data_dir, .. } = node;
+    match error {
+        StartError::Listen { ref source, .. } => usage(format!("{error}; {}", address_mend(source))),
+        StartError::Storage(StorageError::Refused { .. }) => usage(error),
+        StartError::Storage(StorageError::Io { ref source, .. }) if is_of_configuration(source) => {
+            let mend = "name a directory that this user may write";
+            usage(format!("{error}; key `data_dir` of node {id} is {}: {mend}", data_dir.display()))
+        }
+        error => failed(format!("node {id} does not start: {error}")),
+    }
+}
+
+/// Whether a directory that cannot be used is the operator's choice, rather than a failing disk.
+fn is_of_configuration(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        AlreadyExists, InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        ReadOnlyFilesystem,
+    };
+    matches!(
+        error.kind(),
+        AlreadyExists
+            | InvalidFilename
+            | IsADirectory
+            | NotADirectory
+            | NotFound
+            | PermissionDenied
+            | ReadOnlyFilesystem
+    )
+}
+
+/// Resolves at SIGTERM, at SIGINT, and at the end of stdin where asked.
+fn stop(with_stdin: bool) -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let why = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = end_of_stdin(), if with_stdin => "the end of stdin",
+        };
+        tracing::info!(why, "stopping: finishing calls in flight");
+    })
+}
+
+/// Resolves once nobody holds the other end of stdin. Whatever is written to it is read and dropped.
+async fn end_of_stdin() {
+    let (ended, end) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own: a read that never returns must not hold up the end of the runtime.
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        drop(ended);
+    });
+    let _ = end.await;
+}
+
+fn usage(why: impl Display) -> Failure {
+    Failure { code: EXIT_USAGE, why: why.to_string() }
+}
+
+fn failed(why: impl Display) -> Failure {
+    Failure { code: EXIT_FAILED, why: why.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node() -> NodeConfig {
+        let (http, raft) = ("127.0.0.1:1".to_owned(), "127.0.0.1:2".to_owned());
+        NodeConfig { id: 7, http, raft, data_dir: "data/7".into() }
+    }
+
+    fn io_error(kind: io::ErrorKind) -> StartError {
+        let source = io::Error::from(kind);
+        StartError::Storage(StorageError::Io { action: "open", path: "data/7/log".into(), source })
+    }
+
+    #[test]
+    fn what_the_operator_can_mend_ends_with_2_and_damage_with_1() {
+        let (path, what, mend) = (PathBuf::from("data/7"), "w".to_owned(), "m".to_owned());
+        let refused = StorageError::Refused { path: path.clone(), what: what.clone(), mend: mend.clone() };
+        let corrupt = StorageError::Corrupt { path, offset: 9, what, mend };
+        let source = io::Error::from(io::ErrorKind::AddrInUse);
+        for (error, code) in [
+            (StartError::Storage(refused), EXIT_USAGE),
+            (StartError::Storage(corrupt), EXIT_FAILED),
+            (StartError::Listen { addr: "127.0.0.1:2".to_owned(), node_id: 7, source }, EXIT_USAGE),
+            (StartError::Raft("no".to_owned()), EXIT_FAILED),
+            (io_error(io::ErrorKind::PermissionDenied), EXIT_USAGE),
+            (io_error(io::ErrorKind::NotADirectory), EXIT_USAGE),
+            (io_error(io::ErrorKind::StorageFull), EXIT_FAILED),
+            (io_error(io::ErrorKind::Other), EXIT_FAILED),
+        ] {
+            let failure = not_started(&node(), error);
+            assert_eq!(failure.code, code, "{}", failure.why);
+            assert!(!failure.why.contains('\n'), "{}", failure.why);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_in_use_names_the_key_and_the_mend() {
+        let taken = http::bind("127.0.0.1:0").await.unwrap();
+        let http = taken.local_addr().unwrap().to_string();
+        let failure = listen(&NodeConfig { http, ..node() }).await.expect_err("in use");
+        assert_eq!(failure.code, EXIT_USAGE);
+        assert!(failure.why.contains("key `http` of node 7"), "{}", failure.why);
+        assert!(failure.why.ends_with("stop the process that uses it, or choose another port"));
+    }
+}
