@@ -1,0 +1,97 @@
+//! One client, one reserve at a time, against three nodes of this machine; in turn with bare fdatasyncs of the same
+//! disk, so that the ratio holds when the machine's speed drifts.
+//!
+//! `cargo bench -p node --bench single_client`
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "it fails and tells by these"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use client::Client;
+use client::api::{Item, PutSkuRequest, ReserveRequest};
+
+use support::cluster::Cluster;
+
+/// Rounds, each of which measures both.
+const ROUNDS: usize = 20;
+
+/// Operations of each kind in one round.
+const OPERATIONS: usize = 200;
+
+/// What one record takes in the file that is synced, in bytes: about what a reserve takes in the log.
+const RECORD: usize = 200;
+
+#[tokio::main]
+async fn main() {
+    let cluster = Cluster::start().await;
+    let leader = cluster.only(cluster.leader().await);
+    leader.put_sku("BENCH", &PutSkuRequest { on_hand: 1_000_000, safety_stock: None }).await.unwrap();
+    let file = written_file();
+    reserves(&leader, usize::MAX).await;
+    let (mut syncs, mut reserved) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        syncs.extend(fdatasyncs(&file));
+        reserved.extend(reserves(&leader, round).await);
+    }
+    let (sync, reserve) = (show("fdatasync", &mut syncs), show("reserve", &mut reserved));
+    println!("p50 of a reserve is {:.2} times that of a bare fdatasync", reserve / sync);
+}
+
+/// A file as the log has them: written before it is written to.
+fn written_file() -> File {
+    let directory = tempfile::tempdir().unwrap().keep();
+    let path = directory.join("bench");
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap();
+    std::fs::remove_dir_all(directory).unwrap();
+    file.write_all_at(&vec![0; (ROUNDS + 1) * OPERATIONS * RECORD], 0).unwrap();
+    file.sync_all().unwrap();
+    file
+}
+
+fn fdatasyncs(file: &File) -> Vec<Duration> {
+    let one = |at: usize| {
+        let start = Instant::now();
+        file.write_all_at(&[1; RECORD], (at * RECORD) as u64).unwrap();
+        file.sync_data().unwrap();
+        start.elapsed()
+    };
+    (0..OPERATIONS).map(one).collect()
+}
+
+async fn reserves(client: &Client, round: usize) -> Vec<Duration> {
+    let mut took = Vec::new();
+    for number in 0..OPERATIONS {
+        let request = ReserveRequest {
+            cart_id: format!("cart-{round}-{number}"),
+            items: vec![Item { sku: "BENCH".into(), qty: 1 }],
+            customer_id: None,
+            ttl_seconds: None,
+        };
+        let start = Instant::now();
+        client.reserve(&request).await.unwrap();
+        took.push(start.elapsed());
+    }
+    took
+}
+
+/// Prints the percentiles of some times, and answers the median in microseconds.
+fn show(what: &str, times: &mut [Duration]) -> f64 {
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
+    let (p50, p90, p99, max) = (at(0.5), at(0.9), at(0.99), at(1.0));
+    println!(
+        "{what:10} p50 {p50:7.0} us   p90 {p90:7.0} us   p99 {p99:7.0} us   max {max:7.0} us   of {}",
+        times.len()
+    );
+    p50
+}

@@ -1,0 +1,62 @@
+//! What the tests with real processes share.
+//!
+//! ```text
+//!   cluster   three `lastunit serve` child processes: started, killed, paused, asked
+//!   process   one child process: its signals, its end, its last words
+//!   http      one call as raw bytes, for what no client would send
+//!   load      buyers that write down every answer, and the checks of what they wrote down
+//!   netns     network namespaces, so that a link can be cut
+//! ```
+//!
+//! Invariants:
+//! - No node outlives its test: its stdin is a pipe that ends with the test, whatever ends the test.
+//! - A process is signalled only where this test started it and has not reaped it.
+//! - Whatever is waited for is a condition that is polled, with a bound so generous that only a failure meets it.
+//!
+//! A test that fails shows each node's last log lines and the seed, which `LASTUNIT_TEST_SEED` takes again.
+
+#![allow(dead_code, reason = "no test needs all of it")]
+
+pub(crate) mod cluster;
+pub(crate) mod http;
+pub(crate) mod load;
+pub(crate) mod netns;
+pub(crate) mod process;
+
+use std::fmt::Debug;
+use std::io::Write;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// How long between two looks at a condition.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How long any condition is waited for: far longer than it takes, on a busy machine in debug mode too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Polls until there is a value, and panics once the patience is over.
+pub(crate) async fn wait_for<T>(what: impl Debug, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = look().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "still not after {PATIENCE:?}: {what:?}");
+        sleep(POLL).await;
+    }
+}
+
+/// Says something that is to be read of a test that passes, too: the test runner keeps `eprintln!` to itself.
+pub(crate) fn say(line: &str) {
+    // Where nobody listens there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// The seed of this run: a new one, or the one that is asked for.
+pub(crate) fn seed() -> u64 {
+    match std::env::var("LASTUNIT_TEST_SEED") {
+        Ok(given) => given.parse().expect("LASTUNIT_TEST_SEED is a number"),
+        Err(_) => rand::random(),
+    }
+}
