@@ -1,0 +1,22 @@
+# Shortcuts for people; `.ci/run` is what counts.
+
+# List the shortcuts.
+default:
+    @just --list
+
+# The whole gate. Writes nothing but target/.
+check:
+    .ci/run
+
+# All tests, or those whose name contains a word.
+test *words:
+    cargo test --workspace --locked {{ words }}
+
+# The only one that changes files.
+fix:
+    cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+    cargo fmt --all
+
+# A flash sale in a cluster of its own, with a leader that is killed.
+sale *flags="--stock 1 --buyers 50000 --connections 256 --kill-leader-after 200ms":
+    cargo run --release -- sale {{ flags }}
