@@ -24,7 +24,7 @@ use storage::identity::DataDir;
 use storage::log::Log;
 
 use crate::transport::message::{Call, Reply};
-use crate::transport::{Caller, Local};
+use crate::transport::{Caller, Local, callers};
 use crate::types::{PeerNode, Raft};
 
 /// How long a probe or a join waits for its answer.
@@ -89,7 +89,7 @@ impl Formation {
         if self.has_log() {
             return;
         }
-        let callers = self.callers();
+        let callers = callers(&self.local);
         let (mut pause, longest) = PAUSES;
         while !self.has_log() && !self.local.fatal.is_reported() {
             if let Err(why) = self.round(raft, &callers).await {
@@ -98,12 +98,6 @@ impl Formation {
             tokio::time::sleep(pause).await;
             pause = longest.min(pause * 5 / 4);
         }
-    }
-
-    fn callers(&self) -> BTreeMap<u64, Caller> {
-        let others =
-            self.local.options.members.iter().map(|m| m.id).filter(|id| *id != self.local.options.node_id);
-        others.map(|id| (id, Caller::new(self.local.clone(), id))).collect()
     }
 
     /// Whether this node is the one that makes the others join.

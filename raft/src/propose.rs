@@ -29,7 +29,7 @@ use tokio::time::{timeout, timeout_at};
 use crate::codec::{self, Batch};
 use crate::read::Confirmer;
 use crate::transport::message::{Call, Reply};
-use crate::transport::{CallError, Caller, Local};
+use crate::transport::{CallError, Caller, Local, callers};
 use crate::types::{Callback, Raft, TypeConfig};
 use crate::{Answer, ProposeError, ReadError};
 
@@ -95,8 +95,7 @@ impl Proposer {
     pub(crate) fn new(local: Arc<Local>, log: Log, raft: Raft, confirmer: Confirmer) -> (Proposer, Worker) {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let proposer = Proposer { queue, counters: Arc::default() };
-        let callers =
-            local.options.members.iter().map(|m| (m.id, Caller::new(local.clone(), m.id))).collect();
+        let callers = callers(&local);
         let (gate, gated) = mpsc::channel(QUEUE);
         let shared = Shared {
             local,

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::ReadError;
 use crate::transport::message::{Call, Reply};
-use crate::transport::{Caller, Local};
+use crate::transport::{Caller, Local, callers};
 use crate::types::Raft;
 
 /// Reads that may wait; more are refused at once.
@@ -46,8 +46,7 @@ impl Confirmer {
         let (here, waiting_here) = mpsc::channel(QUEUE);
         let (anywhere, waiting_anywhere) = mpsc::channel(QUEUE);
         let confirmer = Confirmer { here, anywhere, confirmations: Arc::default() };
-        let callers =
-            local.options.members.iter().map(|m| (m.id, Caller::new(local.clone(), m.id))).collect();
+        let callers = callers(&local);
         let worker = Worker { raft, callers, confirmer: confirmer.clone(), waiting_here, waiting_anywhere };
         (confirmer, worker)
     }

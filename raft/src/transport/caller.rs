@@ -72,6 +72,13 @@ impl Caller {
     }
 }
 
+/// The ways to all other nodes of the cluster file, of the asker's own.
+pub(crate) fn callers(local: &Arc<Local>) -> BTreeMap<u64, Caller> {
+    let others =
+        local.options.members.iter().map(|member| member.id).filter(|id| *id != local.options.node_id);
+    others.map(|id| (id, Caller::new(local.clone(), id))).collect()
+}
+
 fn not_sent(why: impl ToString) -> CallError {
     CallError::NotSent(why.to_string())
 }

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-pub(crate) use caller::{CallError, Caller};
+pub(crate) use caller::{CallError, Caller, callers};
 pub(crate) use network::Network;
 
 use crate::clock::ClusterClock;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::message::Call;
-use super::{Caller, Local};
+use super::{Caller, Local, callers};
 
 /// How often, and how long the answer is waited for. Twice within the time after which a silent peer counts as
 /// unreachable.
@@ -15,13 +15,10 @@ const BEAT: Duration = Duration::from_millis(400);
 
 /// Pings for ever.
 pub(crate) async fn run(local: Arc<Local>) {
-    let own = local.options.node_id;
-    let peers = local.options.members.iter().map(|member| member.id).filter(|id| *id != own);
-    join_all(peers.map(|peer| ping(local.clone(), peer))).await;
+    join_all(callers(&local).into_iter().map(|(peer, caller)| ping(local.clone(), peer, caller))).await;
 }
 
-async fn ping(local: Arc<Local>, peer: u64) {
-    let caller = Caller::new(local.clone(), peer);
+async fn ping(local: Arc<Local>, peer: u64, caller: Caller) {
     loop {
         tokio::time::sleep(BEAT).await;
         if !local.heard_within(peer, BEAT)
