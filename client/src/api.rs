@@ -52,7 +52,7 @@ impl Item {
 }
 
 /// `POST /api/checkout/reserve`: takes a hold for a whole cart, or nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReserveRequest {
     /// The shop's name for the cart, 1 to 128 characters.
@@ -65,13 +65,16 @@ pub struct ReserveRequest {
     /// How long the hold lasts, in seconds; 300 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u64>,
+    /// Joins the waiting line where the cart's one SKU does not fit; `false` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait: Option<bool>,
 }
 
 impl ReserveRequest {
     /// A hold on one SKU for that cart, with the usual time to live.
     pub fn one(cart_id: impl Into<String>, sku: impl Into<String>, qty: u64) -> ReserveRequest {
         let items = vec![Item::new(sku, qty)];
-        ReserveRequest { cart_id: cart_id.into(), items, customer_id: None, ttl_seconds: None }
+        ReserveRequest { cart_id: cart_id.into(), items, customer_id: None, ttl_seconds: None, wait: None }
     }
 }
 
@@ -90,6 +93,9 @@ pub struct CommitRequest {
     /// What to do where the hold has expired; `fail` unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub if_expired: Option<IfExpired>,
+    /// What is sold; the rest is released. All of it unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<Item>>,
 }
 
 /// What a commit does with an expired hold.
@@ -104,15 +110,18 @@ pub enum IfExpired {
 }
 
 /// `POST /api/checkout/release`: gives a hold's units back to sale.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseRequest {
-    /// Which hold.
+    /// Which hold, or which place in the line.
     pub reservation_id: String,
+    /// What is given back; the rest stays held. All of it unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<Item>>,
 }
 
 /// `POST /api/checkout/extend`: moves a hold's deadline.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExtendRequest {
     /// Which hold.
@@ -123,15 +132,18 @@ pub struct ExtendRequest {
 }
 
 /// `POST /api/checkout/return`: takes sold units back into stock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReturnRequest {
     /// Which committed reservation.
     pub reservation_id: String,
+    /// What comes back; all that is not returned yet unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<Vec<Item>>,
 }
 
 /// `PUT /api/inventory/{sku}`: makes a SKU, or sets its figures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PutSkuRequest {
     /// Units that the shop owns and has not sold, those under a hold included.
@@ -139,10 +151,33 @@ pub struct PutSkuRequest {
     /// Units kept back from sale; left as they are unless given, 0 on a new SKU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safety_stock: Option<u64>,
+    /// The most units that one customer may have; `Some(None)`, in JSON `null`, takes the limit away; left as it is
+    /// unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
+    pub max_per_customer: Option<Option<u64>>,
+    /// What to do where on_hand would fall below what is held; `refuse` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shortfall: Option<OnShortfall>,
+}
+
+/// Tells a field that is `null` from one that is not there.
+fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// What to do where on_hand would fall below what is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnShortfall {
+    /// Refuse with `stock_below_held`.
+    #[default]
+    Refuse,
+    /// Take the newest holds on the SKU away, whole, until the rest fits.
+    RevokeNewest,
 }
 
 /// `POST /api/inventory/{sku}/adjust`: adds to a SKU's on_hand, or takes from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdjustRequest {
     /// What is added to on_hand; not 0.
@@ -153,6 +188,9 @@ pub struct AdjustRequest {
     /// The shop's own reference, such as a delivery note's number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// What to do where on_hand would fall below what is held; `refuse` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_shortfall: Option<OnShortfall>,
 }
 
 /// Where a reservation is in its life.
@@ -160,6 +198,8 @@ pub struct AdjustRequest {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReservationState {
+    /// It stands in the line of its one SKU and holds nothing.
+    Waiting,
     /// Its units are held until `expires_at`.
     Held,
     /// Its units are sold.
@@ -168,6 +208,8 @@ pub enum ReservationState {
     Released,
     /// Its time passed.
     Expired,
+    /// Taken away, since stock fell below what was held.
+    Revoked,
 }
 
 /// A reservation as it was at the moment that the answer reports.
@@ -182,16 +224,22 @@ pub struct Reservation {
     /// Who buys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer_id: Option<String>,
-    /// What is or was held, each SKU once.
+    /// What is waited for, held or sold, or was when it ended; each SKU once.
     pub items: Vec<Item>,
-    /// Whole seconds left, rounded down.
-    pub expires_in: u64,
+    /// Whole seconds left, rounded down; left out, as all of a hold, until there has been one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
     /// When the hold ends or ended by itself.
-    pub expires_at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
     /// When it was made.
     pub created_at: String,
     /// Larger than that of every hold granted before.
-    pub fencing_token: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fencing_token: Option<u64>,
+    /// Its place in the line, 1 for the head, while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
     /// When it was committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub committed_at: Option<String>,
@@ -224,6 +272,148 @@ pub struct InventoryRecord {
     pub waiting: u64,
     /// Grows with every change of the record.
     pub version: u64,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The rows; a page may be short, or empty, and still have a next one.
+    pub data: Vec<T>,
+    /// The `cursor` of the next page; `null` at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// `POST /api/batch`: many commands in one call, each its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchRequest {
+    /// 1 to 10,000 operations, executed in order.
+    pub operations: Vec<Operation>,
+}
+
+/// One operation of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Names this one operation, so that its tries are executed once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency_key: Option<String>,
+    /// What to do.
+    #[serde(flatten)]
+    pub call: OperationCall,
+}
+
+/// What an operation of a batch does: the body of the call of that name, with `op` beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum OperationCall {
+    /// Takes a hold for a whole cart, or nothing.
+    Reserve(ReserveRequest),
+    /// Sells what a hold holds.
+    Commit(CommitRequest),
+    /// Gives a hold's units back to sale.
+    Release(ReleaseRequest),
+    /// Moves a hold's deadline.
+    Extend(ExtendRequest),
+    /// Takes sold units back into stock.
+    Return(ReturnRequest),
+    /// Adds to a SKU's on_hand, or takes from it.
+    Adjust(AdjustOperation),
+}
+
+/// An adjust in a batch: the SKU stands in the body.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AdjustOperation {
+    /// Which SKU.
+    pub sku: String,
+    /// What to do with it.
+    #[serde(flatten)]
+    pub adjust: AdjustRequest,
+}
+
+/// The answer to a batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchResponse {
+    /// One result for each operation, in their order.
+    pub results: Vec<OperationResult>,
+}
+
+/// The answer to one operation of a batch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperationResult {
+    /// The HTTP status that the call would have had.
+    pub status: u16,
+    /// The place of its command in the whole history; left out where it became no command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
+    /// Whether it is the kept answer of an earlier call under the same key; left out unless it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayed: bool,
+    /// Whole seconds after which a refused operation may be worth another try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
+    /// The body that the call would have had: a record, or a [`Problem`].
+    pub body: Value,
+}
+
+/// An event of the change feed, in the JSON form of CloudEvents 1.0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// `1.0`.
+    pub specversion: String,
+    /// The event's place in the feed, `sequence.index`: what `after` and `Last-Event-ID` take.
+    pub id: String,
+    /// `/clusters/` and the cluster's name.
+    pub source: String,
+    /// `lastunit.reservation.` or `lastunit.stock.` and what happened.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The reservation's id, or the SKU.
+    pub subject: String,
+    /// When it happened, cluster clock.
+    pub time: String,
+    /// `application/json`.
+    pub datacontenttype: String,
+    /// The sequence number of the command that it happened in (the CloudEvents extension, which is text).
+    pub sequence: String,
+    /// What happened.
+    pub data: EventData,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EventData {
+    /// To a reservation.
+    Reservation(ReservationEvent),
+    /// To a SKU.
+    Stock(StockEvent),
+}
+
+/// A change of a reservation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservationEvent {
+    /// What it happened by: `reserve`, `commit`, `release`, `extend`, `return`, `time`, `line` or `revoke`.
+    pub cause: String,
+    /// Its state before; `null` where it is new.
+    pub state_before: Option<ReservationState>,
+    /// How it is now.
+    pub reservation: Reservation,
+}
+
+/// A change of a SKU's record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockEvent {
+    /// What it happened by: a reservation's causes, or `put`, `adjust`, `delete`.
+    pub cause: String,
+    /// How it was; `null` where the SKU is new.
+    pub before: Option<InventoryRecord>,
+    /// How it is now; `null` where the SKU is gone.
+    pub after: Option<InventoryRecord>,
+    /// Why, in the shop's words: an adjust's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The shop's own reference: an adjust's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
 }
 
 /// How a SKU falls short of what a cart asks.

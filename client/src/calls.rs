@@ -34,7 +34,10 @@ impl Client {
     ///
     /// Refusals: `already_committed`, `reservation_not_found`.
     pub fn release(&self, reservation_id: impl Into<String>) -> Call<Reservation> {
-        self.post("/api/checkout/release", &ReleaseRequest { reservation_id: reservation_id.into() })
+        self.post(
+            "/api/checkout/release",
+            &ReleaseRequest { reservation_id: reservation_id.into(), items: None },
+        )
     }
 
     /// Moves a hold's deadline.
@@ -49,7 +52,10 @@ impl Client {
     ///
     /// Refusals: `not_committed`, `return_exceeds_sale`, `reservation_not_found`.
     pub fn return_(&self, reservation_id: impl Into<String>) -> Call<Reservation> {
-        self.post("/api/checkout/return", &ReturnRequest { reservation_id: reservation_id.into() })
+        self.post(
+            "/api/checkout/return",
+            &ReturnRequest { reservation_id: reservation_id.into(), items: None },
+        )
     }
 
     /// A reservation. Linearizable.

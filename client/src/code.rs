@@ -28,6 +28,8 @@ codes! {
     INSUFFICIENT_STOCK = "insufficient_stock";
     /// 409: the cart has a live reservation of other items.
     CART_ALREADY_RESERVED = "cart_already_reserved";
+    /// 409: the customer would have more units of a SKU than one customer may.
+    CUSTOMER_LIMIT = "customer_limit";
     /// 404: no such SKU.
     SKU_NOT_FOUND = "sku_not_found";
     /// 404: no such reservation, or none any more.
@@ -36,7 +38,9 @@ codes! {
     FENCING_TOKEN_STALE = "fencing_token_stale";
     /// 410: the hold has expired.
     RESERVATION_EXPIRED = "reservation_expired";
-    /// 409: the hold was released.
+    /// 409: the reservation stands in the line and holds nothing yet.
+    RESERVATION_WAITING = "reservation_waiting";
+    /// 409: the hold was released or revoked.
     RESERVATION_RELEASED = "reservation_released";
     /// 409: the reservation is committed already.
     ALREADY_COMMITTED = "already_committed";
@@ -46,6 +50,12 @@ codes! {
     NOT_COMMITTED = "not_committed";
     /// 409: more would be returned than was sold.
     RETURN_EXCEEDS_SALE = "return_exceeds_sale";
+    /// 412: the record is not what If-Match or If-None-Match demands.
+    PRECONDITION_FAILED = "precondition_failed";
+    /// 409: the SKU has holds, or reservations that wait.
+    SKU_HAS_HOLDS = "sku_has_holds";
+    /// 410: events before the oldest one that is kept were asked for.
+    EVENTS_EXPIRED = "events_expired";
     /// 409: on_hand would fall below what is held.
     STOCK_BELOW_HELD = "stock_below_held";
     /// 503: not executed, since no leader is known.

@@ -132,7 +132,7 @@ async fn an_answer_brings_its_place_in_the_history() {
     let answer = client([&node.address]).reserve(&cart()).await.unwrap();
     assert_eq!((answer.status, answer.sequence, answer.replayed), (201, Some(9), true));
     assert_eq!(answer.value.state, ReservationState::Held);
-    assert_eq!(answer.value.fencing_token, 42);
+    assert_eq!(answer.value.fencing_token, Some(42));
     let request = &node.heard()[0];
     assert!(request.starts_with("POST /api/checkout/reserve HTTP/1.1\r\n"), "{request}");
     assert_eq!(header(request, "content-type"), "application/json");
@@ -280,7 +280,8 @@ async fn a_node_that_is_not_ready_is_asked_once() {
 #[tokio::test]
 async fn a_sku_cannot_leave_its_segment_of_the_path() {
     let node = Node::new([problem(400, "", "invalid_request", false, "no")]).await;
-    let request = PutSkuRequest { on_hand: 1, safety_stock: None };
+    let request =
+        PutSkuRequest { on_hand: 1, safety_stock: None, max_per_customer: None, on_shortfall: None };
     client([&node.address]).put_sku("../x?y", &request).await.unwrap_err();
     assert!(node.heard()[0].starts_with("PUT /api/inventory/..%2Fx%3Fy HTTP/1.1\r\n"), "{}", node.heard()[0]);
 }

@@ -35,7 +35,18 @@ const RECORD: usize = 200;
 async fn main() {
     let cluster = Cluster::start().await;
     let leader = cluster.only(cluster.leader().await);
-    leader.put_sku("BENCH", &PutSkuRequest { on_hand: 1_000_000, safety_stock: None }).await.unwrap();
+    leader
+        .put_sku(
+            "BENCH",
+            &PutSkuRequest {
+                on_hand: 1_000_000,
+                safety_stock: None,
+                max_per_customer: None,
+                on_shortfall: None,
+            },
+        )
+        .await
+        .unwrap();
     let file = written_file();
     reserves(&leader, usize::MAX).await;
     let (mut syncs, mut reserved) = (Vec::new(), Vec::new());
@@ -76,6 +87,7 @@ async fn reserves(client: &Client, round: usize) -> Vec<Duration> {
             items: vec![Item { sku: "BENCH".into(), qty: 1 }],
             customer_id: None,
             ttl_seconds: None,
+            wait: None,
         };
         let start = Instant::now();
         client.reserve(&request).await.unwrap();

@@ -37,7 +37,12 @@ impl Shop {
         let cluster = Cluster::start().await;
         let follower = cluster.followers().await[0];
         let (address, client) = (cluster.http(follower).to_owned(), cluster.only(follower));
-        let stock = PutSkuRequest { on_hand: 7_000_000, safety_stock: Some(3) };
+        let stock = PutSkuRequest {
+            on_hand: 7_000_000,
+            safety_stock: Some(3),
+            max_per_customer: None,
+            on_shortfall: None,
+        };
         client.put_sku("S", &stock).await.unwrap();
         Shop { cluster, address, client }
     }

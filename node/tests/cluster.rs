@@ -486,7 +486,7 @@ async fn minority_write(cluster: &Cluster, id: u64) -> http::Reply {
 }
 
 async fn put(client: &Client, sku: &str, on_hand: u64) {
-    let request = PutSkuRequest { on_hand, safety_stock: None };
+    let request = PutSkuRequest { on_hand, safety_stock: None, max_per_customer: None, on_shortfall: None };
     client.put_sku(sku, &request).deadline(PATIENCE).await.unwrap();
 }
 
@@ -500,8 +500,9 @@ async fn pay(client: &Client, hold: &Reservation, token: &str) -> Result<Reserva
     let request = CommitRequest {
         reservation_id: hold.reservation_id.clone(),
         payment_token: Some(token.to_owned()),
-        fencing_token: Some(hold.fencing_token),
+        fencing_token: hold.fencing_token,
         if_expired: None,
+        items: None,
     };
     client.commit(&request).await.map(|answer| answer.value)
 }
@@ -524,7 +525,7 @@ fn extend(id: &str, ttl_seconds: u64) -> ExtendRequest {
 }
 
 fn adjust(delta: i64) -> AdjustRequest {
-    AdjustRequest { delta, reason: None, reference: None }
+    AdjustRequest { delta, reason: None, reference: None, on_shortfall: None }
 }
 
 /// A cart of one unit with the longest time that there is.

@@ -82,7 +82,7 @@ async fn survives_kill_of(cluster: &mut Cluster, id: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_write_gap_after_kill_9_of_the_leader_is_short() {
     let (mut cluster, mut ledger) = (Cluster::start().await, Ledger::default());
-    let stock = PutSkuRequest { on_hand: 0, safety_stock: None };
+    let stock = PutSkuRequest { on_hand: 0, safety_stock: None, max_per_customer: None, on_shortfall: None };
     cluster.client().put_sku("PROBE", &stock).await.unwrap();
     let load = Load::start(&cluster, &mut ledger).await;
     let mut gaps = Vec::new();
@@ -123,7 +123,7 @@ async fn write_gap(cluster: &Cluster, killed: u64) -> Duration {
 }
 
 async fn write_until_acknowledged(client: Client) {
-    let request = AdjustRequest { delta: 1, reason: None, reference: None };
+    let request = AdjustRequest { delta: 1, reason: None, reference: None, on_shortfall: None };
     while client.adjust("PROBE", &request).tries_max(1).await.is_err() {
         sleep(Duration::from_millis(5)).await;
     }
@@ -189,7 +189,8 @@ async fn a_minority_serves_neither_writes_nor_linearizable_reads() {
         load.more(CALLS).await;
         load.stop(&mut ledger).await;
         let sku = format!("ALONE-{alone:?}");
-        let stock = PutSkuRequest { on_hand: 5, safety_stock: None };
+        let stock =
+            PutSkuRequest { on_hand: 5, safety_stock: None, max_per_customer: None, on_shortfall: None };
         cluster.client().put_sku(&sku, &stock).await.unwrap();
         cluster.check_digests().await;
         let id = leave_alone(&mut cluster, alone).await;

@@ -23,7 +23,7 @@ async fn a_leader_that_is_cut_off_acknowledges_nothing_and_the_others_go_on() {
         Err(why) => return say(&format!("SKIPPED, nothing was tested: {why}")),
     };
     let (cluster, mut ledger) = (Cluster::start_at(seed(), net.places()).await, Ledger::default());
-    let stock = PutSkuRequest { on_hand: 1, safety_stock: None };
+    let stock = PutSkuRequest { on_hand: 1, safety_stock: None, max_per_customer: None, on_shortfall: None };
     cluster.client().put_sku("LAST", &stock).await.unwrap();
     let load = Load::start(&cluster, &mut ledger).await;
     for round in 0..2 {

@@ -39,6 +39,10 @@ pub struct GroupOptions {
     pub idempotency_retention: Duration,
     /// The longest time from a hold's grant to its deadline.
     pub max_hold: Duration,
+    /// How long an event of the change feed is kept.
+    pub events_retention: Duration,
+    /// How many events of the change feed are kept at most.
+    pub events_max: u64,
     /// A snapshot is built this many entries after the last one, and as many entries stay behind it, so that a
     /// follower that was away for a moment is served from the log: [`SNAPSHOT_ENTRIES`], but in tests.
     pub snapshot_entries: u64,

@@ -313,6 +313,8 @@ impl Shared {
             retention_ms: options.retention.as_millis() as u64,
             idempotency_ms: options.idempotency_retention.as_millis() as u64,
             max_hold_ms: options.max_hold.as_millis() as u64,
+            events_ms: options.events_retention.as_millis() as u64,
+            events_max: options.events_max,
         }
     }
 

@@ -31,6 +31,8 @@ fn options(directory: &TempDir) -> GroupOptions {
         retention: Duration::from_secs(60),
         idempotency_retention: Duration::from_secs(60),
         max_hold: Duration::from_secs(60),
+        events_retention: Duration::from_secs(86_400),
+        events_max: 1_000,
         snapshot_entries: SNAPSHOT_ENTRIES,
     }
 }

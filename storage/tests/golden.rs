@@ -130,6 +130,8 @@ impl Script {
             retention_ms: 24 * HOUR_MS,
             idempotency_ms: 24 * HOUR_MS,
             max_hold_ms: HOUR_MS / 2,
+            events_max: 1_000,
+            events_ms: 86_400_000,
         };
         let applied = self.inventory.apply(&stamp, request);
         if let (Ok(Outcome::Reserved(view)), false) = (&applied.result, applied.replayed) {
@@ -152,12 +154,17 @@ impl Script {
                 sku: sku(words.0[1]),
                 on_hand: number("on_hand").unwrap(),
                 safety_stock: number("safety"),
+                max_per_customer: Default::default(),
+                on_shortfall: Default::default(),
+                precondition: Default::default(),
             }),
             "adjust" => Command::AdjustSku(AdjustSku {
                 sku: sku(words.0[1]),
                 delta: words.0[2].parse().unwrap(),
                 reason: None,
                 reference: None,
+                on_shortfall: Default::default(),
+                precondition: Default::default(),
             }),
             "reserve" => Command::Reserve(Reserve {
                 nonce: 7,
@@ -165,6 +172,7 @@ impl Script {
                 customer_id: words.get("customer").map(Into::into),
                 items: words.items(),
                 ttl_ms,
+                wait: false,
             }),
             "commit" => Command::Commit(Commit {
                 reservation_id,
@@ -174,10 +182,11 @@ impl Script {
                     true => IfExpired::Reacquire,
                     false => IfExpired::Fail,
                 },
+                items: None,
             }),
-            "release" => Command::Release(Release { reservation_id }),
+            "release" => Command::Release(Release { reservation_id, items: None }),
             "extend" => Command::Extend(Extend { reservation_id, ttl_ms }),
-            "return" => Command::Return(Return { reservation_id }),
+            "return" => Command::Return(Return { reservation_id, items: None }),
             other => panic!("no such command: {other}"),
         }
     }
@@ -202,19 +211,22 @@ impl Script {
             Outcome::Returned(view) => format!("returned: {}", self.reservation(view)),
             Outcome::SkuCreated(view) => format!("created: {}", stock(view)),
             Outcome::SkuSet(view) => format!("set: {}", stock(view)),
+            Outcome::Waiting(view) => format!("waiting: {}", self.reservation(view)),
+            Outcome::SkuDeleted => "deleted".into(),
         }
     }
 
     fn reservation(&self, view: &ReservationView) -> String {
         let mut text = format!(
-            "{} {} cart={} {} fencing={} until {}",
+            "{} {} cart={} {}",
             self.label(view.id),
             view.state.as_str(),
             view.cart_id,
             items(&view.items),
-            view.fencing_token,
-            moment(view.deadline_ms),
         );
+        if let Some(grant) = view.grant {
+            text += &format!(" fencing={} until {}", grant.fencing_token, moment(grant.deadline_ms));
+        }
         if let Some(committed_ms) = view.committed_ms {
             text += &format!(" committed {}", moment(committed_ms));
         }
@@ -306,7 +318,7 @@ fn items(items: &[Item]) -> String {
 }
 
 fn stock(view: &StockView) -> String {
-    let StockView { sku, on_hand, held, sold, safety_stock, version } = view;
+    let StockView { sku, on_hand, held, sold, safety_stock, version, .. } = view;
     let available = view.available();
     format!(
         "{sku} on_hand={on_hand} held={held} safety={safety_stock} available={available} sold={sold} v{version}"

@@ -66,7 +66,14 @@ fn no_command_is_too_hostile() {
 fn hostile_stamps() -> Vec<Stamp> {
     let clocks = [0, 1, START_MS, START_MS + TTL_MS, CLOCK_MS_MAX, u64::MAX];
     let spans = [0, 1, TTL_MS, u64::MAX];
-    let stamp = |now_ms, span| Stamp { now_ms, retention_ms: span, idempotency_ms: span, max_hold_ms: span };
+    let stamp = |now_ms, span| Stamp {
+        now_ms,
+        retention_ms: span,
+        idempotency_ms: span,
+        max_hold_ms: span,
+        events_max: 1_000,
+        events_ms: 86_400_000,
+    };
     clocks.into_iter().flat_map(|now_ms| spans.map(|span| stamp(now_ms, span))).collect()
 }
 
@@ -83,11 +90,25 @@ fn hostile_commands(sequence: u64) -> Vec<Command> {
         commands.push(reserve("far", &[("Z", qty)], TTL_MS));
         commands.push(put("A", qty));
         commands.push(put("new", qty));
-        commands.push(Command::PutSku(PutSku { sku: sku("B"), on_hand: 9, safety_stock: Some(qty) }));
+        commands.push(Command::PutSku(PutSku {
+            sku: sku("B"),
+            on_hand: 9,
+            safety_stock: Some(qty),
+            max_per_customer: Default::default(),
+            on_shortfall: Default::default(),
+            precondition: Default::default(),
+        }));
     }
     for delta in [0, 1, -1, i64::MAX, i64::MIN] {
         for name in ["A", "B", "Z"] {
-            let adjust = AdjustSku { sku: sku(name), delta, reason: None, reference: None };
+            let adjust = AdjustSku {
+                sku: sku(name),
+                delta,
+                reason: None,
+                reference: None,
+                on_shortfall: Default::default(),
+                precondition: Default::default(),
+            };
             commands.push(Command::AdjustSku(adjust));
         }
     }
@@ -104,18 +125,24 @@ fn hostile_commands(sequence: u64) -> Vec<Command> {
 
 fn commands_naming(reservation_id: ReservationId) -> Vec<Command> {
     let commit = |fencing_token, if_expired| {
-        Command::Commit(Commit { reservation_id, payment_token: Some("".into()), fencing_token, if_expired })
+        Command::Commit(Commit {
+            reservation_id,
+            payment_token: Some("".into()),
+            fencing_token,
+            if_expired,
+            items: None,
+        })
     };
     vec![
-        Command::Return(Return { reservation_id }),
+        Command::Return(Return { reservation_id, items: None }),
         Command::Extend(Extend { reservation_id, ttl_ms: 0 }),
         Command::Extend(Extend { reservation_id, ttl_ms: u64::MAX }),
         commit(Some(u64::MAX), IfExpired::Reacquire),
         commit(None, IfExpired::Fail),
         commit(None, IfExpired::Reacquire),
-        Command::Release(Release { reservation_id }),
-        Command::Return(Return { reservation_id }),
-        Command::Return(Return { reservation_id }),
+        Command::Release(Release { reservation_id, items: None }),
+        Command::Return(Return { reservation_id, items: None }),
+        Command::Return(Return { reservation_id, items: None }),
     ]
 }
 
@@ -126,7 +153,7 @@ fn a_hold_is_never_longer_than_max_hold_nor_shorter_than_a_millisecond() {
         let mut inventory = Inventory::default();
         apply(&mut inventory, START_MS, put("A", 1));
         let hold = reserved(apply(&mut inventory, START_MS, reserve("cart", &[("A", 1)], ttl_ms)));
-        assert_eq!(hold.deadline_ms, START_MS + granted_ms, "ttl {ttl_ms}");
+        assert_eq!(hold.grant.unwrap().deadline_ms, START_MS + granted_ms, "ttl {ttl_ms}");
     }
 }
 
@@ -154,9 +181,10 @@ fn a_sale_that_would_pass_the_bound_of_sold_is_refused() {
             payment_token: None,
             fencing_token: None,
             if_expired: IfExpired::Fail,
+            items: None,
         };
         let applied = apply(&mut inventory, START_MS, Command::Commit(commit));
-        let first = hold.fencing_token == 1;
+        let first = hold.grant.unwrap().fencing_token == 1;
         assert_eq!(applied.result.err(), (!first).then_some(Rejection::StockAboveMax));
     }
     inventory.audit().unwrap();
@@ -178,7 +206,7 @@ fn damaged_records_are_refused() {
         ("a version", |records| stock(records).version += 1),
         ("settled past a live deadline", |records| stock(records).settled_ms = START_MS + TTL_MS),
         ("a quantity past all bounds", |records| hold(records).items[0].qty = u64::MAX),
-        ("a fencing token twice", |records| hold(records).fencing_token = 1),
+        ("a fencing token twice", |records| hold(records).grant.as_mut().unwrap().fencing_token = 1),
         ("a cart with two holds", |records| hold(records).cart_id = "live-2".into()),
     ];
     assert!(Inventory::from_records(sample()).is_ok());
@@ -208,6 +236,7 @@ fn sample() -> Vec<(RecordKey, Record)> {
         payment_token: None,
         fencing_token: None,
         if_expired: IfExpired::Fail,
+        items: None,
     };
     apply(&mut inventory, START_MS, Command::Commit(commit));
     apply(&mut inventory, START_MS, reserve("live-1", &[("A", 1)], TTL_MS));
@@ -238,16 +267,37 @@ fn apply(inventory: &mut Inventory, now_ms: u64, command: Command) -> Applied {
 }
 
 fn stamp(now_ms: u64) -> Stamp {
-    Stamp { now_ms, retention_ms: 86_400_000, idempotency_ms: 86_400_000, max_hold_ms: 1_800_000 }
+    Stamp {
+        now_ms,
+        retention_ms: 86_400_000,
+        idempotency_ms: 86_400_000,
+        max_hold_ms: 1_800_000,
+        events_max: 1_000,
+        events_ms: 86_400_000,
+    }
 }
 
 fn put(name: &str, on_hand: u64) -> Command {
-    Command::PutSku(PutSku { sku: sku(name), on_hand, safety_stock: None })
+    Command::PutSku(PutSku {
+        sku: sku(name),
+        on_hand,
+        safety_stock: None,
+        max_per_customer: Default::default(),
+        on_shortfall: Default::default(),
+        precondition: Default::default(),
+    })
 }
 
 fn reserve(cart_id: &str, items: &[(&str, u64)], ttl_ms: u64) -> Command {
     let items = items.iter().map(|&(name, qty)| Item { sku: sku(name), qty }).collect();
-    Command::Reserve(Reserve { nonce: 7, cart_id: cart_id.into(), customer_id: None, items, ttl_ms })
+    Command::Reserve(Reserve {
+        nonce: 7,
+        cart_id: cart_id.into(),
+        customer_id: None,
+        items,
+        ttl_ms,
+        wait: false,
+    })
 }
 
 fn reserved(applied: Applied) -> ReservationView {

@@ -18,6 +18,7 @@ pub(crate) async fn reserve<S: Store>(State(api): Shared<S>, request: Request) -
             customer_id: body.customer_id.map(|id| parse::name("customer_id", id)).transpose()?,
             items: parse::items(&body.items)?,
             ttl_ms: parse::ttl_ms(body.ttl_seconds, api.ttl_seconds_max)?,
+            wait: false,
         }))
     };
     run(&api, request, command).await
@@ -34,6 +35,7 @@ pub(crate) async fn commit<S: Store>(State(api): Shared<S>, request: Request) ->
                 api::IfExpired::Fail => IfExpired::Fail,
                 api::IfExpired::Reacquire => IfExpired::Reacquire,
             },
+            items: None,
         }))
     };
     run(&api, request, command).await
@@ -43,7 +45,7 @@ pub(crate) async fn commit<S: Store>(State(api): Shared<S>, request: Request) ->
 pub(crate) async fn release<S: Store>(State(api): Shared<S>, request: Request) -> Result<Response, Problem> {
     let command = |body: ReleaseRequest| {
         let reservation_id = parse::reservation_id(&body.reservation_id)?;
-        Ok(Command::Release(Release { reservation_id }))
+        Ok(Command::Release(Release { reservation_id, items: None }))
     };
     run(&api, request, command).await
 }
@@ -65,7 +67,7 @@ pub(crate) async fn take_back<S: Store>(
 ) -> Result<Response, Problem> {
     let command = |body: ReturnRequest| {
         let reservation_id = parse::reservation_id(&body.reservation_id)?;
-        Ok(Command::Return(Return { reservation_id }))
+        Ok(Command::Return(Return { reservation_id, items: None }))
     };
     run(&api, request, command).await
 }

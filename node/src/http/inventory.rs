@@ -26,7 +26,14 @@ pub(crate) async fn put<S: Store>(
     let command = |body: PutSkuRequest| {
         let on_hand = units("on_hand", body.on_hand)?;
         let safety_stock = body.safety_stock.map(|given| units("safety_stock", given)).transpose()?;
-        Ok(Command::PutSku(PutSku { sku, on_hand, safety_stock }))
+        Ok(Command::PutSku(PutSku {
+            sku,
+            on_hand,
+            safety_stock,
+            max_per_customer: Default::default(),
+            on_shortfall: Default::default(),
+            precondition: Default::default(),
+        }))
     };
     checkout::run(&api, request, command).await
 }
@@ -42,7 +49,14 @@ pub(crate) async fn adjust<S: Store>(
         let delta = delta(body.delta)?;
         let reason = parse::note("reason", body.reason)?;
         let reference = parse::note("reference", body.reference)?;
-        Ok(Command::AdjustSku(AdjustSku { sku, delta, reason, reference }))
+        Ok(Command::AdjustSku(AdjustSku {
+            sku,
+            delta,
+            reason,
+            reference,
+            on_shortfall: Default::default(),
+            precondition: Default::default(),
+        }))
     };
     checkout::run(&api, request, command).await
 }

@@ -31,20 +31,20 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, P
 }
 
 /// A cart's or a customer's id.
-pub(crate) fn name(field: &str, text: String) -> Result<Box<str>, Problem> {
+pub(crate) fn name<T: From<String>>(field: &str, text: String) -> Result<T, Problem> {
     bounded(field, text, NAME_CHARS_MAX)
 }
 
 /// A payment token, a reason or a reference.
-pub(crate) fn note(field: &str, text: Option<String>) -> Result<Option<Box<str>>, Problem> {
+pub(crate) fn note<T: From<String>>(field: &str, text: Option<String>) -> Result<Option<T>, Problem> {
     text.map(|text| bounded(field, text, TEXT_CHARS_MAX)).transpose()
 }
 
-fn bounded(field: &str, text: String, chars_max: usize) -> Result<Box<str>, Problem> {
+fn bounded<T: From<String>>(field: &str, text: String, chars_max: usize) -> Result<T, Problem> {
     // A character has at most four bytes: most texts need no counting.
     let fits = !text.is_empty() && (text.len() <= chars_max || text.chars().count() <= chars_max);
     match fits {
-        true => Ok(text.into_boxed_str()),
+        true => Ok(text.into()),
         false => Err(invalid(field, format!("Must have 1 to {chars_max} characters."))),
     }
 }

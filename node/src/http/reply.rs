@@ -107,6 +107,8 @@ fn outcome(outcome: &Outcome) -> Response {
         | Outcome::Released(view)
         | Outcome::Extended(view)
         | Outcome::Returned(view) => json(StatusCode::OK, &reservation_record(view)),
+        Outcome::Waiting(view) => json(StatusCode::ACCEPTED, &reservation_record(view)),
+        Outcome::SkuDeleted => StatusCode::NO_CONTENT.into_response(),
         Outcome::SkuCreated(view) => json(StatusCode::CREATED, &stock_record(view)),
         Outcome::SkuSet(view) => json(StatusCode::OK, &stock_record(view)),
     }
@@ -118,6 +120,9 @@ fn rejection(rejection: &Rejection) -> Problem {
         Rejection::IdempotencyKeyReused => problem::IDEMPOTENCY_KEY_REUSED.problem(
             "This Idempotency-Key was used with another call or body; choose a new key for a new call.",
         ),
+        Rejection::PreconditionFailed { current } => problem::PRECONDITION_FAILED
+            .problem("The SKU's record is not what the call demands.")
+            .with("version", *current),
         Rejection::ReservationNotFound => no_reservation(),
         Rejection::FencingTokenStale { current } => problem::FENCING_TOKEN_STALE
             .problem(format!("The hold's fencing token is {current}; another one was given.")),
@@ -130,6 +135,9 @@ fn rejection(rejection: &Rejection) -> Problem {
         Rejection::ReservationExpired => {
             problem::RESERVATION_EXPIRED.problem("The reservation's time is over; reserve again.")
         }
+        Rejection::ReservationWaiting => {
+            problem::RESERVATION_WAITING.problem("The reservation waits, and holds nothing yet.")
+        }
         Rejection::NotCommitted => problem::NOT_COMMITTED.problem("Only what was committed can be returned."),
         Rejection::ReturnExceedsSale => problem::RETURN_EXCEEDS_SALE
             .problem("All units of the reservation were returned before this call."),
@@ -140,6 +148,13 @@ fn rejection(rejection: &Rejection) -> Problem {
         Rejection::SkuNotFound { sku } => {
             problem::SKU_NOT_FOUND.problem(format!("No SKU has the name {sku}.")).with("sku", sku.as_str())
         }
+        Rejection::CustomerLimit { sku, limit, held, sold, requested } => problem::CUSTOMER_LIMIT
+            .problem("The customer would have more units than one customer may.")
+            .with("sku", sku.as_str())
+            .with("limit", *limit)
+            .with("held", *held)
+            .with("sold", *sold)
+            .with("requested", *requested),
         Rejection::InsufficientStock { shortages } => problem::INSUFFICIENT_STOCK
             .problem("The cart would not fit even if every hold lapsed.")
             .shortages(shortage_list(shortages)),
@@ -147,6 +162,10 @@ fn rejection(rejection: &Rejection) -> Problem {
             .problem("The cart would fit if holds of others lapsed.")
             .shortages(shortage_list(shortages))
             .retry_after(earliest_ms.saturating_sub(*now_ms).div_ceil(1000).max(1)),
+        Rejection::SkuHasHolds { stock } => problem::SKU_HAS_HOLDS
+            .problem("The SKU has holds, or reservations that wait.")
+            .with("held", stock.held)
+            .with("waiting", stock.waiting),
         Rejection::StockBelowHeld { stock } => stock_below_held(stock),
         Rejection::StockAboveMax => {
             invalid("on_hand", format!("The SKU's on_hand would be more than {UNITS_MAX} units."))
@@ -232,9 +251,10 @@ fn reservation_record(view: &ReservationView) -> api::Reservation {
         customer_id: view.customer_id.as_deref().map(str::to_owned),
         items: item_list(&view.items),
         expires_in: expires_in(view),
-        expires_at: time(view.deadline_ms),
+        expires_at: view.grant.map(|grant| time(grant.deadline_ms)),
         created_at: time(view.created_ms),
-        fencing_token: view.fencing_token,
+        fencing_token: view.grant.map(|grant| grant.fencing_token),
+        position: view.position,
         committed_at: view.committed_ms.map(time),
         payment_token: view.payment_token.as_deref().map(str::to_owned),
         returned: item_list(&view.returned),
@@ -249,18 +269,19 @@ fn stock_record(view: &StockView) -> api::InventoryRecord {
         available: view.available(),
         sold: view.sold,
         safety_stock: view.safety_stock,
-        max_per_customer: None,
-        waiting: 0,
+        max_per_customer: view.max_per_customer,
+        waiting: view.waiting,
         version: view.version,
     }
 }
 
 /// Whole seconds left at the view's moment; none once the hold has ended, however it did.
-fn expires_in(view: &ReservationView) -> u64 {
-    match view.state {
-        State::Held => view.deadline_ms.saturating_sub(view.now_ms) / 1000,
-        State::Committed | State::Released | State::Expired => 0,
-    }
+fn expires_in(view: &ReservationView) -> Option<u64> {
+    let grant = view.grant?;
+    Some(match view.state {
+        State::Held => grant.deadline_ms.saturating_sub(view.now_ms) / 1000,
+        State::Waiting | State::Committed | State::Released | State::Expired | State::Revoked => 0,
+    })
 }
 
 fn state(state: State) -> api::ReservationState {
@@ -269,6 +290,8 @@ fn state(state: State) -> api::ReservationState {
         State::Committed => api::ReservationState::Committed,
         State::Released => api::ReservationState::Released,
         State::Expired => api::ReservationState::Expired,
+        State::Waiting => api::ReservationState::Waiting,
+        State::Revoked => api::ReservationState::Revoked,
     }
 }
 

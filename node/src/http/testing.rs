@@ -14,7 +14,7 @@ use raft::{Answer, Member, MemberStatus, ProposeError, Read, ReadError, Role, St
 use serde_json::Value;
 use storage::inventory::command::Request;
 use storage::inventory::ids::{Item, ReservationId, Sku};
-use storage::inventory::outcome::{Applied, Outcome, ReservationView, State, StockView};
+use storage::inventory::outcome::{Applied, Grant, Outcome, ReservationView, State, StockView};
 
 use super::Api;
 use super::store::{Consistency, Store};
@@ -151,9 +151,13 @@ pub(crate) fn view() -> ReservationView {
         customer_id: None,
         items: vec![Item { sku: sku("PS5"), qty: 2 }],
         returned: Vec::new(),
-        fencing_token: 42,
         created_ms: 1_795_000_000_123,
-        deadline_ms: 1_795_000_300_123,
+        grant: Some(Grant {
+            fencing_token: 42,
+            granted_ms: 1_795_000_000_123,
+            deadline_ms: 1_795_000_300_123,
+        }),
+        position: None,
         committed_ms: None,
         payment_token: None,
         now_ms: 1_795_000_000_124,
@@ -162,5 +166,14 @@ pub(crate) fn view() -> ReservationView {
 
 /// A SKU of which some is held and some kept back.
 pub(crate) fn stock_view(name: &str) -> StockView {
-    StockView { sku: sku(name), on_hand: 10, held: 3, sold: 5, safety_stock: 1, version: 9 }
+    StockView {
+        sku: sku(name),
+        on_hand: 10,
+        held: 3,
+        sold: 5,
+        safety_stock: 1,
+        version: 9,
+        max_per_customer: None,
+        waiting: 0,
+    }
 }

@@ -77,7 +77,12 @@ impl Load {
     /// Lets the buyers begin.
     pub(crate) async fn start(cluster: &Cluster, ledger: &mut Ledger) -> Load {
         if ledger.loads == 0 {
-            let stock = PutSkuRequest { on_hand: STOCK, safety_stock: None };
+            let stock = PutSkuRequest {
+                on_hand: STOCK,
+                safety_stock: None,
+                max_per_customer: None,
+                on_shortfall: None,
+            };
             cluster.client().put_sku(SKU, &stock).await.unwrap();
         }
         ledger.loads += 1;

@@ -42,6 +42,8 @@ pub(crate) fn options(members: &[Member], node_id: u64, directory: &Path) -> Gro
         retention: Duration::from_secs(3_600),
         idempotency_retention: Duration::from_secs(3_600),
         max_hold: Duration::from_secs(1_800),
+        events_retention: Duration::from_secs(86_400),
+        events_max: 1_000,
         snapshot_entries: 100,
     }
 }
@@ -111,7 +113,14 @@ pub(crate) fn sku() -> Sku {
 }
 
 pub(crate) fn put(on_hand: u64) -> Request {
-    let command = Command::PutSku(PutSku { sku: sku(), on_hand, safety_stock: None });
+    let command = Command::PutSku(PutSku {
+        sku: sku(),
+        on_hand,
+        safety_stock: None,
+        max_per_customer: Default::default(),
+        on_shortfall: Default::default(),
+        precondition: Default::default(),
+    });
     Request { idempotency_key: None, command }
 }
 
@@ -122,6 +131,7 @@ pub(crate) fn reserve(cart: usize) -> Request {
         customer_id: None,
         items: vec![Item { sku: sku(), qty: 1 }],
         ttl_ms: 600_000,
+        wait: false,
     });
     Request { idempotency_key: Some(format!("key-{cart}").into()), command }
 }

@@ -6,6 +6,8 @@
 //!                                              tag 2: stock, the SKU's characters
 //!                                              tag 3: reservation, sequence and nonce, 8 bytes each, big-endian
 //!                                              tag 4: answer, the idempotency key's bytes
+//!                                              tag 5: customer, the SKU's characters, a zero byte, the customer's id
+//!                                              tag 6: events, the chunk's number, 8 bytes, big-endian
 //!   value  version (1 byte) | bincode 2        standard configuration: little-endian, variable-length integers
 //!   header version (1 byte) | CRC-32 of the rest (4 bytes, little-endian) | bincode 2
 //! ```
@@ -25,7 +27,7 @@ use crate::inventory::ids::{ReservationId, Sku};
 use crate::inventory::record::{Record, RecordKey};
 
 /// The version of every value and header written now.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The longest value that is read, in bytes. The largest that commands can make is a fiftieth of it.
 pub const VALUE_BYTES_MAX: usize = 1 << 20;
@@ -41,6 +43,8 @@ const COUNTERS_TAG: u8 = 1;
 const STOCK_TAG: u8 = 2;
 const RESERVATION_TAG: u8 = 3;
 const ANSWER_TAG: u8 = 4;
+const CUSTOMER_TAG: u8 = 5;
+const EVENTS_TAG: u8 = 6;
 
 /// Why bytes are not a record or a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +52,9 @@ pub enum CodecError {
     /// A newer lastunit wrote them.
     #[error("format version {0} is newer than this lastunit knows ({VERSION})")]
     Newer(u8),
+    /// A lastunit before the first release wrote them.
+    #[error("format version {0} was never released, and this lastunit does not read it")]
+    Older(u8),
     /// Nobody wrote them.
     #[error("{0}")]
     Malformed(String),
@@ -75,6 +82,10 @@ pub fn encode_key(key: &RecordKey) -> Vec<u8> {
             tagged(RESERVATION_TAG, &[&id.sequence.to_be_bytes(), &id.nonce.to_be_bytes()])
         }
         RecordKey::Answer(key) => tagged(ANSWER_TAG, &[key.as_bytes()]),
+        RecordKey::Customer(sku, customer) => {
+            tagged(CUSTOMER_TAG, &[sku.as_str().as_bytes(), &[0], customer.as_bytes()])
+        }
+        RecordKey::Events(chunk) => tagged(EVENTS_TAG, &[&chunk.to_be_bytes()]),
     }
 }
 
@@ -85,6 +96,8 @@ pub fn decode_key(bytes: &[u8]) -> Result<RecordKey, CodecError> {
         Some((&STOCK_TAG, name)) => decode_sku(name).map(RecordKey::Stock),
         Some((&RESERVATION_TAG, id)) => decode_reservation_id(id).map(RecordKey::Reservation),
         Some((&ANSWER_TAG, key)) => text(key).map(|key| RecordKey::Answer(key.into())),
+        Some((&CUSTOMER_TAG, key)) => decode_customer(key),
+        Some((&EVENTS_TAG, chunk)) => decode_chunk(chunk).map(RecordKey::Events),
         _ => Err(malformed("a key of no kind that is known")),
     }
 }
@@ -96,6 +109,8 @@ pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
         Record::Stock(record) => encode_value(record),
         Record::Reservation(record) => encode_value(record),
         Record::Answer(record) => encode_value(record),
+        Record::Customer(record) => encode_value(record),
+        Record::Events(events) => encode_value(events),
     }
 }
 
@@ -107,6 +122,8 @@ pub fn decode_record(key: &[u8], value: &[u8]) -> Result<(RecordKey, Record), Co
         RecordKey::Stock(_) => Record::Stock(decode_value(value)?),
         RecordKey::Reservation(_) => Record::Reservation(decode_value(value)?),
         RecordKey::Answer(_) => Record::Answer(decode_value(value)?),
+        RecordKey::Customer(..) => Record::Customer(decode_value(value)?),
+        RecordKey::Events(_) => Record::Events(decode_value(value)?),
     };
     Ok((key, record))
 }
@@ -177,12 +194,26 @@ fn check_version(version: u8) -> Result<(), CodecError> {
     match version {
         VERSION => Ok(()),
         0 => Err(malformed("format version 0")),
+        1 => Err(CodecError::Older(1)),
         newer => Err(CodecError::Newer(newer)),
     }
 }
 
 fn decode_sku(name: &[u8]) -> Result<Sku, CodecError> {
     Sku::new(text(name)?).ok_or_else(|| malformed("a stock key that is not a SKU"))
+}
+
+/// A SKU has no zero byte, so that the first one ends it, and keys sort as SKU and customer do.
+fn decode_customer(bytes: &[u8]) -> Result<RecordKey, CodecError> {
+    let end = bytes.iter().position(|&byte| byte == 0);
+    let (sku, customer) = end
+        .map(|end| (&bytes[..end], &bytes[end + 1..]))
+        .ok_or_else(|| malformed("a customer key cut short"))?;
+    Ok(RecordKey::Customer(decode_sku(sku)?, text(customer)?.into()))
+}
+
+fn decode_chunk(bytes: &[u8]) -> Result<u64, CodecError> {
+    bytes.try_into().map(u64::from_be_bytes).map_err(|_| malformed("an events key of a wrong length"))
 }
 
 fn decode_reservation_id(bytes: &[u8]) -> Result<ReservationId, CodecError> {

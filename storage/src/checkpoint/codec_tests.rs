@@ -3,7 +3,7 @@
 use super::*;
 use crate::Position;
 use crate::inventory::ids::Item;
-use crate::inventory::outcome::{Outcome, ReservationView, State, StockView};
+use crate::inventory::outcome::{Grant, Outcome, ReservationView, State, StockView};
 use crate::inventory::record::{AnswerRecord, Counters, ReservationRecord, ReservedItem, StockRecord};
 
 fn sku(name: &str) -> Sku {
@@ -20,9 +20,13 @@ fn reservation(state: State) -> ReservationRecord {
         cart_id: "cart".into(),
         customer_id: Some("me".into()),
         items: Box::new([ReservedItem { sku: sku("PS5"), qty: 2, returned: 1 }]),
-        fencing_token: 9,
         created_ms: 1_700_000_000_000,
-        deadline_ms: 1_700_000_300_000,
+        ttl_ms: 300_000,
+        grant: Some(Grant {
+            fencing_token: 9,
+            granted_ms: 1_700_000_000_000,
+            deadline_ms: 1_700_000_300_000,
+        }),
         ended_ms: Some(250),
         forget_ms: 251,
         payment_token: Some("pi".into()),
@@ -37,9 +41,9 @@ fn reservation_view() -> ReservationView {
         customer_id: None,
         items: vec![Item { sku: sku("A"), qty: 1 }],
         returned: Vec::new(),
-        fencing_token: 3,
         created_ms: 4,
-        deadline_ms: 5,
+        grant: Some(Grant { fencing_token: 3, granted_ms: 4, deadline_ms: 5 }),
+        position: None,
         committed_ms: None,
         payment_token: None,
         now_ms: 6,
@@ -47,7 +51,16 @@ fn reservation_view() -> ReservationView {
 }
 
 fn stock_view() -> StockView {
-    StockView { sku: sku("A"), on_hand: 1, held: 2, sold: 3, safety_stock: 4, version: 5 }
+    StockView {
+        sku: sku("A"),
+        on_hand: 1,
+        held: 2,
+        sold: 3,
+        safety_stock: 4,
+        version: 5,
+        max_per_customer: None,
+        waiting: 0,
+    }
 }
 
 fn answer(outcome: Outcome) -> (RecordKey, Record) {
@@ -58,7 +71,8 @@ fn answer(outcome: Outcome) -> (RecordKey, Record) {
 /// Every kind of record with its key and value in hexadecimal. A row is never changed: a new version gets new
 /// rows.
 fn golden() -> Vec<((RecordKey, Record), &'static str, &'static str)> {
-    let counters = Counters { now_ms: 1, sequence: 250, fencing_token: 251, records_digest: u64::MAX };
+    let counters =
+        Counters { now_ms: 1, sequence: 250, fencing_token: 251, records_digest: u64::MAX, events: 0 };
     let stock = StockRecord {
         on_hand: 10,
         held: 2,
@@ -66,6 +80,8 @@ fn golden() -> Vec<((RecordKey, Record), &'static str, &'static str)> {
         safety_stock: 0,
         version: 4,
         settled_ms: 1_700_000_000_000,
+        created_sequence: 1,
+        max_per_customer: None,
     };
     let held = ReservationRecord {
         customer_id: None,

@@ -62,6 +62,8 @@ impl Shop {
             retention_ms: 60_000,
             idempotency_ms: 60_000,
             max_hold_ms: 1_800_000,
+            events_max: 1_000,
+            events_ms: 86_400_000,
         };
         let command = self.command();
         let key = self.rng.random_bool(0.5).then(|| format!("key-{}", self.applied).into());
@@ -81,20 +83,37 @@ impl Shop {
                 payment_token: Some("paid".into()),
                 fencing_token: None,
                 if_expired: IfExpired::Reacquire,
+                items: None,
             }),
-            (4, Some(hold)) => Command::Release(Release { reservation_id: self.holds.swap_remove(hold) }),
+            (4, Some(hold)) => {
+                Command::Release(Release { reservation_id: self.holds.swap_remove(hold), items: None })
+            }
             _ => self.reserve(),
         }
     }
 
     fn put_sku(&mut self) -> Command {
         let (sku, on_hand) = (self.sku(), self.rng.random_range(100..1_000));
-        Command::PutSku(PutSku { sku, on_hand, safety_stock: Some(1) })
+        Command::PutSku(PutSku {
+            sku,
+            on_hand,
+            safety_stock: Some(1),
+            max_per_customer: Default::default(),
+            on_shortfall: Default::default(),
+            precondition: Default::default(),
+        })
     }
 
     fn adjust_sku(&mut self) -> Command {
         let (sku, delta) = (self.sku(), self.rng.random_range(1..100));
-        Command::AdjustSku(AdjustSku { sku, delta, reason: None, reference: None })
+        Command::AdjustSku(AdjustSku {
+            sku,
+            delta,
+            reason: None,
+            reference: None,
+            on_shortfall: Default::default(),
+            precondition: Default::default(),
+        })
     }
 
     fn reserve(&mut self) -> Command {
@@ -104,6 +123,7 @@ impl Shop {
             customer_id: self.rng.random_bool(0.5).then(|| "somebody".into()),
             items: vec![Item { sku: self.sku(), qty: self.rng.random_range(1..4) }],
             ttl_ms: self.rng.random_range(1_000..30_000),
+            wait: false,
         })
     }
 

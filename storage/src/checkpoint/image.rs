@@ -268,10 +268,11 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.or(owned).unwrap_or("no message").to_owned()
 }
 
-/// A newer format is refused; anything else that does not decode is damage.
+/// A newer or a dropped format is refused; anything else that does not decode is damage.
 pub(super) fn undecodable(path: &Path, error: CodecError) -> Unreadable {
     match error {
         CodecError::Newer(version) => Unreadable::Fatal(super::newer(path, version.into())),
+        CodecError::Older(version) => Unreadable::Fatal(super::older(path, version.into())),
         error => Unreadable::Damaged(error.to_string()),
     }
 }

@@ -329,6 +329,14 @@ fn unreadable(path: &Path, error: Unreadable) -> StorageError {
 }
 
 /// What a newer lastunit wrote is not destroyed.
+fn older(path: &Path, version: u64) -> StorageError {
+    StorageError::Refused {
+        path: path.to_owned(),
+        what: format!("format version {version} was never released, and this lastunit does not read it"),
+        mend: "start with a new data directory".to_owned(),
+    }
+}
+
 fn newer(path: &Path, version: u64) -> StorageError {
     StorageError::Refused {
         path: path.to_owned(),

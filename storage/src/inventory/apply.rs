@@ -53,6 +53,7 @@ impl Inventory {
             Command::Return(back) => self.check_return(back).err(),
             Command::PutSku(put) => self.check_put_sku(put).err(),
             Command::AdjustSku(adjust) => self.check_adjust_sku(adjust).err(),
+            Command::DeleteSku(_) => None,
         }
     }
 
@@ -80,6 +81,7 @@ impl Inventory {
             Command::Return(back) => self.take_back(back),
             Command::PutSku(put) => self.put_sku(put),
             Command::AdjustSku(adjust) => self.adjust_sku(adjust),
+            Command::DeleteSku(_) => Err(Rejection::Invalid { field: "op".into() }),
         }
     }
 
@@ -93,6 +95,7 @@ impl Inventory {
             Command::Return(back) => self.settle_reservation(back.reservation_id),
             Command::PutSku(put) => self.stocks.settle(&put.sku, self.counters.now_ms),
             Command::AdjustSku(adjust) => self.stocks.settle(&adjust.sku, self.counters.now_ms),
+            Command::DeleteSku(delete) => self.stocks.settle(&delete.sku, self.counters.now_ms),
         }
     }
 

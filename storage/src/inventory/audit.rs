@@ -79,8 +79,9 @@ impl Inventory {
         let mut lapses = BTreeMap::<&Sku, Lapses>::new();
         for (_, record) in self.reservations.iter().filter(|(_, record)| record.state == State::Held) {
             for item in &record.items {
-                if record.deadline_ms > self.stocks.row(&item.sku).record().settled_ms {
-                    lapses.entry(&item.sku).or_default().add(record.deadline_ms, item.qty);
+                let deadline_ms = record.deadline_ms();
+                if deadline_ms > self.stocks.row(&item.sku).record().settled_ms {
+                    lapses.entry(&item.sku).or_default().add(deadline_ms, item.qty);
                 }
             }
         }
@@ -95,9 +96,9 @@ impl Inventory {
         let counters = &self.counters;
         let mut tokens = Vec::with_capacity(self.reservations.len());
         for (id, record) in self.reservations.iter() {
-            let past = id.sequence <= counters.sequence && record.fencing_token <= counters.fencing_token;
+            let past = id.sequence <= counters.sequence && record.fencing_token() <= counters.fencing_token;
             require(past && record.created_ms <= counters.now_ms, || format!("{id} is from the future"))?;
-            tokens.push(record.fencing_token);
+            tokens.extend(record.grant.map(|grant| grant.fencing_token));
         }
         tokens.sort_unstable();
         require(tokens.windows(2).all(|two| two[0] < two[1]), || "two holds have one fencing token".into())?;

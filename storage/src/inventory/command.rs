@@ -4,6 +4,8 @@
 //! the time, which comes with the log entry ([`Stamp`]), so that all commands of one entry share one instant.
 //! Commands reach the state machine parsed and in range; apply is total all the same.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Item, ReservationId, Sku};
@@ -22,6 +24,10 @@ pub struct Stamp {
     pub idempotency_ms: u64,
     /// The longest time from a hold's grant to its last possible deadline, in milliseconds.
     pub max_hold_ms: u64,
+    /// How long an event of the change feed is kept, in milliseconds.
+    pub events_ms: u64,
+    /// How many events of the change feed are kept at most.
+    pub events_max: u64,
 }
 
 /// One client's command, with the idempotency key it came with.
@@ -52,6 +58,8 @@ pub enum Command {
     PutSku(PutSku),
     /// Adds to a SKU's on_hand, or takes from it.
     AdjustSku(AdjustSku),
+    /// Removes a SKU that nobody holds or waits for.
+    DeleteSku(DeleteSku),
 }
 
 /// See [`Command::Reserve`].
@@ -60,13 +68,15 @@ pub struct Reserve {
     /// The random half of the reservation's id.
     pub nonce: u64,
     /// The shop's name for the cart, 1 to 128 characters. A cart has at most one live reservation.
-    pub cart_id: Box<str>,
+    pub cart_id: Arc<str>,
     /// Who buys, 1 to 128 characters.
-    pub customer_id: Option<Box<str>>,
+    pub customer_id: Option<Arc<str>>,
     /// 1 to 100 items, each SKU once, sorted by SKU.
     pub items: Vec<Item>,
-    /// How long the hold lasts from now, in milliseconds.
+    /// How long the hold lasts from its grant, in milliseconds.
     pub ttl_ms: u64,
+    /// Joins the waiting line where the cart's one SKU does not fit; then `items` has one item.
+    pub wait: bool,
 }
 
 /// See [`Command::Commit`].
@@ -75,11 +85,13 @@ pub struct Commit {
     /// Which hold.
     pub reservation_id: ReservationId,
     /// The shop's proof of payment, 1 to 255 characters; told apart from others, never interpreted.
-    pub payment_token: Option<Box<str>>,
+    pub payment_token: Option<Arc<str>>,
     /// Refuse unless the hold has this fencing token.
     pub fencing_token: Option<u64>,
     /// What to do where the hold has expired.
     pub if_expired: IfExpired,
+    /// What is sold, in the form of [`Reserve::items`]; the rest is released. All of it unless given.
+    pub items: Option<Vec<Item>>,
 }
 
 /// What a commit does with an expired hold.
@@ -95,8 +107,10 @@ pub enum IfExpired {
 /// See [`Command::Release`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
-    /// Which hold.
+    /// Which hold, or which place in the line.
     pub reservation_id: ReservationId,
+    /// What is given back, in the form of [`Reserve::items`]; the rest stays held. All of it unless given.
+    pub items: Option<Vec<Item>>,
 }
 
 /// See [`Command::Extend`].
@@ -111,8 +125,10 @@ pub struct Extend {
 /// See [`Command::Return`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Return {
-    /// Which committed reservation; all units of it that are not returned yet.
+    /// Which committed reservation.
     pub reservation_id: ReservationId,
+    /// What comes back, in the form of [`Reserve::items`]. All that is not returned yet unless given.
+    pub items: Option<Vec<Item>>,
 }
 
 /// See [`Command::PutSku`].
@@ -124,6 +140,12 @@ pub struct PutSku {
     pub on_hand: u64,
     /// Units kept back from sale; `None` leaves it as it is (0 on a new SKU).
     pub safety_stock: Option<u64>,
+    /// The most units that one customer may have, at most [`UNITS_MAX`](super::ids::UNITS_MAX).
+    pub max_per_customer: Setting<u64>,
+    /// What to do where on_hand would fall below what is held.
+    pub on_shortfall: OnShortfall,
+    /// What must be so for the command to be executed.
+    pub precondition: Precondition,
 }
 
 /// See [`Command::AdjustSku`].
@@ -137,4 +159,54 @@ pub struct AdjustSku {
     pub reason: Option<Box<str>>,
     /// The shop's own reference, such as a delivery note's number.
     pub reference: Option<Box<str>>,
+    /// What to do where on_hand would fall below what is held.
+    pub on_shortfall: OnShortfall,
+    /// What must be so for the command to be executed.
+    pub precondition: Precondition,
+}
+
+/// See [`Command::DeleteSku`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteSku {
+    /// Which SKU.
+    pub sku: Sku,
+    /// What must be so for the command to be executed.
+    pub precondition: Precondition,
+}
+
+/// What becomes of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Setting<T> {
+    /// It stays as it is; on a new SKU there is none.
+    #[default]
+    Keep,
+    /// There is none from now on.
+    Clear,
+    /// It is this from now on.
+    Set(T),
+}
+
+/// What to do where on_hand would fall below what is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum OnShortfall {
+    /// Refuse.
+    #[default]
+    Refuse,
+    /// Take the newest holds on the SKU away, whole, until the rest fits.
+    RevokeNewest,
+}
+
+/// What a call demands of a SKU's record before anything is done (RFC 9110, section 13).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Precondition {
+    /// Nothing.
+    #[default]
+    None,
+    /// `If-Match: *`: there is such a SKU.
+    Exists,
+    /// `If-None-Match: *`: there is no such SKU.
+    Absent,
+    /// `If-Match: "7", "9"`: its version is one of these, of which there are at most
+    /// [`VERSIONS_MAX`](super::ids::VERSIONS_MAX). Weak tags match nothing and are left out.
+    Versions(Vec<u64>),
 }

@@ -11,8 +11,9 @@
 //!
 //! The sum knows no order, so that a changed record costs one subtraction and one addition.
 
+use super::command::{Precondition, Setting};
 use super::ids::{Item, ReservationId, Sku};
-use super::outcome::{Outcome, ReservationView, State, StockView};
+use super::outcome::{Grant, Outcome, ReservationView, State, StockView};
 use super::record::{AnswerRecord, Counters, ReservationRecord, StockRecord};
 
 /// The fractional part of the golden ratio: an odd number whose bits look like noise.
@@ -35,6 +36,10 @@ pub(super) enum Kind {
     Fingerprint = 5,
     /// A text of a client.
     Name = 6,
+    /// What a customer bought of a SKU.
+    Customer = 7,
+    /// An event of the change feed.
+    Event = 8,
 }
 
 /// A hash in the making.
@@ -90,6 +95,35 @@ impl Digest {
         items.iter().fold(fed, |fed, item| fed.text(item.sku.as_str()).word(item.qty))
     }
 
+    /// Feeds items that may be absent.
+    pub(super) fn items_if_any(self, items: Option<&[Item]>) -> Digest {
+        match items {
+            None => self.word(0),
+            Some(items) => self.word(1).items(items),
+        }
+    }
+
+    /// Feeds what becomes of a setting.
+    pub(super) fn setting(self, setting: Setting<u64>) -> Digest {
+        match setting {
+            Setting::Keep => self.word(0),
+            Setting::Clear => self.word(1),
+            Setting::Set(word) => self.word(2).word(word),
+        }
+    }
+
+    /// Feeds a precondition.
+    pub(super) fn precondition(self, precondition: &Precondition) -> Digest {
+        match precondition {
+            Precondition::None => self.word(0),
+            Precondition::Exists => self.word(1),
+            Precondition::Absent => self.word(2),
+            Precondition::Versions(versions) => {
+                versions.iter().fold(self.word(3).word(versions.len() as u64), |fed, &word| fed.word(word))
+            }
+        }
+    }
+
     /// The hash.
     pub(super) fn finish(self) -> u64 {
         self.word(SEED).0
@@ -101,7 +135,18 @@ impl Digest {
             State::Committed => 2,
             State::Released => 3,
             State::Expired => 4,
+            State::Waiting => 5,
+            State::Revoked => 6,
         })
+    }
+
+    fn grant(self, grant: Option<Grant>) -> Digest {
+        match grant {
+            None => self.word(0),
+            Some(Grant { fencing_token, granted_ms, deadline_ms }) => {
+                self.word(fencing_token).word(granted_ms).word(deadline_ms)
+            }
+        }
     }
 
     fn stock_view(self, view: &StockView) -> Digest {
@@ -110,6 +155,8 @@ impl Digest {
             .word(view.held)
             .word(view.sold)
             .word(view.safety_stock)
+            .word_if_any(view.max_per_customer)
+            .word(view.waiting)
             .word(view.version)
     }
 
@@ -120,9 +167,9 @@ impl Digest {
             .text_if_any(view.customer_id.as_deref())
             .items(&view.items)
             .items(&view.returned)
-            .word(view.fencing_token)
             .word(view.created_ms)
-            .word(view.deadline_ms)
+            .grant(view.grant)
+            .word_if_any(view.position)
             .word_if_any(view.committed_ms)
             .text_if_any(view.payment_token.as_deref())
             .word(view.now_ms)
@@ -139,6 +186,8 @@ impl Digest {
             Outcome::Returned(view) => self.word(7).reservation_view(view),
             Outcome::SkuCreated(view) => self.word(8).stock_view(view),
             Outcome::SkuSet(view) => self.word(9).stock_view(view),
+            Outcome::Waiting(view) => self.word(10).reservation_view(view),
+            Outcome::SkuDeleted => self.word(11),
         }
     }
 }
@@ -150,6 +199,7 @@ pub(super) fn state(counters: &Counters) -> u64 {
         .word(counters.now_ms)
         .word(counters.sequence)
         .word(counters.fencing_token)
+        .word(counters.events)
         .finish()
 }
 
@@ -161,6 +211,8 @@ pub(super) fn stock(sku: &Sku, record: &StockRecord) -> u64 {
         .word(record.held)
         .word(record.sold)
         .word(record.safety_stock)
+        .word_if_any(record.max_per_customer)
+        .word(record.created_sequence)
         .word(record.version)
         .word(record.settled_ms)
         .finish()
@@ -178,9 +230,9 @@ pub(super) fn reservation(id: ReservationId, record: &ReservationRecord) -> u64 
         .items
         .iter()
         .fold(fed, |fed, item| fed.text(item.sku.as_str()).word(item.qty).word(item.returned));
-    fed.word(record.fencing_token)
-        .word(record.created_ms)
-        .word(record.deadline_ms)
+    fed.word(record.created_ms)
+        .word(record.ttl_ms)
+        .grant(record.grant)
         .word_if_any(record.ended_ms)
         .word(record.forget_ms)
         .text_if_any(record.payment_token.as_deref())
@@ -202,16 +254,27 @@ pub(super) fn answer(key: &str, record: &AnswerRecord) -> u64 {
 mod tests {
     use super::*;
 
-    const STOCK: StockRecord =
-        StockRecord { on_hand: 6, held: 5, sold: 4, safety_stock: 3, version: 2, settled_ms: 1 };
+    const STOCK: StockRecord = StockRecord {
+        on_hand: 6,
+        held: 5,
+        sold: 4,
+        safety_stock: 3,
+        max_per_customer: None,
+        created_sequence: 7,
+        version: 2,
+        settled_ms: 1,
+    };
 
     #[test]
     fn every_figure_of_a_sku_counts() {
-        let changes: [fn(&mut StockRecord); 6] = [
+        let changes: [fn(&mut StockRecord); 9] = [
             |stock| stock.on_hand += 1,
             |stock| stock.held += 1,
             |stock| stock.sold += 1,
             |stock| stock.safety_stock += 1,
+            |stock| stock.max_per_customer = Some(0),
+            |stock| stock.max_per_customer = Some(1),
+            |stock| stock.created_sequence += 1,
             |stock| stock.version += 1,
             |stock| stock.settled_ms += 1,
         ];
@@ -226,16 +289,19 @@ mod tests {
 
     #[test]
     fn every_field_of_a_reservation_counts() {
-        let changes: [fn(&mut ReservationRecord); 12] = [
+        let changes: [fn(&mut ReservationRecord); 15] = [
             |record| record.state = State::Expired,
             |record| record.cart_id = "other".into(),
             |record| record.customer_id = Some("".into()),
             |record| record.items[0].qty += 1,
             |record| record.items[0].returned += 1,
             |record| record.items[0].sku = Sku::new("B").unwrap(),
-            |record| record.fencing_token += 1,
+            |record| record.grant = None,
+            |record| record.grant = record.grant.map(|grant| Grant { fencing_token: 1, ..grant }),
+            |record| record.grant = record.grant.map(|grant| Grant { granted_ms: 1, ..grant }),
+            |record| record.grant = record.grant.map(|grant| Grant { deadline_ms: 1, ..grant }),
             |record| record.created_ms += 1,
-            |record| record.deadline_ms += 1,
+            |record| record.ttl_ms += 1,
             |record| record.ended_ms = Some(0),
             |record| record.forget_ms += 1,
             |record| record.payment_token = Some("".into()),
@@ -255,7 +321,7 @@ mod tests {
         let digests = [
             stock(&Sku::new("A").unwrap(), &STOCK),
             reservation(id, &held()),
-            state(&Counters { now_ms: 1, sequence: 2, fencing_token: 3, records_digest: 4 }),
+            state(&Counters { now_ms: 1, sequence: 2, fencing_token: 3, events: 5, records_digest: 4 }),
         ];
         assert_eq!(
             digests,
@@ -272,9 +338,9 @@ mod tests {
             cart_id: "cart".into(),
             customer_id: None,
             items: [item].into(),
-            fencing_token: 9,
             created_ms: 8,
-            deadline_ms: 7,
+            ttl_ms: 5,
+            grant: Some(Grant { fencing_token: 9, granted_ms: 8, deadline_ms: 7 }),
             ended_ms: None,
             forget_ms: 6,
             payment_token: None,

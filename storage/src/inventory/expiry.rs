@@ -61,7 +61,7 @@ impl Inventory {
         self.settle_items_of(id);
         self.reservations.change(id, |record| {
             record.state = State::Expired;
-            record.ended_ms = Some(record.deadline_ms);
+            record.ended_ms = Some(record.deadline_ms());
         });
     }
 

@@ -4,10 +4,12 @@
 //! documentation gives, and cannot change anything: it borrows the inventory shared. Only what it let pass gets to
 //! the second function, which changes the state and cannot refuse. The sold-out gate asks the same checks.
 
+use std::sync::Arc;
+
 use super::Inventory;
 use super::command::{Commit, Extend, IfExpired, Release, Reserve, Return, Stamp};
 use super::ids::{Item, ReservationId, UNITS_MAX};
-use super::outcome::{Outcome, Rejection, ReservationView, State};
+use super::outcome::{Grant, Outcome, Rejection, ReservationView, State};
 use super::record::{ReservationRecord, ReservedItem};
 use super::stock::Stock;
 
@@ -68,9 +70,13 @@ impl Inventory {
             cart_id: reserve.cart_id.clone(),
             customer_id: reserve.customer_id.clone(),
             items: reserve.items.iter().map(|item| self.reserved_item(item)).collect(),
-            fencing_token: self.counters.fencing_token,
             created_ms: now_ms,
-            deadline_ms,
+            ttl_ms,
+            grant: Some(Grant {
+                fencing_token: self.counters.fencing_token,
+                granted_ms: now_ms,
+                deadline_ms,
+            }),
             ended_ms: None,
             forget_ms: deadline_ms.saturating_add(stamp.retention_ms),
             payment_token: None,
@@ -85,7 +91,7 @@ impl Inventory {
         match self.check_commit(commit)? {
             CommitPlan::Already => return Ok(Outcome::Committed(self.view(id))),
             CommitPlan::SellHeld => {
-                let deadline_ms = self.reservations.row(id).deadline_ms;
+                let deadline_ms = self.reservations.row(id).deadline_ms();
                 self.change_stock_of(id, |stock, item| stock.sell_held(item.qty, deadline_ms));
             }
             CommitPlan::Reacquire => self.change_stock_of(id, |stock, item| stock.sell(item.qty)),
@@ -99,7 +105,7 @@ impl Inventory {
     /// reacquired); last `StockAboveMax`.
     pub(super) fn check_commit(&self, commit: &Commit) -> Result<CommitPlan, Rejection> {
         let record = self.find(commit.reservation_id)?;
-        let current = record.fencing_token;
+        let current = record.fencing_token();
         if commit.fencing_token.is_some_and(|token| token != current) {
             return Err(Rejection::FencingTokenStale { current });
         }
@@ -108,7 +114,8 @@ impl Inventory {
                 return Ok(CommitPlan::Already);
             }
             State::Committed => return Err(Rejection::AlreadyCommitted),
-            State::Released => return Err(Rejection::ReservationReleased),
+            State::Waiting => return Err(Rejection::ReservationWaiting),
+            State::Released | State::Revoked => return Err(Rejection::ReservationReleased),
             State::Expired if commit.if_expired == IfExpired::Reacquire && self.is_available(record) => {
                 CommitPlan::Reacquire
             }
@@ -123,7 +130,7 @@ impl Inventory {
     pub(super) fn release(&mut self, stamp: &Stamp, release: &Release) -> Result<Outcome, Rejection> {
         let id = release.reservation_id;
         if self.check_release(release)? == State::Held {
-            let deadline_ms = self.reservations.row(id).deadline_ms;
+            let deadline_ms = self.reservations.row(id).deadline_ms();
             self.change_stock_of(id, |stock, item| stock.unhold(item.qty, deadline_ms));
             self.end(stamp, id, State::Released, None);
         }
@@ -145,7 +152,7 @@ impl Inventory {
         if from_ms != to_ms {
             self.change_stock_of(id, |stock, item| stock.move_deadline(item.qty, from_ms, to_ms));
             self.reservations.change(id, |record| {
-                record.deadline_ms = to_ms;
+                record.grant = record.grant.map(|grant| Grant { deadline_ms: to_ms, ..grant });
                 record.forget_ms = to_ms.saturating_add(stamp.retention_ms);
             });
         }
@@ -156,13 +163,14 @@ impl Inventory {
     /// leaves the deadline where it is passes, whatever the limit says by now.
     fn check_extend(&self, stamp: &Stamp, extend: &Extend) -> Result<(u64, u64), Rejection> {
         let record = self.check_live(extend.reservation_id)?;
-        let latest_deadline_ms = record.created_ms.saturating_add(stamp.max_hold_ms);
+        let granted_ms = record.grant.map_or(record.created_ms, |grant| grant.granted_ms);
+        let latest_deadline_ms = granted_ms.saturating_add(stamp.max_hold_ms);
         let wanted_ms = self.now_ms().saturating_add(extend.ttl_ms);
-        let to_ms = wanted_ms.max(record.deadline_ms);
-        if to_ms > record.deadline_ms && to_ms > latest_deadline_ms {
+        let to_ms = wanted_ms.max(record.deadline_ms());
+        if to_ms > record.deadline_ms() && to_ms > latest_deadline_ms {
             return Err(Rejection::HoldLimit { latest_deadline_ms });
         }
-        Ok((record.deadline_ms, to_ms))
+        Ok((record.deadline_ms(), to_ms))
     }
 
     /// A live hold. Precedence: `ReservationNotFound`, then by state: `AlreadyCommitted`, `ReservationReleased`,
@@ -172,7 +180,8 @@ impl Inventory {
         match record.state_at(self.now_ms()) {
             State::Held => Ok(record),
             State::Committed => Err(Rejection::AlreadyCommitted),
-            State::Released => Err(Rejection::ReservationReleased),
+            State::Waiting => Err(Rejection::ReservationWaiting),
+            State::Released | State::Revoked => Err(Rejection::ReservationReleased),
             State::Expired => Err(Rejection::ReservationExpired),
         }
     }
@@ -228,7 +237,7 @@ impl Inventory {
         }
     }
 
-    fn end(&mut self, stamp: &Stamp, id: ReservationId, state: State, payment_token: Option<Box<str>>) {
+    fn end(&mut self, stamp: &Stamp, id: ReservationId, state: State, payment_token: Option<Arc<str>>) {
         let now_ms = self.now_ms();
         self.reservations.change(id, |record| {
             record.state = state;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::command::{Command, IfExpired};
+use super::command::{Command, IfExpired, OnShortfall};
 use super::digest::{self, Digest, Kind};
 use super::names::Names;
 use super::outcome::{Applied, Rejection};
@@ -146,25 +146,39 @@ pub(super) fn fingerprint(command: &Command) -> u64 {
             .text(&reserve.cart_id)
             .text_if_any(reserve.customer_id.as_deref())
             .items(&reserve.items)
-            .word(reserve.ttl_ms),
+            .word(reserve.ttl_ms)
+            .word(u64::from(reserve.wait)),
         Command::Commit(commit) => fed
             .word(3)
             .id(commit.reservation_id)
             .text_if_any(commit.payment_token.as_deref())
             .word_if_any(commit.fencing_token)
-            .word(u64::from(commit.if_expired == IfExpired::Reacquire)),
-        Command::Release(release) => fed.word(4).id(release.reservation_id),
-        Command::Extend(extend) => fed.word(5).id(extend.reservation_id).word(extend.ttl_ms),
-        Command::Return(back) => fed.word(6).id(back.reservation_id),
-        Command::PutSku(put) => {
-            fed.word(7).text(put.sku.as_str()).word(put.on_hand).word_if_any(put.safety_stock)
+            .word(u64::from(commit.if_expired == IfExpired::Reacquire))
+            .items_if_any(commit.items.as_deref()),
+        Command::Release(release) => {
+            fed.word(4).id(release.reservation_id).items_if_any(release.items.as_deref())
         }
+        Command::Extend(extend) => fed.word(5).id(extend.reservation_id).word(extend.ttl_ms),
+        Command::Return(back) => fed.word(6).id(back.reservation_id).items_if_any(back.items.as_deref()),
+        Command::PutSku(put) => fed
+            .word(7)
+            .text(put.sku.as_str())
+            .word(put.on_hand)
+            .word_if_any(put.safety_stock)
+            .setting(put.max_per_customer)
+            .word(u64::from(put.on_shortfall == OnShortfall::RevokeNewest))
+            .precondition(&put.precondition),
         Command::AdjustSku(adjust) => fed
             .word(8)
             .text(adjust.sku.as_str())
             .word(adjust.delta.cast_unsigned())
             .text_if_any(adjust.reason.as_deref())
-            .text_if_any(adjust.reference.as_deref()),
+            .text_if_any(adjust.reference.as_deref())
+            .word(u64::from(adjust.on_shortfall == OnShortfall::RevokeNewest))
+            .precondition(&adjust.precondition),
+        Command::DeleteSku(delete) => {
+            fed.word(9).text(delete.sku.as_str()).precondition(&delete.precondition)
+        }
     }
     .finish()
 }

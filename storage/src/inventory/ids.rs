@@ -14,6 +14,9 @@ pub const UNITS_MAX: u64 = 1_000_000_000_000_000;
 /// The most items that a cart may have.
 pub const ITEMS_MAX: usize = 100;
 
+/// The most versions that a precondition may name.
+pub const VERSIONS_MAX: usize = 16;
+
 /// The latest moment that the cluster clock can show: the end of the year 9999, the last that RFC 3339 can write.
 pub const CLOCK_MS_MAX: u64 = 253_402_300_799_999;
 

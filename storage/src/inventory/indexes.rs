@@ -32,7 +32,7 @@ impl Indexes {
     ) -> Option<Indexes> {
         let (held, ended): (Vec<_>, Vec<_>) = records.partition(|(_, record)| record.state == State::Held);
         let indexes = Indexes {
-            carts: held.iter().map(|(id, record)| (Arc::from(&*record.cart_id), *id)).collect(),
+            carts: held.iter().map(|(id, record)| (Arc::clone(&record.cart_id), *id)).collect(),
             deadlines: held.iter().map(|(id, record)| (record.deadline_key(), *id)).collect(),
             forgets: ended.iter().map(|(id, record)| (record.forget_ms, *id)).collect(),
         };
@@ -57,7 +57,7 @@ impl Indexes {
     /// Enters a record.
     pub(super) fn insert(&mut self, id: ReservationId, record: &ReservationRecord) {
         if record.state == State::Held {
-            self.carts.insert(Arc::from(&*record.cart_id), id);
+            self.carts.insert(Arc::clone(&record.cart_id), id);
             self.deadlines.insert(record.deadline_key(), id);
         } else {
             self.forgets.insert((record.forget_ms, id));
@@ -106,6 +106,6 @@ impl Indexes {
 
 impl ReservationRecord {
     fn deadline_key(&self) -> (u64, u64) {
-        (self.deadline_ms, self.fencing_token)
+        (self.deadline_ms(), self.fencing_token())
     }
 }

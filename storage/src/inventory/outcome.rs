@@ -1,5 +1,7 @@
 //! What the state machine answers.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::{Item, ReservationId, Sku};
@@ -22,11 +24,13 @@ pub enum Outcome {
     Ticked,
     /// A new hold.
     Reserved(ReservationView),
-    /// The cart's live hold, which was there already with the same items.
+    /// The cart's live reservation, held or waiting, which was there already with the same items.
     AlreadyReserved(ReservationView),
+    /// The cart stands in the line of its one SKU.
+    Waiting(ReservationView),
     /// The reservation is committed: now, or earlier with the same payment token.
     Committed(ReservationView),
-    /// The reservation is released or expired: now, or earlier.
+    /// The reservation is released, revoked or expired, or a part of it was given back: now, or earlier.
     Released(ReservationView),
     /// The hold has this deadline now.
     Extended(ReservationView),
@@ -36,11 +40,15 @@ pub enum Outcome {
     SkuCreated(StockView),
     /// A SKU's figures were set or adjusted.
     SkuSet(StockView),
+    /// A SKU is gone.
+    SkuDeleted,
 }
 
 /// Where a reservation is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
+    /// It stands in the line of its one SKU and holds nothing.
+    Waiting,
     /// Its units are held until the deadline.
     Held,
     /// Its units are sold.
@@ -49,16 +57,20 @@ pub enum State {
     Released,
     /// Its deadline passed.
     Expired,
+    /// Taken away, since stock fell below what was held.
+    Revoked,
 }
 
 impl State {
     /// The contract's word.
     pub fn as_str(self) -> &'static str {
         match self {
+            State::Waiting => "waiting",
             State::Held => "held",
             State::Committed => "committed",
             State::Released => "released",
             State::Expired => "expired",
+            State::Revoked => "revoked",
         }
     }
 }
@@ -71,25 +83,36 @@ pub struct ReservationView {
     /// Its state.
     pub state: State,
     /// The shop's name for the cart.
-    pub cart_id: Box<str>,
+    pub cart_id: Arc<str>,
     /// Who buys.
-    pub customer_id: Option<Box<str>>,
-    /// What is or was held, each SKU once, sorted by SKU.
+    pub customer_id: Option<Arc<str>>,
+    /// What is waited for, held or sold, or was when it ended; each SKU once, sorted by SKU.
     pub items: Vec<Item>,
     /// Units returned after the commit; only SKUs of which some were.
     pub returned: Vec<Item>,
-    /// Larger than that of every hold granted before.
-    pub fencing_token: u64,
     /// When it was made, in milliseconds since the Unix epoch, cluster clock (as all times here).
     pub created_ms: u64,
-    /// When the hold ends or ended by itself.
-    pub deadline_ms: u64,
+    /// Its hold; `None` until it has had one.
+    pub grant: Option<Grant>,
+    /// Its place in the line, 1 for the head; `None` unless it waits.
+    pub position: Option<u64>,
     /// When it was committed.
     pub committed_ms: Option<u64>,
     /// With what proof of payment.
-    pub payment_token: Option<Box<str>>,
+    pub payment_token: Option<Arc<str>>,
     /// The moment this view is of.
     pub now_ms: u64,
+}
+
+/// What a reservation has from the moment at which its units were put under a hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Larger than that of every hold granted before.
+    pub fencing_token: u64,
+    /// When the hold was granted: `max_hold` counts from here.
+    pub granted_ms: u64,
+    /// When the hold ends or ended by itself.
+    pub deadline_ms: u64,
 }
 
 /// A SKU's figures as they were at one moment.
@@ -105,6 +128,10 @@ pub struct StockView {
     pub sold: u64,
     /// Units kept back from sale.
     pub safety_stock: u64,
+    /// The most units that one customer may have.
+    pub max_per_customer: Option<u64>,
+    /// Reservations that wait for units of it.
+    pub waiting: u64,
     /// Grows with every change of the record; 1 when it is made.
     pub version: u64,
 }
@@ -129,6 +156,11 @@ pub enum Rejection {
     },
     /// The idempotency key was used with another call or body.
     IdempotencyKeyReused,
+    /// The record is not what the call demands.
+    PreconditionFailed {
+        /// Its version; `None` where there is no such SKU.
+        current: Option<u64>,
+    },
     /// No reservation of that id, or none any more.
     ReservationNotFound,
     /// The hold's fencing token is another one.
@@ -138,10 +170,12 @@ pub enum Rejection {
     },
     /// The reservation is committed already (with another payment token).
     AlreadyCommitted,
-    /// The hold was released.
+    /// The hold was released or revoked.
     ReservationReleased,
     /// The hold expired (and, with `reacquire`, its units are gone).
     ReservationExpired,
+    /// The reservation stands in the line and holds nothing yet.
+    ReservationWaiting,
     /// The reservation is not committed, so nothing of it can be returned.
     NotCommitted,
     /// More would be returned than was sold and not returned yet.
@@ -151,15 +185,28 @@ pub enum Rejection {
         /// The latest deadline that an extend can reach.
         latest_deadline_ms: u64,
     },
-    /// The cart has a live hold with other items.
+    /// The cart has a live reservation, held or waiting, with other items.
     CartAlreadyReserved {
-        /// That hold.
+        /// That reservation.
         reservation_id: ReservationId,
     },
     /// No such SKU.
     SkuNotFound {
         /// The first one missing, in the order of the sorted items.
         sku: Sku,
+    },
+    /// The customer would have more units of a SKU than one customer may.
+    CustomerLimit {
+        /// The first such SKU, in the order of the sorted items.
+        sku: Sku,
+        /// The most that one customer may have.
+        limit: u64,
+        /// What the customer holds.
+        held: u64,
+        /// What the customer has bought and not returned.
+        sold: u64,
+        /// What the cart asks.
+        requested: u64,
     },
     /// The cart would not fit even if every live hold lapsed.
     InsufficientStock {
@@ -174,6 +221,11 @@ pub enum Rejection {
         earliest_ms: u64,
         /// The moment of the refusal.
         now_ms: u64,
+    },
+    /// The SKU has holds, or reservations that wait.
+    SkuHasHolds {
+        /// The figures as they are.
+        stock: StockView,
     },
     /// on_hand would fall below what is held.
     StockBelowHeld {

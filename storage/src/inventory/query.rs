@@ -1,11 +1,71 @@
 //! Reads. They look at the state as it is at the last applied time, due holds counted as ended, and change nothing.
 
 use super::digest;
+use super::event::{EventFilter, EventPage, EventPosition, EventsExpired};
 use super::ids::{ReservationId, Sku};
-use super::outcome::{ReservationView, StockView};
+use super::outcome::{ReservationView, State, StockView};
 use super::{Counts, Inventory};
 
+/// Rows of a list that are looked at, at most, for one page: a page may come back short, or empty, and still have
+/// a next one.
+pub const LOOK_AT_MAX: usize = 10_000;
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T, C> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// Where the next page goes on (after this); `None` at the end.
+    pub next: Option<C>,
+}
+
+/// Which reservations are wanted: those that fit every part given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReservationFilter {
+    /// Of this cart.
+    pub cart_id: Option<Box<str>>,
+    /// Of this customer.
+    pub customer_id: Option<Box<str>>,
+    /// With an item of this SKU.
+    pub sku: Option<Sku>,
+    /// In this state (a due hold is expired).
+    pub state: Option<State>,
+}
+
+#[expect(clippy::unimplemented, reason = "the lists and the feed come with their indexes, right after this")]
 impl Inventory {
+    /// SKUs whose name starts with `prefix`, in order of name, after `after`.
+    pub fn list_stocks(&self, prefix: &str, after: Option<&Sku>, limit: usize) -> Page<StockView, Sku> {
+        unimplemented!("{prefix} {after:?} {limit}")
+    }
+
+    /// Reservations that fit a filter, in order of their making, after `after`. By cart, customer or SKU an index
+    /// is walked; otherwise all of them are, [`LOOK_AT_MAX`] for each page.
+    pub fn list_reservations(
+        &self,
+        filter: &ReservationFilter,
+        after: Option<ReservationId>,
+        limit: usize,
+    ) -> Page<ReservationView, ReservationId> {
+        unimplemented!("{filter:?} {after:?} {limit}")
+    }
+
+    /// Events that fit a filter, after `after`; `None` is the very beginning of the history. Looks at
+    /// [`LOOK_AT_MAX`] for a page. `EventsExpired` where the next event after `after` is no longer kept.
+    pub fn events(
+        &self,
+        after: Option<EventPosition>,
+        filter: &EventFilter,
+        limit: usize,
+    ) -> Result<EventPage, EventsExpired> {
+        unimplemented!("{after:?} {filter:?} {limit}")
+    }
+
+    /// The position of the last event, kept or not; `None` before the first.
+    pub fn last_event(&self) -> Option<EventPosition> {
+        unimplemented!()
+    }
+
     /// The cluster clock at the last command, in milliseconds since the Unix epoch.
     pub fn now_ms(&self) -> u64 {
         self.counters.now_ms

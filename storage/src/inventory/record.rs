@@ -3,12 +3,16 @@
 //! The records are the whole state: every index is rebuilt from them. A change of a field here is a change of
 //! the format on disk: see `checkpoint::codec`.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use super::event::Event;
 use super::ids::{ReservationId, Sku};
-use super::outcome::{Outcome, State};
+use super::outcome::{Grant, Outcome, State};
 
-/// Which record. The order is that of the image: counters, stock, reservations, kept answers.
+/// Which record. The order is that of the image: counters, stock, reservations, kept answers, customers,
+/// events.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RecordKey {
     /// The one record of counters.
@@ -19,7 +23,14 @@ pub enum RecordKey {
     Reservation(ReservationId),
     /// The kept answer under an idempotency key.
     Answer(Box<str>),
+    /// What a customer bought of a SKU.
+    Customer(Sku, Arc<str>),
+    /// A chunk of the change feed: the events with ordinals from [`CHUNK_EVENTS`] times this on.
+    Events(u64),
 }
+
+/// Events of one full chunk.
+pub const CHUNK_EVENTS: u64 = 64;
 
 /// A record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +43,10 @@ pub enum Record {
     Reservation(ReservationRecord),
     /// See [`RecordKey::Answer`].
     Answer(AnswerRecord),
+    /// See [`RecordKey::Customer`].
+    Customer(CustomerRecord),
+    /// See [`RecordKey::Events`]. At most [`CHUNK_EVENTS`] of them, in order; fewer in the last chunk alone.
+    Events(Vec<Event>),
 }
 
 /// A record that changed: its key and what it is now, or `None` where it is gone.
@@ -46,6 +61,8 @@ pub struct Counters {
     pub sequence: u64,
     /// The last fencing token given out.
     pub fencing_token: u64,
+    /// How many events the change feed has had, those no longer kept included.
+    pub events: u64,
     /// The order-free sum of the hashes of all other records, modulo 2^64.
     pub records_digest: u64,
 }
@@ -61,6 +78,11 @@ pub struct StockRecord {
     pub sold: u64,
     /// Units kept back from sale.
     pub safety_stock: u64,
+    /// The most units that one customer may have.
+    pub max_per_customer: Option<u64>,
+    /// The sequence number of the command that made it. Reservations made before it were of an earlier SKU of
+    /// that name, and count for nothing here.
+    pub created_sequence: u64,
     /// Grows with every change of the record.
     pub version: u64,
     /// Units of holds with a deadline up to here have been given back.
@@ -73,24 +95,31 @@ pub struct ReservationRecord {
     /// Its state. `Held` with a deadline that has passed counts as `Expired`: the sweep is bounded.
     pub state: State,
     /// The shop's name for the cart.
-    pub cart_id: Box<str>,
+    pub cart_id: Arc<str>,
     /// Who buys.
-    pub customer_id: Option<Box<str>>,
+    pub customer_id: Option<Arc<str>>,
     /// Its items, each SKU once, sorted by SKU.
     pub items: Box<[ReservedItem]>,
-    /// Its fencing token.
-    pub fencing_token: u64,
-    /// When it was made; its hold was granted then.
+    /// When it was made.
     pub created_ms: u64,
-    /// When the hold ends or ended by itself.
-    pub deadline_ms: u64,
+    /// How long its hold is to last from its grant, in milliseconds.
+    pub ttl_ms: u64,
+    /// Its hold; `None` while it has only waited.
+    pub grant: Option<Grant>,
     /// When it was committed, released, or expired (then: its deadline).
     pub ended_ms: Option<u64>,
     /// When it is forgotten. While it is held: when it will be if nothing but time ends it, so that an expiry is
     /// a function of the record alone, whichever command's sweep reaches it.
     pub forget_ms: u64,
     /// With what proof of payment it was committed.
-    pub payment_token: Option<Box<str>>,
+    pub payment_token: Option<Arc<str>>,
+}
+
+/// What a customer bought of a SKU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CustomerRecord {
+    /// Units committed, less units returned; at least 1.
+    pub sold: u64,
 }
 
 /// One item of a reservation.

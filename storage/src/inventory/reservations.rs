@@ -148,7 +148,17 @@ impl ReservationRecord {
 
     /// Whether it is a hold whose deadline has come.
     pub(super) fn is_due(&self, now_ms: u64) -> bool {
-        self.state == State::Held && self.deadline_ms <= now_ms
+        self.state == State::Held && self.deadline_ms() <= now_ms
+    }
+
+    /// When its hold ends by itself; the end of time where it has none.
+    pub(super) fn deadline_ms(&self) -> u64 {
+        self.grant.map_or(u64::MAX, |grant| grant.deadline_ms)
+    }
+
+    /// The fencing token of its hold; 0, which no hold has, where it has none.
+    pub(super) fn fencing_token(&self) -> u64 {
+        self.grant.map_or(0, |grant| grant.fencing_token)
     }
 
     /// The record at a moment, for an answer.
@@ -165,9 +175,9 @@ impl ReservationRecord {
             customer_id: self.customer_id.clone(),
             items: items_of(|item| item.qty),
             returned: items_of(|item| item.returned),
-            fencing_token: self.fencing_token,
             created_ms: self.created_ms,
-            deadline_ms: self.deadline_ms,
+            grant: self.grant,
+            position: None,
             committed_ms: self.ended_ms.filter(|_| state == State::Committed),
             payment_token: self.payment_token.clone(),
             now_ms,

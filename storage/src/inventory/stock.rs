@@ -46,7 +46,7 @@ impl Inventory {
     pub(super) fn put_sku(&mut self, put: &PutSku) -> Result<Outcome, Rejection> {
         self.check_put_sku(put)?;
         let outcome = if self.stocks.get(&put.sku).is_none() {
-            self.stocks.insert(put.sku.clone(), StockRecord::new(put));
+            self.stocks.insert(put.sku.clone(), StockRecord::new(put, self.counters.sequence));
             Outcome::SkuCreated
         } else {
             self.stocks.change(&put.sku, |stock| stock.set(put.on_hand, put.safety_stock));
@@ -84,12 +84,14 @@ impl Inventory {
 }
 
 impl StockRecord {
-    fn new(put: &PutSku) -> StockRecord {
+    fn new(put: &PutSku, sequence: u64) -> StockRecord {
         StockRecord {
             on_hand: put.on_hand,
             held: 0,
             sold: 0,
             safety_stock: put.safety_stock.unwrap_or(0),
+            max_per_customer: None,
+            created_sequence: sequence,
             version: 1,
             settled_ms: 0,
         }
@@ -134,8 +136,10 @@ impl Stock {
 
     /// The figures at a moment, for an answer.
     pub(super) fn view(&self, sku: &Sku, now_ms: u64) -> StockView {
-        let StockRecord { on_hand, held, sold, safety_stock, version, settled_ms: _ } = self.at(now_ms);
-        StockView { sku: sku.clone(), on_hand, held, sold, safety_stock, version }
+        let StockRecord { on_hand, held, sold, safety_stock, max_per_customer, version, .. } =
+            self.at(now_ms);
+        let sku = sku.clone();
+        StockView { sku, on_hand, held, sold, safety_stock, max_per_customer, waiting: 0, version }
     }
 
     /// Makes the figures those of a moment.
@@ -260,13 +264,14 @@ impl Stocks {
     /// Completes one item of a loaded reservation: shares the SKU's name, and makes its units lapse if they are
     /// held. False where there is no such SKU.
     pub(super) fn load_item(&mut self, record: &mut ReservationRecord, index: usize) -> bool {
+        let (state, deadline_ms) = (record.state, record.deadline_ms());
         let item = &mut record.items[index];
         let place = &item.sku..=&item.sku;
         let Some((name, stock)) = self.rows.range_mut::<Sku, _>(place).next() else {
             return false;
         };
-        if record.state == State::Held && record.deadline_ms > stock.record.settled_ms {
-            stock.lapses.add(record.deadline_ms, item.qty);
+        if state == State::Held && deadline_ms > stock.record.settled_ms {
+            stock.lapses.add(deadline_ms, item.qty);
         }
         item.sku = name.clone();
         true

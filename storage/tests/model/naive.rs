@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use storage::inventory::command::{Command, Commit, Extend, IfExpired, PutSku, Request, Reserve, Stamp};
 use storage::inventory::ids::{Item, ReservationId, Sku, UNITS_MAX};
-use storage::inventory::outcome::{Applied, Outcome, Rejection, ReservationView, Shortage, State, StockView};
+use storage::inventory::outcome::{
+    Applied, Grant, Outcome, Rejection, ReservationView, Shortage, State, StockView,
+};
 
 #[derive(Default)]
 struct Figures {
@@ -71,6 +73,8 @@ impl Naive {
             sold: figures.sold,
             safety_stock: figures.safety_stock,
             version: figures.changes + figures.lapses.len() as u64,
+            max_per_customer: None,
+            waiting: 0,
         })
     }
 
@@ -90,7 +94,7 @@ impl Naive {
     /// The next moment at which anything happens by itself.
     pub(crate) fn next_due_ms(&self) -> Option<u64> {
         let holds = self.holds.iter().map(|hold| match hold.view.state {
-            State::Held => hold.view.deadline_ms,
+            State::Held => hold.view.grant.unwrap().deadline_ms,
             _ => hold.forget_ms,
         });
         holds.chain(self.answers.values().map(|answer| answer.forget_ms)).min()
@@ -99,10 +103,10 @@ impl Naive {
     fn pass_time(&mut self, stamp: &Stamp) {
         self.now_ms = self.now_ms.max(stamp.now_ms);
         for hold in &mut self.holds {
-            if hold.view.state == State::Held && hold.view.deadline_ms <= self.now_ms {
+            if hold.view.state == State::Held && hold.view.grant.unwrap().deadline_ms <= self.now_ms {
                 hold.view.state = State::Expired;
                 for item in &hold.view.items {
-                    self.skus.get_mut(&item.sku).unwrap().lapses.insert(hold.view.deadline_ms);
+                    self.skus.get_mut(&item.sku).unwrap().lapses.insert(hold.view.grant.unwrap().deadline_ms);
                 }
             }
         }
@@ -120,6 +124,7 @@ impl Naive {
             Command::Return(back) => self.take_back(back.reservation_id),
             Command::PutSku(put) => self.put(put),
             Command::AdjustSku(adjust) => self.adjust(&adjust.sku, adjust.delta),
+            Command::DeleteSku(_) => Err(Rejection::Invalid { field: "op".into() }),
         }
     }
 
@@ -142,9 +147,9 @@ impl Naive {
             customer_id: reserve.customer_id.clone(),
             items: reserve.items.clone(),
             returned: Vec::new(),
-            fencing_token: self.tokens,
             created_ms: self.now_ms,
-            deadline_ms,
+            grant: Some(Grant { fencing_token: self.tokens, granted_ms: self.now_ms, deadline_ms }),
+            position: None,
             committed_ms: None,
             payment_token: None,
             now_ms: self.now_ms,
@@ -201,8 +206,8 @@ impl Naive {
 
     fn commit(&mut self, stamp: &Stamp, commit: &Commit) -> Result<Outcome, Rejection> {
         let view = self.known(commit.reservation_id)?;
-        if commit.fencing_token.is_some_and(|token| token != view.fencing_token) {
-            return Err(Rejection::FencingTokenStale { current: view.fencing_token });
+        if commit.fencing_token.is_some_and(|token| token != view.grant.unwrap().fencing_token) {
+            return Err(Rejection::FencingTokenStale { current: view.grant.unwrap().fencing_token });
         }
         let available = |item: &Item| self.stock(&item.sku).unwrap().available() >= item.qty;
         match view.state {
@@ -210,7 +215,8 @@ impl Naive {
                 return Ok(Outcome::Committed(view));
             }
             State::Committed => return Err(Rejection::AlreadyCommitted),
-            State::Released => return Err(Rejection::ReservationReleased),
+            State::Waiting => return Err(Rejection::ReservationWaiting),
+            State::Released | State::Revoked => return Err(Rejection::ReservationReleased),
             State::Expired if commit.if_expired == IfExpired::Fail => {
                 return Err(Rejection::ReservationExpired);
             }
@@ -234,7 +240,9 @@ impl Naive {
         let view = self.known(id)?;
         match view.state {
             State::Committed => return Err(Rejection::AlreadyCommitted),
-            State::Released | State::Expired => return Ok(Outcome::Released(view)),
+            State::Released | State::Expired | State::Revoked | State::Waiting => {
+                return Ok(Outcome::Released(view));
+            }
             State::Held => {}
         }
         let forget_ms = self.now_ms + stamp.retention_ms;
@@ -248,17 +256,18 @@ impl Naive {
         let view = self.known(extend.reservation_id)?;
         match view.state {
             State::Committed => return Err(Rejection::AlreadyCommitted),
-            State::Released => return Err(Rejection::ReservationReleased),
+            State::Waiting => return Err(Rejection::ReservationWaiting),
+            State::Released | State::Revoked => return Err(Rejection::ReservationReleased),
             State::Expired => return Err(Rejection::ReservationExpired),
             State::Held => {}
         }
         let latest_deadline_ms = view.created_ms + stamp.max_hold_ms;
-        let deadline_ms = view.deadline_ms.max(self.now_ms + extend.ttl_ms);
-        if deadline_ms > view.deadline_ms && deadline_ms > latest_deadline_ms {
+        let deadline_ms = view.grant.unwrap().deadline_ms.max(self.now_ms + extend.ttl_ms);
+        if deadline_ms > view.grant.unwrap().deadline_ms && deadline_ms > latest_deadline_ms {
             return Err(Rejection::HoldLimit { latest_deadline_ms });
         }
-        if deadline_ms > view.deadline_ms {
-            self.hold(view.id).view.deadline_ms = deadline_ms;
+        if deadline_ms > view.grant.unwrap().deadline_ms {
+            self.hold(view.id).view.grant.as_mut().unwrap().deadline_ms = deadline_ms;
             self.hold(view.id).forget_ms = deadline_ms + stamp.retention_ms;
         }
         Ok(Outcome::Extended(self.known(view.id)?))
@@ -315,7 +324,7 @@ impl Naive {
     /// Deadline and units of every live hold on a SKU.
     fn holds_of(&self, sku: &Sku) -> Vec<(u64, u64)> {
         let live = self.holds.iter().filter(|hold| hold.view.state == State::Held);
-        live.flat_map(|hold| hold.view.items.iter().map(|item| (hold.view.deadline_ms, item)))
+        live.flat_map(|hold| hold.view.items.iter().map(|item| (hold.view.grant.unwrap().deadline_ms, item)))
             .filter(|(_, item)| item.sku == *sku)
             .map(|(deadline_ms, item)| (deadline_ms, item.qty))
             .collect()

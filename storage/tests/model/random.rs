@@ -59,6 +59,8 @@ impl Source {
             retention_ms: 2 * self.shape.ttl_ms,
             idempotency_ms: self.shape.ttl_ms,
             max_hold_ms: 3 * self.shape.ttl_ms / 2,
+            events_max: 1_000,
+            events_ms: 86_400_000,
         };
         (stamp, self.request())
     }
@@ -89,12 +91,12 @@ impl Source {
             0..2 => Command::Tick,
             2..50 => Command::Reserve(self.reserve()),
             50..64 => Command::Commit(self.commit()),
-            64..74 => Command::Release(Release { reservation_id: self.id() }),
+            64..74 => Command::Release(Release { reservation_id: self.id(), items: None }),
             74..82 => {
                 let ttl_ms = self.rng.random_range(1..=2 * self.shape.ttl_ms);
                 Command::Extend(Extend { reservation_id: self.id(), ttl_ms })
             }
-            82..90 => Command::Return(Return { reservation_id: self.id() }),
+            82..90 => Command::Return(Return { reservation_id: self.id(), items: None }),
             90..96 => Command::PutSku(self.put()),
             _ => Command::AdjustSku(self.adjust()),
         }
@@ -108,6 +110,7 @@ impl Source {
             customer_id: self.rng.random_ratio(1, 2).then(|| "ann".into()),
             items: self.items(),
             ttl_ms: if steady { self.shape.ttl_ms } else { self.rng.random_range(1..=self.shape.ttl_ms) },
+            wait: false,
         }
     }
 
@@ -135,10 +138,11 @@ impl Source {
                 true => IfExpired::Reacquire,
                 false => IfExpired::Fail,
             },
+            items: None,
         }
     }
 
-    fn payment_token(&mut self) -> Box<str> {
+    fn payment_token(&mut self) -> std::sync::Arc<str> {
         format!("pay-{}", self.rng.random_range(0..2)).into()
     }
 
@@ -147,6 +151,9 @@ impl Source {
             sku: self.any_sku(),
             on_hand: self.rng.random_range(0..=self.shape.units),
             safety_stock: self.rng.random_ratio(1, 2).then(|| self.rng.random_range(0..3)),
+            max_per_customer: Default::default(),
+            on_shortfall: Default::default(),
+            precondition: Default::default(),
         }
     }
 
@@ -158,6 +165,8 @@ impl Source {
             delta: if delta == 0 { 1 } else { delta },
             reason: None,
             reference: None,
+            on_shortfall: Default::default(),
+            precondition: Default::default(),
         }
     }
 

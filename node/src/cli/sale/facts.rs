@@ -200,13 +200,14 @@ mod tests {
             cart_id: "c".to_owned(),
             customer_id: None,
             items: vec![],
-            expires_in: 0,
-            expires_at: String::new(),
+            expires_in: Some(0),
+            expires_at: Some(String::new()),
             created_at: String::new(),
-            fencing_token: 1,
+            fencing_token: Some(1),
             committed_at: None,
             payment_token: Some("mine".to_owned()),
             returned: vec![],
+            position: None,
         };
         assert_eq!(fault(&reservation, "mine"), None);
         assert!(fault(&reservation, "other").is_some());

@@ -151,7 +151,8 @@ impl<'a> Sale<'a> {
 
     async fn hold(self, cluster: Option<&mut LocalCluster>) -> Result<Facts, String> {
         let Args { stock, buyers, connections, .. } = *self.args;
-        let request = PutSkuRequest { on_hand: stock, safety_stock: None };
+        let request =
+            PutSkuRequest { on_hand: stock, safety_stock: None, max_per_customer: None, on_shortfall: None };
         let put = self.client.put_sku(self.shop.sku(), &request).await;
         put.map_err(|why| format!("cannot put the stock on sale: {why}"))?;
 

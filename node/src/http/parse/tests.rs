@@ -41,14 +41,14 @@ async fn a_key_has_1_to_255_visible_ascii_characters_and_comes_once() {
 #[tokio::test]
 async fn names_and_notes_are_counted_in_characters() {
     let (one, most) = ("\u{e9}".to_owned(), "\u{1f6d2}".repeat(128));
-    assert_eq!(&*name("cart_id", one.clone()).unwrap(), one);
-    assert_eq!(&*name("cart_id", most.clone()).unwrap(), most);
-    assert_eq!(field_of(name("cart_id", String::new())).await, "cart_id");
-    assert_eq!(field_of(name("customer_id", "x".repeat(129))).await, "customer_id");
-    assert_eq!(note("reason", None).unwrap(), None);
-    assert!(note("payment_token", Some("x".repeat(255))).is_ok());
-    assert_eq!(field_of(note("payment_token", Some("x".repeat(256)))).await, "payment_token");
-    assert_eq!(field_of(note("reason", Some(String::new()))).await, "reason");
+    assert_eq!(name::<String>("cart_id", one.clone()).unwrap(), one);
+    assert_eq!(name::<String>("cart_id", most.clone()).unwrap(), most);
+    assert_eq!(field_of(name::<String>("cart_id", String::new())).await, "cart_id");
+    assert_eq!(field_of(name::<String>("customer_id", "x".repeat(129))).await, "customer_id");
+    assert_eq!(note::<String>("reason", None).unwrap(), None);
+    assert!(note::<String>("payment_token", Some("x".repeat(255))).is_ok());
+    assert_eq!(field_of(note::<String>("payment_token", Some("x".repeat(256)))).await, "payment_token");
+    assert_eq!(field_of(note::<String>("reason", Some(String::new()))).await, "reason");
 }
 
 #[test]
