@@ -5,9 +5,14 @@
 //!
 //! ```text
 //!   at +300s                              the clock of the commands that follow
-//!   put PS5 on_hand=1 safety=0            adjust PS5 -3
-//!   reserve cart=1 PS5:1 ttl=300          commit r1 token=pay-1 fencing=1 reacquire
+//!   put PS5 on_hand=1 safety=0 max=2      max=none takes the limit away
+//!   adjust PS5 -3 reason=theft            delete PS5
+//!   reserve cart=1 PS5:1 ttl=300          wait customer=ann
+//!   commit r1 token=pay-1 fencing=1       reacquire
 //!   release r1     extend r1 ttl=300      return r1     tick
+//!     ... revoke_newest                   on put and adjust
+//!     ... if=7,9 if=exists if=absent      on put, adjust and delete: the precondition
+//!     ... PS5:1                           on commit, release and return: a part
 //!   fill 1000 PS5 ttl=300                 a reserve of one unit for each of so many new carts, with keys fill-1 ...
 //!   stock PS5      show r1     counts     reads, at the last command's time
 //! ```
@@ -26,7 +31,8 @@ use std::path::{Path, PathBuf};
 
 use storage::inventory::Inventory;
 use storage::inventory::command::{
-    AdjustSku, Command, Commit, Extend, IfExpired, PutSku, Release, Request, Reserve, Return, Stamp,
+    AdjustSku, Command, Commit, DeleteSku, Extend, IfExpired, OnShortfall, Precondition, PutSku, Release,
+    Request, Reserve, Return, Setting, Stamp,
 };
 use storage::inventory::ids::{Item, ReservationId, Sku};
 use storage::inventory::outcome::{Applied, Outcome, Rejection, ReservationView, Shortage, StockView};
@@ -154,39 +160,42 @@ impl Script {
                 sku: sku(words.0[1]),
                 on_hand: number("on_hand").unwrap(),
                 safety_stock: number("safety"),
-                max_per_customer: Default::default(),
-                on_shortfall: Default::default(),
-                precondition: Default::default(),
+                max_per_customer: words.get("max").map_or(Setting::Keep, setting),
+                on_shortfall: words.on_shortfall(),
+                precondition: words.precondition(),
             }),
             "adjust" => Command::AdjustSku(AdjustSku {
                 sku: sku(words.0[1]),
                 delta: words.0[2].parse().unwrap(),
-                reason: None,
-                reference: None,
-                on_shortfall: Default::default(),
-                precondition: Default::default(),
+                reason: words.get("reason").map(Into::into),
+                reference: words.get("reference").map(Into::into),
+                on_shortfall: words.on_shortfall(),
+                precondition: words.precondition(),
             }),
+            "delete" => {
+                Command::DeleteSku(DeleteSku { sku: sku(words.0[1]), precondition: words.precondition() })
+            }
             "reserve" => Command::Reserve(Reserve {
                 nonce: 7,
                 cart_id: words.get("cart").unwrap().into(),
                 customer_id: words.get("customer").map(Into::into),
                 items: words.items(),
                 ttl_ms,
-                wait: false,
+                wait: words.has("wait"),
             }),
             "commit" => Command::Commit(Commit {
                 reservation_id,
                 payment_token: words.get("token").map(Into::into),
                 fencing_token: number("fencing"),
-                if_expired: match words.0.contains(&"reacquire") {
+                if_expired: match words.has("reacquire") {
                     true => IfExpired::Reacquire,
                     false => IfExpired::Fail,
                 },
-                items: None,
+                items: words.part(),
             }),
-            "release" => Command::Release(Release { reservation_id, items: None }),
+            "release" => Command::Release(Release { reservation_id, items: words.part() }),
             "extend" => Command::Extend(Extend { reservation_id, ttl_ms }),
-            "return" => Command::Return(Return { reservation_id, items: None }),
+            "return" => Command::Return(Return { reservation_id, items: words.part() }),
             other => panic!("no such command: {other}"),
         }
     }
@@ -224,6 +233,12 @@ impl Script {
             view.cart_id,
             items(&view.items),
         );
+        if let Some(customer) = &view.customer_id {
+            text += &format!(" customer={customer}");
+        }
+        if let Some(position) = view.position {
+            text += &format!(" position={position}");
+        }
         if let Some(grant) = view.grant {
             text += &format!(" fencing={} until {}", grant.fencing_token, moment(grant.deadline_ms));
         }
@@ -250,6 +265,15 @@ impl Script {
             Rejection::HoldLimit { latest_deadline_ms } => {
                 format!("refused: HoldLimit, latest {}", moment(*latest_deadline_ms))
             }
+            Rejection::CustomerLimit { sku, limit, held, sold, requested } => {
+                format!(
+                    "refused: CustomerLimit, {sku}: {requested} and {held} held and {sold} sold, of {limit}"
+                )
+            }
+            Rejection::PreconditionFailed { current: Some(version) } => {
+                format!("refused: PreconditionFailed, v{version}")
+            }
+            Rejection::SkuHasHolds { stock: view } => format!("refused: SkuHasHolds, {}", stock(view)),
             Rejection::SkuNotFound { sku } => format!("refused: SkuNotFound, {sku}"),
             Rejection::StockBelowHeld { stock: view } => format!("refused: StockBelowHeld, {}", stock(view)),
             Rejection::InsufficientStock { shortages: short } => {
@@ -287,6 +311,32 @@ impl Words<'_> {
             .map(|(_, value)| value)
     }
 
+    fn has(&self, word: &str) -> bool {
+        self.0.contains(&word)
+    }
+
+    fn part(&self) -> Option<Vec<Item>> {
+        Some(self.items()).filter(|items| !items.is_empty())
+    }
+
+    fn on_shortfall(&self) -> OnShortfall {
+        match self.has("revoke_newest") {
+            true => OnShortfall::RevokeNewest,
+            false => OnShortfall::Refuse,
+        }
+    }
+
+    fn precondition(&self) -> Precondition {
+        match self.get("if") {
+            None => Precondition::None,
+            Some("exists") => Precondition::Exists,
+            Some("absent") => Precondition::Absent,
+            Some(versions) => {
+                Precondition::Versions(versions.split(',').map(|text| text.parse().unwrap()).collect())
+            }
+        }
+    }
+
     fn items(&self) -> Vec<Item> {
         let pairs = self.0.iter().filter(|word| !word.contains('=')).filter_map(|word| word.split_once(':'));
         pairs.map(|(name, qty)| Item { sku: sku(name), qty: qty.parse().unwrap() }).collect()
@@ -295,6 +345,10 @@ impl Words<'_> {
 
 fn sku(name: &str) -> Sku {
     Sku::new(name).expect("a SKU")
+}
+
+fn setting(text: &str) -> Setting<u64> {
+    if text == "none" { Setting::Clear } else { Setting::Set(text.parse().unwrap()) }
 }
 
 fn millis(moment: &str) -> u64 {
@@ -318,11 +372,18 @@ fn items(items: &[Item]) -> String {
 }
 
 fn stock(view: &StockView) -> String {
-    let StockView { sku, on_hand, held, sold, safety_stock, version, .. } = view;
+    let StockView { sku, on_hand, held, sold, safety_stock, max_per_customer, waiting, version } = view;
     let available = view.available();
-    format!(
-        "{sku} on_hand={on_hand} held={held} safety={safety_stock} available={available} sold={sold} v{version}"
-    )
+    let mut text = format!(
+        "{sku} on_hand={on_hand} held={held} safety={safety_stock} available={available} sold={sold}"
+    );
+    if let Some(max) = max_per_customer {
+        text += &format!(" max={max}");
+    }
+    if *waiting > 0 {
+        text += &format!(" waiting={waiting}");
+    }
+    text + &format!(" v{version}")
 }
 
 fn shortages(shortages: &[Shortage]) -> String {

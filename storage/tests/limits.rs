@@ -205,7 +205,9 @@ fn damaged_records_are_refused() {
         ("sold", |records| stock(records).sold -= 1),
         ("a version", |records| stock(records).version += 1),
         ("settled past a live deadline", |records| stock(records).settled_ms = START_MS + TTL_MS),
-        ("a quantity past all bounds", |records| hold(records).items[0].qty = u64::MAX),
+        ("a quantity past all bounds", |records| {
+            std::sync::Arc::make_mut(&mut hold(records).items)[0].qty = u64::MAX
+        }),
         ("a fencing token twice", |records| hold(records).grant.as_mut().unwrap().fencing_token = 1),
         ("a cart with two holds", |records| hold(records).cart_id = "live-2".into()),
     ];

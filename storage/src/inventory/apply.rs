@@ -13,9 +13,12 @@
 //! That is also the precedence: Invalid, IdempotencyKeyReused, then what each command's check says.
 
 use super::Inventory;
-use super::command::{Command, Request, Reserve, Stamp};
+use super::command::{
+    AdjustSku, Command, Commit, DeleteSku, Precondition, PutSku, Release, Request, Reserve, Return, Setting,
+    Stamp,
+};
 use super::idempotency::fingerprint;
-use super::ids::{CLOCK_MS_MAX, ITEMS_MAX, Item, ReservationId, UNITS_MAX};
+use super::ids::{CLOCK_MS_MAX, ITEMS_MAX, Item, ReservationId, UNITS_MAX, VERSIONS_MAX};
 use super::outcome::{Applied, Outcome, Rejection};
 use super::record::AnswerRecord;
 
@@ -53,7 +56,7 @@ impl Inventory {
             Command::Return(back) => self.check_return(back).err(),
             Command::PutSku(put) => self.check_put_sku(put).err(),
             Command::AdjustSku(adjust) => self.check_adjust_sku(adjust).err(),
-            Command::DeleteSku(_) => None,
+            Command::DeleteSku(delete) => self.check_delete_sku(delete).err(),
         }
     }
 
@@ -79,9 +82,9 @@ impl Inventory {
             Command::Release(release) => self.release(stamp, release),
             Command::Extend(extend) => self.extend(stamp, extend),
             Command::Return(back) => self.take_back(back),
-            Command::PutSku(put) => self.put_sku(put),
-            Command::AdjustSku(adjust) => self.adjust_sku(adjust),
-            Command::DeleteSku(_) => Err(Rejection::Invalid { field: "op".into() }),
+            Command::PutSku(put) => self.put_sku(stamp, put),
+            Command::AdjustSku(adjust) => self.adjust_sku(stamp, adjust),
+            Command::DeleteSku(delete) => self.delete_sku(delete),
         }
     }
 
@@ -93,17 +96,18 @@ impl Inventory {
             Command::Release(release) => self.settle_reservation(release.reservation_id),
             Command::Extend(extend) => self.settle_reservation(extend.reservation_id),
             Command::Return(back) => self.settle_reservation(back.reservation_id),
-            Command::PutSku(put) => self.stocks.settle(&put.sku, self.counters.now_ms),
-            Command::AdjustSku(adjust) => self.stocks.settle(&adjust.sku, self.counters.now_ms),
-            Command::DeleteSku(delete) => self.stocks.settle(&delete.sku, self.counters.now_ms),
+            Command::PutSku(put) => self.settle(&put.sku),
+            Command::AdjustSku(adjust) => self.settle(&adjust.sku),
+            Command::DeleteSku(delete) => self.settle(&delete.sku),
         }
     }
 
     fn settle_reserve(&mut self, reserve: &Reserve) {
-        if let Some(id) = self.reservations.indexes().of_cart(&reserve.cart_id) {
+        let newest = self.reservations.newest_of_cart(&reserve.cart_id);
+        if let Some(id) = newest.map(|(id, _)| id) {
             self.expire_if_due(id);
         }
-        reserve.items.iter().for_each(|item| self.stocks.settle(&item.sku, self.counters.now_ms));
+        reserve.items.iter().for_each(|item| self.settle(&item.sku));
     }
 
     fn settle_reservation(&mut self, id: ReservationId) {
@@ -131,10 +135,26 @@ impl Command {
     fn check(&self) -> Result<(), Rejection> {
         let wrong = match self {
             Command::Reserve(reserve) if !are_items(&reserve.items) => "items",
+            Command::Reserve(reserve) if reserve.wait && reserve.items.len() != 1 => "wait",
             Command::Reserve(reserve) if reserve.ttl_ms == 0 => "ttl_seconds",
             Command::Extend(extend) if extend.ttl_ms == 0 => "ttl_seconds",
+            Command::Commit(Commit { items: Some(part), .. })
+            | Command::Release(Release { items: Some(part), .. })
+            | Command::Return(Return { items: Some(part), .. })
+                if !are_items(part) =>
+            {
+                "items"
+            }
             Command::PutSku(put) if put.safety_stock > Some(UNITS_MAX) => "safety_stock",
+            Command::PutSku(put) if !is_limit(put.max_per_customer) => "max_per_customer",
             Command::AdjustSku(adjust) if adjust.delta == 0 => "delta",
+            Command::PutSku(PutSku { precondition, .. })
+            | Command::AdjustSku(AdjustSku { precondition, .. })
+            | Command::DeleteSku(DeleteSku { precondition, .. })
+                if !is_precondition(precondition) =>
+            {
+                "If-Match"
+            }
             _ => return Ok(()),
         };
         Err(Rejection::Invalid { field: wrong.into() })
@@ -146,4 +166,20 @@ fn are_items(items: &[Item]) -> bool {
     (1..=ITEMS_MAX).contains(&items.len())
         && items.is_sorted_by(|a, b| a.sku < b.sku)
         && items.iter().all(|item| (1..=UNITS_MAX).contains(&item.qty))
+}
+
+/// Whether what a put sets as the most units for one customer is a number of units.
+fn is_limit(limit: Setting<u64>) -> bool {
+    match limit {
+        Setting::Keep | Setting::Clear => true,
+        Setting::Set(limit) => (1..=UNITS_MAX).contains(&limit),
+    }
+}
+
+/// Whether a precondition is not too long to be compared by every replica.
+fn is_precondition(precondition: &Precondition) -> bool {
+    match precondition {
+        Precondition::None | Precondition::Exists | Precondition::Absent => true,
+        Precondition::Versions(versions) => versions.len() <= VERSIONS_MAX,
+    }
 }

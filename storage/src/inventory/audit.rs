@@ -9,12 +9,14 @@
 //!   counters        no reservation or answer is from the future; no fencing token was given out twice
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::digest;
 use super::ids::{Sku, UNITS_MAX};
+use super::indexes::Indexes;
 use super::lapses::Lapses;
 use super::outcome::State;
+use super::record::ReservedItem;
 use super::stock::Stock;
 use super::{Inconsistent, Inventory};
 
@@ -24,7 +26,7 @@ impl Inventory {
         self.audit_sums()?;
         self.audit_lapses()?;
         self.audit_digests()?;
-        require(self.reservations.indexes().are_of(self.reservations.iter()), || {
+        require(*self.reservations.indexes() == Indexes::build(self.reservations.iter()), || {
             "an index of the reservations differs from them".into()
         })?;
         require(self.answers.index_holds(), || "the index of the answers differs from them".into())
@@ -34,6 +36,7 @@ impl Inventory {
     /// records.
     pub(super) fn audit_sums(&self) -> Result<(), Inconsistent> {
         self.audit_stocks()?;
+        self.audit_reservations()?;
         self.audit_counters()?;
         let (kept, summed) = (self.counters.records_digest, self.sum_of_digests());
         require(kept == summed, || format!("the counters' digest is {kept:016x}, the records' {summed:016x}"))
@@ -62,10 +65,10 @@ impl Inventory {
     fn committed(&self) -> Result<BTreeMap<&Sku, u64>, Inconsistent> {
         let mut sold = BTreeMap::<&Sku, u64>::new();
         for (id, record) in self.reservations.iter() {
-            for item in &record.items {
+            for item in record.items.iter() {
                 let left = item.qty.checked_sub(item.returned);
                 require(left.is_some(), || format!("{id}: more of {} was returned than taken", item.sku))?;
-                if record.state == State::Committed {
+                if record.state == State::Committed && self.stocks.of(&item.sku, id).is_some() {
                     let sum = sold.entry(&item.sku).or_default();
                     *sum = sum.saturating_add(left.unwrap_or(0));
                 }
@@ -74,13 +77,33 @@ impl Inventory {
         Ok(sold)
     }
 
+    /// What each reservation is by itself, and that no cart has two live ones.
+    fn audit_reservations(&self) -> Result<(), Inconsistent> {
+        let mut carts = BTreeSet::<&str>::new();
+        for (id, record) in self.reservations.iter() {
+            let shaped = match record.state {
+                State::Waiting => record.grant.is_none() && record.items.len() == 1,
+                State::Released => true,
+                State::Held | State::Committed | State::Expired | State::Revoked => record.grant.is_some(),
+            };
+            require(shaped, || format!("{id}: no {} reservation is like this", record.state.as_str()))?;
+            let live = matches!(record.state, State::Waiting | State::Held);
+            require(!live || carts.insert(&record.cart_id), || format!("{id}: its cart has another one"))?;
+            let ended = !live || record.is_due(self.now_ms());
+            let there = |item: &ReservedItem| ended || self.stocks.of(&item.sku, id).is_some();
+            require(record.items.iter().all(there), || format!("{id}: a SKU of a live one is gone"))?;
+        }
+        Ok(())
+    }
+
     /// Whether the lapses are those of the holds.
     fn audit_lapses(&self) -> Result<(), Inconsistent> {
         let mut lapses = BTreeMap::<&Sku, Lapses>::new();
-        for (_, record) in self.reservations.iter().filter(|(_, record)| record.state == State::Held) {
-            for item in &record.items {
-                let deadline_ms = record.deadline_ms();
-                if deadline_ms > self.stocks.row(&item.sku).record().settled_ms {
+        for (id, record) in self.reservations.iter().filter(|(_, record)| record.state == State::Held) {
+            let deadline_ms = record.deadline_ms();
+            let unsettled = |stock: &&Stock| deadline_ms > stock.record().settled_ms;
+            for item in record.items.iter() {
+                if self.stocks.of(&item.sku, id).filter(unsettled).is_some() {
                     lapses.entry(&item.sku).or_default().add(deadline_ms, item.qty);
                 }
             }

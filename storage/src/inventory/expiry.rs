@@ -41,14 +41,6 @@ impl Inventory {
         }
     }
 
-    /// Gives back what is due of the SKUs of a reservation.
-    pub(super) fn settle_items_of(&mut self, id: ReservationId) {
-        let now_ms = self.now_ms();
-        if let Some(record) = self.reservations.stored(id) {
-            record.items.iter().for_each(|item| self.stocks.settle(&item.sku, now_ms));
-        }
-    }
-
     fn expire_next(&mut self) -> bool {
         match self.reservations.indexes().next_deadline() {
             Some((deadline_ms, id)) if deadline_ms <= self.now_ms() => self.expire(id),
@@ -59,7 +51,7 @@ impl Inventory {
 
     fn expire(&mut self, id: ReservationId) {
         self.settle_items_of(id);
-        self.reservations.change(id, |record| {
+        self.change_reservation(id, |record| {
             record.state = State::Expired;
             record.ended_ms = Some(record.deadline_ms());
         });

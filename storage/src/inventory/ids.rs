@@ -81,6 +81,21 @@ pub struct ReservationId {
     pub nonce: u64,
 }
 
+impl ReservationId {
+    /// The first that there could be.
+    pub(super) const FIRST: ReservationId = ReservationId { sequence: 0, nonce: 0 };
+    /// The last that there could be.
+    pub(super) const LAST: ReservationId = ReservationId { sequence: u64::MAX, nonce: u64::MAX };
+
+    /// The next one in order.
+    pub(super) fn next(self) -> ReservationId {
+        match self.nonce.checked_add(1) {
+            Some(nonce) => ReservationId { nonce, ..self },
+            None => ReservationId { sequence: self.sequence.saturating_add(1), nonce: 0 },
+        }
+    }
+}
+
 const PREFIX: &str = "res_";
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const DIGITS: usize = 26;

@@ -75,7 +75,7 @@ impl Inventory {
                 self.counters = counters;
                 true
             }
-            (RecordKey::Stock(sku), Record::Stock(record)) => self.stocks.load(sku.clone(), record, false),
+            (RecordKey::Stock(sku), Record::Stock(record)) => self.stocks.load(sku.clone(), record),
             (RecordKey::Reservation(id), Record::Reservation(record)) => self.reservations.load(*id, record),
             (RecordKey::Answer(key), Record::Answer(record)) => self.answers.load(key, record),
             _ => false,
@@ -84,16 +84,11 @@ impl Inventory {
 
     /// Builds what is not stored, once all records are there: lapses, shared names, indexes.
     fn load_derived(&mut self) -> Result<(), Inconsistent> {
-        for record in self.reservations.loaded() {
-            for index in 0..record.items.len() {
-                if !self.stocks.load_item(record, index) {
-                    return Err(Inconsistent(format!("{}: no such SKU", record.items[index].sku)));
-                }
-            }
+        for (id, record) in self.reservations.loaded() {
+            let items = record.items.iter().map(|item| self.stocks.load_item(id, record, item));
+            record.items = items.collect();
         }
-        match self.reservations.load_indexes() {
-            true => Ok(()),
-            false => Err(Inconsistent("two holds have one cart or one fencing token".into())),
-        }
+        self.reservations.load_indexes();
+        Ok(())
     }
 }

@@ -1,82 +1,135 @@
-//! The three indexes over the reservations.
+//! The indexes over the reservations.
 //!
 //! ```text
-//!   held   --> carts      cart_id -> id                         the one live reservation of a cart
-//!          \-> deadlines  (deadline_ms, fencing_token) -> id    what ends next
-//!   ended  --> forgets    (forget_ms, id)                       what is forgotten next
+//!   every one  --> carts, customers, skus    (hash of the text, id)              who and what it is about
+//!   held       --> deadlines                 (deadline_ms, fencing_token) -> id  what ends next
+//!              \-> holds                     (hash of the SKU, fencing_token) -> id
+//!   ended      --> forgets                   (forget_ms, id)                     what is forgotten next
 //! ```
 //!
 //! An index is a function of the records, and of nothing else: that is what makes a rebuilt inventory go on like
 //! the one that it was rebuilt from.
+//!
+//! Texts are random and many. A map ordered by text would follow a pointer for each comparison, some twenty in a
+//! map of a million, and each is a cache miss; the hash stands in the map's node itself. Two texts may have one
+//! hash, so that what is found by hash is a candidate, and its record tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::ids::ReservationId;
-use super::names::Names;
+use super::digest::{Digest, Kind};
+use super::ids::{ReservationId, Sku};
 use super::outcome::State;
-use super::record::ReservationRecord;
+use super::record::{ReservationRecord, ReservedItem};
 
 /// See the module's documentation.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Indexes {
-    carts: Names<ReservationId>,
+    carts: Postings,
+    customers: Postings,
+    skus: Postings,
     deadlines: BTreeMap<(u64, u64), ReservationId>,
+    holds: BTreeMap<(u64, u64), ReservationId>,
     forgets: BTreeSet<(u64, ReservationId)>,
 }
 
+/// Which reservations are about a text, by its hash.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Postings(BTreeSet<(u64, ReservationId)>);
+
 impl Indexes {
-    /// The indexes over these records; `None` where two holds have one cart or one fencing token.
+    /// The indexes over these records.
     pub(super) fn build<'a>(
         records: impl Iterator<Item = (ReservationId, &'a ReservationRecord)>,
-    ) -> Option<Indexes> {
-        let (held, ended): (Vec<_>, Vec<_>) = records.partition(|(_, record)| record.state == State::Held);
-        let indexes = Indexes {
-            carts: held.iter().map(|(id, record)| (Arc::clone(&record.cart_id), *id)).collect(),
-            deadlines: held.iter().map(|(id, record)| (record.deadline_key(), *id)).collect(),
-            forgets: ended.iter().map(|(id, record)| (record.forget_ms, *id)).collect(),
-        };
-        (indexes.carts.len() == held.len() && indexes.deadlines.len() == held.len()).then_some(indexes)
-    }
-
-    /// Whether there is an entry for each of these records, and none besides.
-    pub(super) fn are_of<'a>(
-        &self,
-        records: impl Iterator<Item = (ReservationId, &'a ReservationRecord)>,
-    ) -> bool {
-        let (mut held, mut ended) = (0, 0);
-        for (id, record) in records {
-            *(if record.state == State::Held { &mut held } else { &mut ended }) += 1;
-            if !self.has(id, record) {
-                return false;
-            }
-        }
-        (self.carts.len(), self.deadlines.len(), self.forgets.len()) == (held, held, ended)
+    ) -> Indexes {
+        let mut indexes = Indexes::default();
+        records.for_each(|(id, record)| indexes.insert(id, record));
+        indexes
     }
 
     /// Enters a record.
     pub(super) fn insert(&mut self, id: ReservationId, record: &ReservationRecord) {
-        if record.state == State::Held {
-            self.carts.insert(Arc::clone(&record.cart_id), id);
-            self.deadlines.insert(record.deadline_key(), id);
-        } else {
-            self.forgets.insert((record.forget_ms, id));
+        self.carts.insert(&record.cart_id, id);
+        if let Some(customer) = &record.customer_id {
+            self.customers.insert(customer, id);
         }
+        self.insert_moment(id, record);
+        self.insert_items(id, record);
     }
 
     /// Takes a record out.
     pub(super) fn remove(&mut self, id: ReservationId, record: &ReservationRecord) {
-        if record.state == State::Held {
-            self.carts.remove(&record.cart_id);
-            self.deadlines.remove(&record.deadline_key());
-        } else {
-            self.forgets.remove(&(record.forget_ms, id));
+        self.carts.remove(&record.cart_id, id);
+        if let Some(customer) = &record.customer_id {
+            self.customers.remove(customer, id);
+        }
+        self.remove_moment(id, record);
+        self.remove_items(id, record);
+    }
+
+    /// Follows a record's change. Its cart and customer stay.
+    pub(super) fn update(
+        &mut self,
+        id: ReservationId,
+        before: &ReservationRecord,
+        after: &ReservationRecord,
+    ) {
+        if (before.state, before.moment_key()) != (after.state, after.moment_key()) {
+            self.remove_moment(id, before);
+            self.insert_moment(id, after);
+        }
+        let same_items = Arc::ptr_eq(&before.items, &after.items);
+        if !same_items || before.is_held() != after.is_held() {
+            self.remove_items(id, before);
+            self.insert_items(id, after);
         }
     }
 
-    /// The reservation that holds a cart's items, if any; it may be due.
-    pub(super) fn of_cart(&self, cart_id: &str) -> Option<ReservationId> {
-        self.carts.get(cart_id).copied()
+    fn insert_moment(&mut self, id: ReservationId, record: &ReservationRecord) {
+        match record.state {
+            State::Waiting => {}
+            State::Held => _ = self.deadlines.insert(record.moment_key(), id),
+            _ => _ = self.forgets.insert((record.forget_ms, id)),
+        }
+    }
+
+    fn remove_moment(&mut self, id: ReservationId, record: &ReservationRecord) {
+        match record.state {
+            State::Waiting => {}
+            State::Held => _ = self.deadlines.remove(&record.moment_key()),
+            _ => _ = self.forgets.remove(&(record.forget_ms, id)),
+        }
+    }
+
+    fn insert_items(&mut self, id: ReservationId, record: &ReservationRecord) {
+        for ReservedItem { sku, .. } in record.items.iter() {
+            let hash = hash(sku.as_str());
+            self.skus.0.insert((hash, id));
+            if record.is_held() {
+                self.holds.insert((hash, record.fencing_token()), id);
+            }
+        }
+    }
+
+    fn remove_items(&mut self, id: ReservationId, record: &ReservationRecord) {
+        for ReservedItem { sku, .. } in record.items.iter() {
+            let hash = hash(sku.as_str());
+            self.skus.0.remove(&(hash, id));
+            if record.is_held() {
+                self.holds.remove(&(hash, record.fencing_token()));
+            }
+        }
+    }
+
+    /// Reservations that may be of a cart.
+    pub(super) fn of_cart(&self, cart_id: &str) -> impl DoubleEndedIterator<Item = ReservationId> {
+        self.carts.of(cart_id, None)
+    }
+
+    /// Holds that may be on a SKU, due ones included, from the greatest fencing token down.
+    pub(super) fn newest_holds_of(&self, sku: &Sku) -> impl Iterator<Item = ReservationId> {
+        let hash = hash(sku.as_str());
+        self.holds.range((hash, 0)..=(hash, u64::MAX)).rev().map(|(_, &id)| id)
     }
 
     /// The hold that ends next, and when.
@@ -93,19 +146,40 @@ impl Indexes {
     pub(super) fn holds(&self) -> usize {
         self.deadlines.len()
     }
+}
 
-    fn has(&self, id: ReservationId, record: &ReservationRecord) -> bool {
-        if record.state == State::Held {
-            self.carts.get(&record.cart_id) == Some(&id)
-                && self.deadlines.get(&record.deadline_key()) == Some(&id)
-        } else {
-            self.forgets.contains(&(record.forget_ms, id))
-        }
+impl Postings {
+    /// Reservations that may be about a text, in order of their making, after one.
+    pub(super) fn of(
+        &self,
+        text: &str,
+        after: Option<ReservationId>,
+    ) -> impl DoubleEndedIterator<Item = ReservationId> {
+        let hash = hash(text);
+        let first = after.map_or(ReservationId::FIRST, ReservationId::next);
+        self.0.range((hash, first)..=(hash, ReservationId::LAST)).map(|&(_, id)| id)
+    }
+
+    fn insert(&mut self, text: &str, id: ReservationId) {
+        self.0.insert((hash(text), id));
+    }
+
+    fn remove(&mut self, text: &str, id: ReservationId) {
+        self.0.remove(&(hash(text), id));
     }
 }
 
 impl ReservationRecord {
-    fn deadline_key(&self) -> (u64, u64) {
-        (self.deadline_ms(), self.fencing_token())
+    /// What orders it among those of its state, by when something happens to it.
+    fn moment_key(&self) -> (u64, u64) {
+        if self.is_held() { (self.deadline_ms(), self.fencing_token()) } else { (self.forget_ms, 0) }
     }
+
+    fn is_held(&self) -> bool {
+        self.state == State::Held
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    Digest::of(Kind::Name).text(text).finish()
 }

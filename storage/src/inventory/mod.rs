@@ -47,7 +47,9 @@
 
 mod apply;
 mod audit;
+mod change;
 pub mod command;
+mod commit;
 mod digest;
 pub mod event;
 mod expiry;
@@ -60,11 +62,16 @@ mod indexes;
 mod lapses;
 mod names;
 pub mod outcome;
+mod parts;
 pub mod query;
 pub mod record;
 mod records_digest;
+mod release;
 mod reservations;
+mod sku;
 mod stock;
+mod stocks;
+mod take_back;
 
 pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};
 pub use records_digest::RecordsDigest;
@@ -72,7 +79,7 @@ pub use records_digest::RecordsDigest;
 use idempotency::Answers;
 use record::Counters;
 use reservations::Reservations;
-use stock::Stocks;
+use stocks::Stocks;
 
 /// The whole inventory, in memory.
 #[derive(Debug, Clone, Default)]

@@ -92,12 +92,12 @@ impl Inventory {
 
     /// A SKU's figures now.
     pub fn stock(&self, sku: &Sku) -> Option<StockView> {
-        self.stocks.get(sku).map(|stock| stock.view(sku, self.now_ms()))
+        self.stocks.get(sku).map(|stock| stock.view(self.now_ms()))
     }
 
     /// A reservation as it is now.
     pub fn reservation(&self, id: ReservationId) -> Option<ReservationView> {
-        self.reservations.find(id, self.now_ms()).map(|record| record.view(id, self.now_ms()))
+        self.reservations.find(id, self.now_ms()).map(|record| self.view_of(id, record))
     }
 
     /// How many live holds, SKUs, and kept answers there are: for metrics.

@@ -99,7 +99,7 @@ pub struct ReservationRecord {
     /// Who buys.
     pub customer_id: Option<Arc<str>>,
     /// Its items, each SKU once, sorted by SKU.
-    pub items: Box<[ReservedItem]>,
+    pub items: Arc<[ReservedItem]>,
     /// When it was made.
     pub created_ms: u64,
     /// How long its hold is to last from its grant, in milliseconds.

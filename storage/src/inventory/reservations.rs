@@ -26,6 +26,8 @@ pub(super) struct Reservations {
 #[derive(Debug, Clone)]
 struct Row {
     record: ReservationRecord,
+    /// What the record adds to the digest.
+    hash: u64,
     /// Whether the reservation stands in the list of changes.
     changed: bool,
 }
@@ -50,7 +52,14 @@ impl Reservations {
         self.stored(id).expect("the reservation is there")
     }
 
-    /// What stands in which order by cart, deadline and retention.
+    /// The cart's newest reservation: the only one of its that may be live, since a cart gets no other one before
+    /// that has ended.
+    pub(super) fn newest_of_cart(&self, cart_id: &str) -> Option<(ReservationId, &ReservationRecord)> {
+        let candidates = self.indexes.of_cart(cart_id).rev().map(|id| (id, self.row(id)));
+        candidates.into_iter().find(|(_, record)| *record.cart_id == *cart_id)
+    }
+
+    /// What stands in which order by cart, deadline, retention and so on.
     pub(super) fn indexes(&self) -> &Indexes {
         &self.indexes
     }
@@ -58,33 +67,36 @@ impl Reservations {
     /// Adds a new reservation.
     pub(super) fn insert(&mut self, id: ReservationId, record: ReservationRecord) {
         self.indexes.insert(id, &record);
-        self.digest = self.digest.wrapping_add(digest::reservation(id, &record));
-        self.rows.insert(id, Box::new(Row { record, changed: true }));
         self.changed.push(id);
+        self.add(id, record, true);
     }
 
-    /// Changes a reservation that an index names, or that this command has looked up.
+    /// Changes a reservation that an index names, or that this command has looked up. Its cart and customer stay.
     #[expect(
         clippy::expect_used,
         reason = "the id comes from an index or from a look-up in the same command"
     )]
     pub(super) fn change(&mut self, id: ReservationId, act: impl FnOnce(&mut ReservationRecord)) {
-        let row = self.rows.get_mut(&id).expect("the reservation is there");
-        self.indexes.remove(id, &row.record);
-        self.digest = self.digest.wrapping_sub(digest::reservation(id, &row.record));
+        let Reservations { rows, indexes, digest: sum, changed } = self;
+        let row = rows.get_mut(&id).expect("the reservation is there");
+        let before = row.record.clone();
         act(&mut row.record);
-        self.digest = self.digest.wrapping_add(digest::reservation(id, &row.record));
-        self.indexes.insert(id, &row.record);
+        indexes.update(id, &before, &row.record);
+        let hash = digest::reservation(id, &row.record);
+        *sum = sum.wrapping_sub(row.hash).wrapping_add(hash);
+        row.hash = hash;
         if !std::mem::replace(&mut row.changed, true) {
-            self.changed.push(id);
+            changed.push(id);
         }
     }
 
-    /// Forgets a reservation.
+    /// Takes a reservation out.
     pub(super) fn remove(&mut self, id: ReservationId) {
-        let Some(row) = self.rows.remove(&id) else { return };
+        let Some(row) = self.rows.remove(&id) else {
+            return;
+        };
         self.indexes.remove(id, &row.record);
-        self.digest = self.digest.wrapping_sub(digest::reservation(id, &row.record));
+        self.digest = self.digest.wrapping_sub(row.hash);
         if !row.changed {
             self.changed.push(id);
         }
@@ -92,21 +104,17 @@ impl Reservations {
 
     /// Adds a reservation from a record, to no index yet; false where it is there already.
     pub(super) fn load(&mut self, id: ReservationId, record: ReservationRecord) -> bool {
-        self.digest = self.digest.wrapping_add(digest::reservation(id, &record));
-        self.rows.insert(id, Box::new(Row { record, changed: false })).is_none()
+        self.add(id, record, false)
     }
 
     /// Every record that was loaded, to be completed.
-    pub(super) fn loaded(&mut self) -> impl Iterator<Item = &mut ReservationRecord> {
-        self.rows.values_mut().map(|row| &mut row.record)
+    pub(super) fn loaded(&mut self) -> impl Iterator<Item = (ReservationId, &mut ReservationRecord)> {
+        self.rows.iter_mut().map(|(&id, row)| (id, &mut row.record))
     }
 
-    /// Builds the indexes once all records are loaded; false where two of them claim one place.
-    pub(super) fn load_indexes(&mut self) -> bool {
-        let indexes = Indexes::build(self.iter());
-        let apart = indexes.is_some();
-        self.indexes = indexes.unwrap_or_default();
-        apart
+    /// Builds the indexes once all records are loaded.
+    pub(super) fn load_indexes(&mut self) {
+        self.indexes = Indexes::build(self.iter());
     }
 
     /// Every reservation, in order.
@@ -137,6 +145,12 @@ impl Reservations {
             }
         }
         std::mem::take(&mut self.changed)
+    }
+
+    fn add(&mut self, id: ReservationId, record: ReservationRecord, changed: bool) -> bool {
+        let hash = digest::reservation(id, &record);
+        self.digest = self.digest.wrapping_add(hash);
+        self.rows.insert(id, Box::new(Row { record, hash, changed })).is_none()
     }
 }
 

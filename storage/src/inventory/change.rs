@@ -1,0 +1,86 @@
+//! The two ways in which stock and reservations change.
+//!
+//! ```text
+//!   commands, time, the line --> change_stock        --> Stocks
+//!                            \-> change_reservation  --> Reservations
+//! ```
+
+use std::sync::Arc;
+
+use super::Inventory;
+use super::command::Stamp;
+use super::ids::{ReservationId, Sku};
+use super::outcome::{ReservationView, State};
+use super::record::{ReservationRecord, ReservedItem};
+use super::stock::{Move, Stock};
+
+impl Inventory {
+    /// Changes the SKU of a live hold, or one that this command has looked up.
+    pub(super) fn change_stock(&mut self, sku: &Sku, act: impl FnOnce(&mut Stock)) {
+        self.stocks.change(sku, act);
+    }
+
+    /// Changes a reservation that an index names, or that this command has looked up.
+    pub(super) fn change_reservation(&mut self, id: ReservationId, act: impl FnOnce(&mut ReservationRecord)) {
+        self.reservations.change(id, act);
+    }
+
+    /// Moves units of each item of a reservation; `None`: that item is left alone.
+    pub(super) fn move_items(&mut self, id: ReservationId, how: impl Fn(&ReservedItem) -> Option<Move>) {
+        for item in self.items_of(id).iter() {
+            if let Some(what) = how(item) {
+                self.change_stock(&item.sku, |stock| stock.apply(what));
+            }
+        }
+    }
+
+    /// Gives all units of a live hold back to sale.
+    pub(super) fn unhold_all(&mut self, id: ReservationId) {
+        let deadline_ms = self.reservations.row(id).deadline_ms();
+        self.move_items(id, |item| Some(Move::Unhold { qty: item.qty, deadline_ms }));
+    }
+
+    /// Ends a reservation by other means than time.
+    pub(super) fn end(&mut self, stamp: &Stamp, id: ReservationId, state: State) {
+        let now_ms = self.now_ms();
+        self.change_reservation(id, |record| record.end(stamp, now_ms, state));
+    }
+
+    /// Gives back what is due of a SKU. A name that is no SKU's is left alone.
+    pub(super) fn settle(&mut self, sku: &Sku) {
+        let now_ms = self.now_ms();
+        if self.stocks.get(sku).is_some_and(|stock| stock.lapses().is_due(now_ms)) {
+            self.change_stock(sku, |stock| stock.settle(now_ms));
+        }
+    }
+
+    /// Gives back what is due of the SKUs of a reservation.
+    pub(super) fn settle_items_of(&mut self, id: ReservationId) {
+        if self.reservations.stored(id).is_some() {
+            self.items_of(id).iter().for_each(|item| self.settle(&item.sku));
+        }
+    }
+
+    /// A reservation that an index names, or that this command has looked up, for an answer.
+    pub(super) fn view(&self, id: ReservationId) -> ReservationView {
+        self.view_of(id, self.reservations.row(id))
+    }
+
+    /// A reservation as it is now.
+    pub(super) fn view_of(&self, id: ReservationId, record: &ReservationRecord) -> ReservationView {
+        record.view(id, self.now_ms())
+    }
+
+    fn items_of(&self, id: ReservationId) -> Arc<[ReservedItem]> {
+        Arc::clone(&self.reservations.row(id).items)
+    }
+}
+
+impl ReservationRecord {
+    /// Ends it at a moment; it is forgotten when its retention is over.
+    pub(super) fn end(&mut self, stamp: &Stamp, now_ms: u64, state: State) {
+        self.state = state;
+        self.ended_ms = Some(now_ms);
+        self.forget_ms = now_ms.saturating_add(stamp.retention_ms);
+    }
+}

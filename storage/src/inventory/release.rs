@@ -1,0 +1,61 @@
+//! Release: units of a hold, all or a part, are for sale again.
+
+use super::Inventory;
+use super::command::{Release, Stamp};
+use super::outcome::{Outcome, Rejection, State};
+use super::parts;
+use super::record::ReservedItem;
+use super::stock::Move;
+
+/// How a release that is not refused goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReleasePlan {
+    /// It has ended before.
+    Already,
+    /// The hold ends.
+    End,
+    /// A part is given back; the rest stays held.
+    Reduce,
+}
+
+impl Inventory {
+    /// Gives a hold's units back to sale.
+    pub(super) fn release(&mut self, stamp: &Stamp, release: &Release) -> Result<Outcome, Rejection> {
+        let id = release.reservation_id;
+        match self.check_release(release)? {
+            ReleasePlan::Already => {}
+            ReleasePlan::End => {
+                self.unhold_all(id);
+                self.end(stamp, id, State::Released);
+            }
+            ReleasePlan::Reduce => self.reduce(release),
+        }
+        Ok(Outcome::Released(self.view(id)))
+    }
+
+    fn reduce(&mut self, release: &Release) {
+        let (id, part) = (release.reservation_id, release.items.as_deref());
+        let deadline_ms = self.reservations.row(id).deadline_ms();
+        let given = |item: &ReservedItem| Some(parts::named(part, item)).filter(|&qty| qty > 0);
+        self.move_items(id, |item| given(item).map(|qty| Move::Unhold { qty, deadline_ms }));
+        self.change_reservation(id, |record| {
+            record.items = parts::with_units(&record.items, |item| item.qty - parts::named(part, item));
+        });
+    }
+
+    /// Precedence: `ReservationNotFound`, `AlreadyCommitted`, `Invalid` for a part that it does not have.
+    pub(super) fn check_release(&self, release: &Release) -> Result<ReleasePlan, Rejection> {
+        let record = self.find(release.reservation_id)?;
+        let part = release.items.as_deref();
+        match record.state_at(self.now_ms()) {
+            State::Committed => Err(Rejection::AlreadyCommitted),
+            State::Released | State::Expired | State::Revoked => Ok(ReleasePlan::Already),
+            State::Held | State::Waiting if !parts::is_part(part, &record.items) => {
+                Err(Rejection::Invalid { field: "items".into() })
+            }
+            State::Held | State::Waiting if parts::is_all(part, &record.items) => Ok(ReleasePlan::End),
+            State::Held => Ok(ReleasePlan::Reduce),
+            State::Waiting => Err(Rejection::Invalid { field: "items".into() }),
+        }
+    }
+}

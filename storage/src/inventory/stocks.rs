@@ -1,0 +1,147 @@
+//! All SKUs.
+//!
+//! Every change of one goes through [`Stocks::change`], which keeps the digest and the list of changes.
+
+use std::collections::BTreeMap;
+
+use super::digest;
+use super::ids::{ReservationId, Sku};
+use super::outcome::State;
+use super::record::{ReservationRecord, ReservedItem, StockRecord};
+use super::stock::Stock;
+
+/// All SKUs.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stocks {
+    rows: BTreeMap<Sku, Row>,
+    /// The sum of the hashes of all rows.
+    digest: u64,
+    /// The SKUs that changed, came or went since the changes were taken. One that did so more than once by being
+    /// deleted may be there more than once.
+    changed: Vec<Sku>,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    stock: Stock,
+    /// What the record adds to the digest.
+    hash: u64,
+    /// Whether the SKU stands in the list of changes.
+    changed: bool,
+}
+
+impl Stocks {
+    /// A SKU, if there is one of that name.
+    pub(super) fn get(&self, sku: &Sku) -> Option<&Stock> {
+        self.rows.get(sku).map(|row| &row.stock)
+    }
+
+    /// The SKU that a reservation names, unless it is gone, or gone and made anew.
+    pub(super) fn of(&self, sku: &Sku, id: ReservationId) -> Option<&Stock> {
+        self.get(sku).filter(|stock| stock.record().created_sequence < id.sequence)
+    }
+
+    /// The SKU of a live hold, or one that this command has looked up.
+    #[expect(clippy::expect_used, reason = "no SKU is deleted while a live hold names it")]
+    pub(super) fn row(&self, sku: &Sku) -> &Stock {
+        self.get(sku).expect("the SKU is there")
+    }
+
+    /// Changes the SKU of a live hold, or one that this command has looked up; whether its record changed.
+    #[expect(clippy::expect_used, reason = "no SKU is deleted while a live hold names it")]
+    pub(super) fn change(&mut self, sku: &Sku, act: impl FnOnce(&mut Stock)) -> bool {
+        let row = self.rows.get_mut(sku).expect("the SKU is there");
+        let before = *row.stock.record();
+        act(&mut row.stock);
+        let record = row.stock.record();
+        if *record == before {
+            return false;
+        }
+        assert!(record.held <= record.on_hand, "{sku}: more held than on hand");
+        let hash = digest::stock(sku, record);
+        self.digest = self.digest.wrapping_sub(row.hash).wrapping_add(hash);
+        row.hash = hash;
+        if !std::mem::replace(&mut row.changed, true) {
+            self.changed.push(row.stock.sku().clone());
+        }
+        true
+    }
+
+    /// Adds a new SKU.
+    pub(super) fn insert(&mut self, sku: Sku, record: StockRecord) {
+        self.changed.push(sku.clone());
+        self.add(sku, record, true);
+    }
+
+    /// Adds a SKU from a record; false where it is there already.
+    pub(super) fn load(&mut self, sku: Sku, record: StockRecord) -> bool {
+        self.add(sku, record, false)
+    }
+
+    /// Takes a SKU out.
+    pub(super) fn remove(&mut self, sku: &Sku) -> Option<Stock> {
+        let row = self.rows.remove(sku)?;
+        self.digest = self.digest.wrapping_sub(row.hash);
+        if !row.changed {
+            self.changed.push(row.stock.sku().clone());
+        }
+        Some(row.stock)
+    }
+
+    /// Completes a SKU by one item of a loaded reservation: its units lapse if they are held. The item comes back
+    /// with the SKU's own copy of its name. An item of a SKU that is gone stays as it is.
+    pub(super) fn load_item(
+        &mut self,
+        id: ReservationId,
+        record: &ReservationRecord,
+        item: &ReservedItem,
+    ) -> ReservedItem {
+        let Some(row) = self.rows.get_mut(&item.sku) else {
+            return item.clone();
+        };
+        if record.state == State::Held && row.stock.record().created_sequence < id.sequence {
+            row.stock.load_hold(record.deadline_ms(), item.qty);
+        }
+        ReservedItem { sku: row.stock.sku().clone(), ..item.clone() }
+    }
+
+    /// Every SKU, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Sku, &Stock)> {
+        self.rows.iter().map(|(sku, row)| (sku, &row.stock))
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The sum of the hashes of all rows.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// How many rows changed.
+    pub(super) fn changed(&self) -> usize {
+        self.changed.len()
+    }
+
+    /// The SKUs that changed since the last call, each once.
+    pub(super) fn take_changed(&mut self) -> Vec<Sku> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        for sku in &changed {
+            if let Some(row) = self.rows.get_mut(sku) {
+                row.changed = false;
+            }
+        }
+        changed
+    }
+
+    fn add(&mut self, sku: Sku, record: StockRecord, changed: bool) -> bool {
+        let hash = digest::stock(&sku, &record);
+        self.digest = self.digest.wrapping_add(hash);
+        let row = Row { stock: Stock::new(sku.clone(), record), hash, changed };
+        self.rows.insert(sku, row).is_none()
+    }
+}
