@@ -25,6 +25,7 @@ impl Inventory {
     pub fn audit(&self) -> Result<(), Inconsistent> {
         self.audit_sums()?;
         self.audit_lapses()?;
+        self.audit_customers_lapses()?;
         self.audit_digests()?;
         require(*self.reservations.indexes() == Indexes::build(self.reservations.iter()), || {
             "an index of the reservations differs from them".into()
@@ -37,6 +38,7 @@ impl Inventory {
     pub(super) fn audit_sums(&self) -> Result<(), Inconsistent> {
         self.audit_stocks()?;
         self.audit_reservations()?;
+        self.audit_customers()?;
         self.audit_counters()?;
         let (kept, summed) = (self.counters.records_digest, self.sum_of_digests());
         require(kept == summed, || format!("the counters' digest is {kept:016x}, the records' {summed:016x}"))
@@ -45,7 +47,7 @@ impl Inventory {
     /// The sum of the digests that the tables keep up to date.
     pub(super) fn sum_of_digests(&self) -> u64 {
         let reserved = self.stocks.digest().wrapping_add(self.reservations.digest());
-        reserved.wrapping_add(self.answers.digest())
+        reserved.wrapping_add(self.answers.digest()).wrapping_add(self.customers.digest())
     }
 
     fn audit_stocks(&self) -> Result<(), Inconsistent> {
@@ -115,6 +117,49 @@ impl Inventory {
         Ok(())
     }
 
+    /// What customers have bought: of SKUs that there are, not more than was sold, and not less than their
+    /// reservations say (older ones may be forgotten).
+    fn audit_customers(&self) -> Result<(), Inconsistent> {
+        let mut committed = BTreeMap::<(&Sku, &str), u64>::new();
+        for (id, record) in self.reservations.iter().filter(|(_, record)| record.state == State::Committed) {
+            let Some(customer) = &record.customer_id else { continue };
+            for item in record.items.iter().filter(|item| self.stocks.of(&item.sku, id).is_some()) {
+                let sum = committed.entry((&item.sku, customer)).or_default();
+                *sum = sum.saturating_add(item.qty.saturating_sub(item.returned));
+            }
+        }
+        let mut sold = BTreeMap::<&Sku, u64>::new();
+        for (sku, customer, record) in self.customers.records() {
+            let sum = sold.entry(sku).or_default();
+            *sum = sum.saturating_add(record.sold);
+            let kept = committed.remove(&(sku, &**customer)).unwrap_or(0) <= record.sold;
+            require(kept, || format!("{sku}: {customer} has bought less than the reservations say"))?;
+        }
+        require(committed.values().all(|&qty| qty == 0), || "what a customer bought is not kept".into())?;
+        let within =
+            |(sku, sum): (&&Sku, &u64)| self.stocks.get(sku).is_some_and(|stock| *sum <= stock.record().sold);
+        require(sold.iter().all(within), || "customers have bought more than was sold".into())
+    }
+
+    /// Whether what customers hold follows from the holds.
+    fn audit_customers_lapses(&self) -> Result<(), Inconsistent> {
+        let mut lapses = BTreeMap::<(&Sku, &str), Lapses>::new();
+        for (id, record) in self.reservations.iter().filter(|(_, record)| record.state == State::Held) {
+            let Some(customer) = &record.customer_id else { continue };
+            for item in record.items.iter().filter(|item| self.stocks.of(&item.sku, id).is_some()) {
+                lapses.entry((&item.sku, customer)).or_default().add(record.deadline_ms(), item.qty);
+            }
+        }
+        for (sku, shares) in self.customers.iter() {
+            for (customer, share) in shares.iter() {
+                let due = lapses.remove(&(sku, &**customer)).unwrap_or_default();
+                let same = share.lapses().iter().eq(due.iter()) && share.held() == due.total();
+                require(same, || format!("{sku}: what {customer} holds is not what the holds say"))?;
+            }
+        }
+        require(lapses.is_empty(), || "what a customer holds is not kept".into())
+    }
+
     fn audit_counters(&self) -> Result<(), Inconsistent> {
         let counters = &self.counters;
         let mut tokens = Vec::with_capacity(self.reservations.len());
@@ -133,7 +178,10 @@ impl Inventory {
         let stocks = self.stocks.iter().map(|(sku, stock)| digest::stock(sku, stock.record()));
         let reservations = self.reservations.iter().map(|(id, record)| digest::reservation(id, record));
         let answers = self.answers.iter().map(|(key, record)| digest::answer(key, record));
-        let summed = stocks.chain(reservations).chain(answers).fold(0, u64::wrapping_add);
+        let customers = self.customers.records();
+        let customers = customers.map(|(sku, customer, record)| digest::customer(sku, customer, record));
+        let hashes = stocks.chain(reservations).chain(answers).chain(customers);
+        let summed = hashes.fold(0, u64::wrapping_add);
         let kept = self.counters.records_digest;
         require(kept == summed, || format!("the digest kept is {kept:016x}, the records' {summed:016x}"))
     }

@@ -1,8 +1,9 @@
 //! The two ways in which stock and reservations change.
 //!
 //! ```text
-//!   commands, time, the line --> change_stock        --> Stocks
-//!                            \-> change_reservation  --> Reservations
+//!   commands, time, the line --> move_units --> change_stock        --> Stocks
+//!                            |              \-------------------------> Customers
+//!                            \----------------> change_reservation  --> Reservations
 //! ```
 
 use std::sync::Arc;
@@ -25,11 +26,20 @@ impl Inventory {
         self.reservations.change(id, act);
     }
 
+    /// Moves units of the SKU of a live hold, or of one that this command has looked up.
+    pub(super) fn move_units(&mut self, sku: &Sku, customer_id: Option<&Arc<str>>, what: Move) {
+        if let Some(customer) = customer_id {
+            self.customers.apply(sku, customer, what);
+        }
+        self.change_stock(sku, |stock| stock.apply(what));
+    }
+
     /// Moves units of each item of a reservation; `None`: that item is left alone.
     pub(super) fn move_items(&mut self, id: ReservationId, how: impl Fn(&ReservedItem) -> Option<Move>) {
+        let customer_id = self.reservations.row(id).customer_id.clone();
         for item in self.items_of(id).iter() {
             if let Some(what) = how(item) {
-                self.change_stock(&item.sku, |stock| stock.apply(what));
+                self.move_units(&item.sku, customer_id.as_ref(), what);
             }
         }
     }
@@ -71,7 +81,8 @@ impl Inventory {
         record.view(id, self.now_ms())
     }
 
-    fn items_of(&self, id: ReservationId) -> Arc<[ReservedItem]> {
+    /// The items of a reservation that an index names, or that this command has looked up.
+    pub(super) fn items_of(&self, id: ReservationId) -> Arc<[ReservedItem]> {
         Arc::clone(&self.reservations.row(id).items)
     }
 }

@@ -83,15 +83,17 @@ impl Inventory {
         Ok(plan)
     }
 
-    /// Whether all that the commit names is available, of the very SKUs that the hold was of.
+    /// Whether all that the commit names is available, of the very SKUs that the hold was of, and not too much for
+    /// its customer.
     fn can_reacquire(&self, commit: &Commit, record: &ReservationRecord) -> bool {
-        let now_ms = self.now_ms();
-        let available = |item: &ReservedItem| {
-            let qty = parts::named(commit.items.as_deref(), item);
-            let stock = self.stocks.of(&item.sku, commit.reservation_id);
-            qty == 0 || stock.is_some_and(|stock| stock.at(now_ms).available() >= qty)
-        };
-        record.items.iter().all(available)
+        let (id, customer_id) = (commit.reservation_id, record.customer_id.as_deref());
+        let part = commit.items.as_deref();
+        let wanted = record.items.iter().map(|item| (&item.sku, parts::named(part, item)));
+        wanted.filter(|&(_, qty)| qty > 0).all(|(sku, qty)| {
+            let stock = self.stocks.of(sku, id);
+            stock.is_some_and(|stock| stock.at(self.now_ms()).available() >= qty)
+                && customer_id.is_none_or(|customer| self.check_limit(customer, sku, qty).is_ok())
+        })
     }
 
     fn check_sold(&self, commit: &Commit, record: &ReservationRecord) -> Result<(), Rejection> {

@@ -14,7 +14,7 @@
 use super::command::{Precondition, Setting};
 use super::ids::{Item, ReservationId, Sku};
 use super::outcome::{Grant, Outcome, ReservationView, State, StockView};
-use super::record::{AnswerRecord, Counters, ReservationRecord, StockRecord};
+use super::record::{AnswerRecord, Counters, CustomerRecord, ReservationRecord, StockRecord};
 
 /// The fractional part of the golden ratio: an odd number whose bits look like noise.
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -237,6 +237,11 @@ pub(super) fn reservation(id: ReservationId, record: &ReservationRecord) -> u64 
         .word(record.forget_ms)
         .text_if_any(record.payment_token.as_deref())
         .finish()
+}
+
+/// What a customer's record adds to the sum.
+pub(super) fn customer(sku: &Sku, customer: &str, record: CustomerRecord) -> u64 {
+    Digest::of(Kind::Customer).text(sku.as_str()).text(customer).word(record.sold).finish()
 }
 
 /// What a kept answer adds to the sum.

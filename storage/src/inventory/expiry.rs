@@ -15,6 +15,7 @@ use super::Inventory;
 use super::command::Command;
 use super::ids::ReservationId;
 use super::outcome::State;
+use super::stock::Move;
 
 /// Holds that an ordinary command ends at most; likewise reservations and answers that it forgets.
 pub const SWEEP_MAX: usize = 64;
@@ -51,10 +52,24 @@ impl Inventory {
 
     fn expire(&mut self, id: ReservationId) {
         self.settle_items_of(id);
+        self.lapse_of_customer(id);
         self.change_reservation(id, |record| {
             record.state = State::Expired;
             record.ended_ms = Some(record.deadline_ms());
         });
+    }
+
+    /// A customer's units count as gone from their deadline on; here their entry goes too.
+    fn lapse_of_customer(&mut self, id: ReservationId) {
+        let Inventory { stocks, reservations, customers, .. } = self;
+        let record = reservations.row(id);
+        let Some(customer) = &record.customer_id else {
+            return;
+        };
+        let deadline_ms = record.deadline_ms();
+        for item in record.items.iter().filter(|item| stocks.of(&item.sku, id).is_some()) {
+            customers.apply(&item.sku, customer, Move::Unhold { qty: item.qty, deadline_ms });
+        }
     }
 
     fn forget_next_reservation(&mut self) -> bool {

@@ -31,7 +31,7 @@ impl Inventory {
     }
 
     /// Precedence: the cart's live reservation (the same items are no refusal, others are `CartAlreadyReserved`),
-    /// then `SkuNotFound`, `InsufficientStock`, `HeldByOthers`.
+    /// then `SkuNotFound`, `CustomerLimit`, `InsufficientStock`, `HeldByOthers`.
     pub(super) fn check_reserve(&self, reserve: &Reserve) -> Result<ReservePlan, Rejection> {
         if let Some((id, record)) = self.live_of_cart(&reserve.cart_id) {
             return match record.has_items(&reserve.items) {
@@ -39,8 +39,13 @@ impl Inventory {
                 false => Err(Rejection::CartAlreadyReserved { reservation_id: id }),
             };
         }
-        self.check_fits(&reserve.items)?;
-        Ok(ReservePlan::Grant)
+        match self.check_fits(&reserve.items) {
+            Err(missing @ Rejection::SkuNotFound { .. }) => Err(missing),
+            fits => {
+                self.check_limits(reserve.customer_id.as_deref(), &reserve.items)?;
+                fits.map(|()| ReservePlan::Grant)
+            }
+        }
     }
 
     fn grant(&mut self, stamp: &Stamp, reserve: &Reserve) -> ReservationView {
@@ -48,7 +53,8 @@ impl Inventory {
         let grant = self.next_grant(ttl_ms);
         let Grant { granted_ms, deadline_ms, .. } = grant;
         for item in &reserve.items {
-            self.change_stock(&item.sku, |stock| stock.apply(Move::Hold { qty: item.qty, deadline_ms }));
+            let what = Move::Hold { qty: item.qty, deadline_ms };
+            self.move_units(&item.sku, reserve.customer_id.as_ref(), what);
         }
         let id = ReservationId { sequence: self.counters.sequence, nonce: reserve.nonce };
         let record = ReservationRecord {

@@ -1,6 +1,9 @@
 //! The inventory as records, and back: what the checkpoint and the snapshots carry.
 
-use super::record::{Change, Record, RecordKey};
+use std::sync::Arc;
+
+use super::outcome::State;
+use super::record::{Change, Record, RecordKey, ReservedItem};
 use super::{Inconsistent, Inventory};
 
 impl Inventory {
@@ -24,13 +27,18 @@ impl Inventory {
             let record = self.answers.stored(&key).cloned().map(Record::Answer);
             changes.push((RecordKey::Answer(Box::from(&*key)), record));
         }
+        for (sku, customer) in self.customers.take_changed() {
+            let record = self.customers.stored(&sku, &customer).map(Record::Customer);
+            changes.push((RecordKey::Customer(sku, customer), record));
+        }
         changes
     }
 
     /// How many records changed since then. An answer that was forgotten and given anew may count twice.
     pub fn changed(&self) -> usize {
         let counters = usize::from(self.taken_sequence != self.counters.sequence);
-        counters + self.stocks.changed() + self.reservations.changed() + self.answers.changed()
+        let tables = self.stocks.changed() + self.reservations.changed() + self.answers.changed();
+        counters + tables + self.customers.changed()
     }
 
     /// Every record, in the order of the keys.
@@ -48,7 +56,10 @@ impl Inventory {
         let answers = std::iter::once_with(|| self.answers.sorted())
             .flatten()
             .map(|(key, record)| (RecordKey::Answer(Box::from(key)), Record::Answer(record.clone())));
-        Box::new(counters.chain(stocks).chain(reservations).chain(answers))
+        let customers = self.customers.records().map(|(sku, customer, record)| {
+            (RecordKey::Customer(sku.clone(), Arc::clone(customer)), Record::Customer(record))
+        });
+        Box::new(counters.chain(stocks).chain(reservations).chain(answers).chain(customers))
     }
 
     /// Rebuilds an inventory from all its records, in any order, and audits it. No record at all makes a new one.
@@ -78,6 +89,9 @@ impl Inventory {
             (RecordKey::Stock(sku), Record::Stock(record)) => self.stocks.load(sku.clone(), record),
             (RecordKey::Reservation(id), Record::Reservation(record)) => self.reservations.load(*id, record),
             (RecordKey::Answer(key), Record::Answer(record)) => self.answers.load(key, record),
+            (RecordKey::Customer(sku, customer), Record::Customer(record)) => {
+                self.customers.load(sku.clone(), Arc::clone(customer), record)
+            }
             _ => false,
         }
     }
@@ -87,6 +101,11 @@ impl Inventory {
         for (id, record) in self.reservations.loaded() {
             let items = record.items.iter().map(|item| self.stocks.load_item(id, record, item));
             record.items = items.collect();
+            if record.state == State::Held {
+                let current = |item: &&ReservedItem| self.stocks.of(&item.sku, id).is_some();
+                let items = record.items.iter().filter(current);
+                items.for_each(|item| self.customers.load_hold(record, item));
+            }
         }
         self.reservations.load_indexes();
         Ok(())

@@ -1,4 +1,4 @@
-//! When the held units of one SKU lapse: how many units at which deadline.
+//! When held units of one SKU (all of them, or one customer's) lapse: how many units at which deadline.
 //!
 //! ```text
 //!   holds   #7: 2 units till 12:00.000   #8: 1 till 12:00.000   #9: 1 till 12:00.005
@@ -19,7 +19,7 @@ pub(super) const LOOK_AHEAD_MAX: usize = 4_096;
 /// Held units by deadline, in milliseconds since the Unix epoch. No entry has 0 units.
 ///
 /// Most SKUs have no hold or one, and a map's first node takes 200 bytes: hence the short forms.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) enum Lapses {
     /// Nothing is held.
     #[default]

@@ -50,6 +50,7 @@ mod audit;
 mod change;
 pub mod command;
 mod commit;
+mod customers;
 mod digest;
 pub mod event;
 mod expiry;
@@ -76,6 +77,7 @@ mod take_back;
 pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};
 pub use records_digest::RecordsDigest;
 
+use customers::Customers;
 use idempotency::Answers;
 use record::Counters;
 use reservations::Reservations;
@@ -88,6 +90,7 @@ pub struct Inventory {
     stocks: Stocks,
     reservations: Reservations,
     answers: Answers,
+    customers: Customers,
     /// The sequence when the changes were last taken.
     taken_sequence: u64,
 }

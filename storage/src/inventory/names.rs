@@ -1,4 +1,4 @@
-//! A map from texts of clients (carts, idempotency keys) to values, ordered by hash.
+//! A map from texts of clients (customers, idempotency keys) to values, ordered by hash.
 //!
 //! Such texts are random and many. A map ordered by text would follow a pointer for each comparison, some twenty
 //! in a map of a million, and each is a cache miss; the hash stands in the map's node itself. Where two texts have
@@ -22,6 +22,14 @@ impl<V> Names<V> {
     /// Puts a value under a name, and gives back the one that was there.
     pub(super) fn insert(&mut self, name: Arc<str>, value: V) -> Option<V> {
         self.0.insert((hash(&name), name), value)
+    }
+
+    /// The value under a name, made if there is none.
+    pub(super) fn value_or_default(&mut self, name: &Arc<str>) -> &mut V
+    where
+        V: Default,
+    {
+        self.0.entry((hash(name), Arc::clone(name))).or_default()
     }
 
     /// Takes out a name and its value.
@@ -51,12 +59,6 @@ impl<V> Names<V> {
 impl<V> Default for Names<V> {
     fn default() -> Self {
         Names(BTreeMap::new())
-    }
-}
-
-impl<V> FromIterator<(Arc<str>, V)> for Names<V> {
-    fn from_iter<I: IntoIterator<Item = (Arc<str>, V)>>(entries: I) -> Self {
-        Names(entries.into_iter().map(|(name, value)| ((hash(&name), name), value)).collect())
     }
 }
 

@@ -72,6 +72,7 @@ impl Inventory {
     pub(super) fn delete_sku(&mut self, delete: &DeleteSku) -> Result<Outcome, Rejection> {
         self.check_delete_sku(delete)?;
         self.stocks.remove(&delete.sku);
+        self.customers.remove_sku(&delete.sku);
         Ok(Outcome::SkuDeleted)
     }
 
