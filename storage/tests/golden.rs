@@ -13,7 +13,7 @@
 //!     ... revoke_newest                   on put and adjust
 //!     ... if=7,9 if=exists if=absent      on put, adjust and delete: the precondition
 //!     ... PS5:1                           on commit, release and return: a part
-//!   fill 1000 PS5 ttl=300                 a reserve of one unit for each of so many new carts, with keys fill-1 ...
+//!   fill 1000 PS5 ttl=300 wait            a reserve of one unit for each of so many new carts, with keys fill-1 ...
 //!   stock PS5      show r1     counts     reads, at the last command's time
 //! ```
 //!
@@ -119,11 +119,9 @@ impl Script {
         for _ in 0..count {
             self.filled += 1;
             let n = self.filled;
-            let line = format!(
-                "reserve key=fill-{n} cart=fill-{n} {}:1 ttl={}",
-                words.0[2],
-                words.get("ttl").unwrap()
-            );
+            let wait = if words.has("wait") { "wait" } else { "" };
+            let (sku, ttl) = (words.0[2], words.get("ttl").unwrap());
+            let line = format!("reserve key=fill-{n} cart=fill-{n} {sku}:1 ttl={ttl} {wait}");
             let request = self.request(&Words(line.split_whitespace().collect()));
             assert!(self.apply(&request).result.is_ok());
         }
@@ -140,7 +138,9 @@ impl Script {
             events_ms: 86_400_000,
         };
         let applied = self.inventory.apply(&stamp, request);
-        if let (Ok(Outcome::Reserved(view)), false) = (&applied.result, applied.replayed) {
+        if let (Ok(Outcome::Reserved(view) | Outcome::Waiting(view)), false) =
+            (&applied.result, applied.replayed)
+        {
             self.ids.push(view.id);
         }
         applied

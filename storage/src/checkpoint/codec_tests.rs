@@ -19,7 +19,7 @@ fn reservation(state: State) -> ReservationRecord {
         state,
         cart_id: "cart".into(),
         customer_id: Some("me".into()),
-        items: Box::new([ReservedItem { sku: sku("PS5"), qty: 2, returned: 1 }]),
+        items: [ReservedItem { sku: sku("PS5"), qty: 2, returned: 1 }].into(),
         created_ms: 1_700_000_000_000,
         ttl_ms: 300_000,
         grant: Some(Grant {
@@ -85,7 +85,7 @@ fn golden() -> Vec<((RecordKey, Record), &'static str, &'static str)> {
     };
     let held = ReservationRecord {
         customer_id: None,
-        items: Box::new([]),
+        items: [].into(),
         ended_ms: None,
         payment_token: None,
         ..reservation(State::Held)

@@ -3,10 +3,12 @@
 //! ```text
 //!   now = max(now, stamp)          sequence += 1
 //!     -> sweep                     bounded: what is due ends or is forgotten
+//!     -> serve the lines           bounded: with what has lapsed
 //!     -> in range?                 Invalid
 //!     -> kept answer?              replay, or IdempotencyKeyReused
 //!     -> settle what it names      due units of its SKUs go back, the due hold that it names ends
 //!     -> check, then change        one match
+//!     -> serve the lines           within the same bound: with what the command freed
 //!     -> keep the answer           under its key, where something was done
 //! ```
 //!
@@ -21,13 +23,16 @@ use super::idempotency::fingerprint;
 use super::ids::{CLOCK_MS_MAX, ITEMS_MAX, Item, ReservationId, UNITS_MAX, VERSIONS_MAX};
 use super::outcome::{Applied, Outcome, Rejection};
 use super::record::AnswerRecord;
+use super::serve::PROMOTE_MAX;
 
 impl Inventory {
     /// Applies one command. Total, deterministic, clockless.
     pub fn apply(&mut self, stamp: &Stamp, request: &Request) -> Applied {
         self.counters.now_ms = self.counters.now_ms.max(stamp.now_ms.min(CLOCK_MS_MAX));
         self.counters.sequence += 1;
+        self.promotions_left = PROMOTE_MAX;
         self.sweep(&request.command);
+        self.serve_what_lapsed(stamp);
         let applied = self.answer(stamp, request).unwrap_or_else(|rejection| self.refused(rejection));
         self.counters.records_digest = self.sum_of_digests();
         applied
@@ -41,6 +46,10 @@ impl Inventory {
     pub fn sure_rejection(&self, request: &Request) -> Option<Rejection> {
         if let Err(rejection) = request.command.check() {
             return Some(rejection);
+        }
+        // Whoever waits may be served before the command is looked at.
+        if !self.stocks.agenda().unserved.is_empty() {
+            return None;
         }
         let now_ms = self.now_ms();
         if request.idempotency_key.as_deref().is_some_and(|key| self.answers.find(key, now_ms).is_some()) {
@@ -68,6 +77,7 @@ impl Inventory {
         }
         self.settle_what_it_names(command);
         let outcome = self.execute(stamp, command)?;
+        self.serve_lines(stamp);
         if let Some(key) = idempotency_key {
             self.keep_answer(stamp, key, command, &outcome);
         }

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::digest;
-use super::ids::{Sku, UNITS_MAX};
+use super::ids::{ReservationId, Sku, UNITS_MAX};
 use super::indexes::Indexes;
 use super::lapses::Lapses;
 use super::outcome::State;
@@ -25,6 +25,7 @@ impl Inventory {
     pub fn audit(&self) -> Result<(), Inconsistent> {
         self.audit_sums()?;
         self.audit_lapses()?;
+        self.audit_lines()?;
         self.audit_customers_lapses()?;
         self.audit_digests()?;
         require(*self.reservations.indexes() == Indexes::build(self.reservations.iter()), || {
@@ -139,6 +140,21 @@ impl Inventory {
         let within =
             |(sku, sum): (&&Sku, &u64)| self.stocks.get(sku).is_some_and(|stock| *sum <= stock.record().sold);
         require(sold.iter().all(within), || "customers have bought more than was sold".into())
+    }
+
+    /// Whether the lines are those who wait, and what is to be done about them is known.
+    fn audit_lines(&self) -> Result<(), Inconsistent> {
+        let mut lines = BTreeMap::<&Sku, Vec<ReservationId>>::new();
+        for (id, record) in self.reservations.iter().filter(|(_, record)| record.state == State::Waiting) {
+            record.items.iter().for_each(|item| lines.entry(&item.sku).or_default().push(id));
+        }
+        for (sku, stock) in self.stocks.iter() {
+            let same = stock.line().iter().eq(lines.remove(sku).unwrap_or_default());
+            require(same, || format!("{sku}: its line is not who waits for it"))?;
+        }
+        let waiting: usize = self.stocks.iter().map(|(_, stock)| stock.line().len()).sum();
+        require(waiting == self.stocks.waiting(), || "not so many wait as are counted".into())?;
+        require(*self.stocks.agenda() == self.agenda(), || "a line that is to be served is not known".into())
     }
 
     /// Whether what customers hold follows from the holds.

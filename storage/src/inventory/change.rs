@@ -26,12 +26,33 @@ impl Inventory {
         self.reservations.change(id, act);
     }
 
+    /// Adds a new reservation.
+    pub(super) fn insert_reservation(
+        &mut self,
+        id: ReservationId,
+        record: ReservationRecord,
+    ) -> ReservationView {
+        self.reservations.insert(id, record);
+        self.view(id)
+    }
+
     /// Moves units of the SKU of a live hold, or of one that this command has looked up.
     pub(super) fn move_units(&mut self, sku: &Sku, customer_id: Option<&Arc<str>>, what: Move) {
+        self.move_units_of(sku, customer_id, what, |stock| stock.apply(what));
+    }
+
+    /// The same, where more than the units changes.
+    pub(super) fn move_units_of(
+        &mut self,
+        sku: &Sku,
+        customer_id: Option<&Arc<str>>,
+        what: Move,
+        act: impl FnOnce(&mut Stock),
+    ) {
         if let Some(customer) = customer_id {
             self.customers.apply(sku, customer, what);
         }
-        self.change_stock(sku, |stock| stock.apply(what));
+        self.change_stock(sku, act);
     }
 
     /// Moves units of each item of a reservation; `None`: that item is left alone.
@@ -78,7 +99,12 @@ impl Inventory {
 
     /// A reservation as it is now.
     pub(super) fn view_of(&self, id: ReservationId, record: &ReservationRecord) -> ReservationView {
-        record.view(id, self.now_ms())
+        let waits = |item: &ReservedItem| self.stocks.get(&item.sku)?.line().position(id);
+        let position = match record.state {
+            State::Waiting => record.items.first().and_then(waits),
+            _ => None,
+        };
+        record.view(id, self.now_ms(), position)
     }
 
     /// The items of a reservation that an index names, or that this command has looked up.

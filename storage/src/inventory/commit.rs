@@ -6,7 +6,7 @@ use super::ids::UNITS_MAX;
 use super::outcome::{Outcome, Rejection, State};
 use super::parts;
 use super::record::{ReservationRecord, ReservedItem};
-use super::stock::Move;
+use super::stock::{Move, Stock};
 
 /// How a commit that is not refused goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,15 +83,16 @@ impl Inventory {
         Ok(plan)
     }
 
-    /// Whether all that the commit names is available, of the very SKUs that the hold was of, and not too much for
-    /// its customer.
+    /// Whether all that the commit names is available, of the very SKUs that the hold was of, with nobody waiting
+    /// for it, and not too much for its customer.
     fn can_reacquire(&self, commit: &Commit, record: &ReservationRecord) -> bool {
         let (id, customer_id) = (commit.reservation_id, record.customer_id.as_deref());
         let part = commit.items.as_deref();
         let wanted = record.items.iter().map(|item| (&item.sku, parts::named(part, item)));
         wanted.filter(|&(_, qty)| qty > 0).all(|(sku, qty)| {
             let stock = self.stocks.of(sku, id);
-            stock.is_some_and(|stock| stock.at(self.now_ms()).available() >= qty)
+            let fits = |stock: &Stock| stock.at(self.now_ms()).available() >= qty && stock.line().is_empty();
+            stock.is_some_and(fits)
                 && customer_id.is_none_or(|customer| self.check_limit(customer, sku, qty).is_ok())
         })
     }

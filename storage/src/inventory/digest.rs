@@ -257,6 +257,8 @@ pub(super) fn answer(key: &str, record: &AnswerRecord) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     const STOCK: StockRecord = StockRecord {
@@ -298,9 +300,9 @@ mod tests {
             |record| record.state = State::Expired,
             |record| record.cart_id = "other".into(),
             |record| record.customer_id = Some("".into()),
-            |record| record.items[0].qty += 1,
-            |record| record.items[0].returned += 1,
-            |record| record.items[0].sku = Sku::new("B").unwrap(),
+            |record| Arc::make_mut(&mut record.items)[0].qty += 1,
+            |record| Arc::make_mut(&mut record.items)[0].returned += 1,
+            |record| Arc::make_mut(&mut record.items)[0].sku = Sku::new("B").unwrap(),
             |record| record.grant = None,
             |record| record.grant = record.grant.map(|grant| Grant { fencing_token: 1, ..grant }),
             |record| record.grant = record.grant.map(|grant| Grant { granted_ms: 1, ..grant }),

@@ -17,7 +17,7 @@ struct Shortfall {
 }
 
 impl Inventory {
-    /// Whether all items are available at once. Precedence: `SkuNotFound`, `InsufficientStock`, `HeldByOthers`.
+    /// Whether all items are available at once, with nobody waiting for them. Precedence: `SkuNotFound`, `InsufficientStock`, `HeldByOthers`.
     pub(super) fn check_fits(&self, items: &[Item]) -> Result<(), Rejection> {
         let now_ms = self.now_ms();
         let mut shortfall = Shortfall::default();
@@ -26,8 +26,8 @@ impl Inventory {
                 return Err(Rejection::SkuNotFound { sku: item.sku.clone() });
             };
             let figures = stock.at(now_ms);
-            if figures.available() < item.qty {
-                shortfall.add(item, stock, &figures);
+            if figures.available() < item.qty || !stock.line().is_empty() {
+                shortfall.add(item, stock, &figures, now_ms);
             }
         }
         shortfall.verdict(now_ms)
@@ -35,7 +35,7 @@ impl Inventory {
 }
 
 impl Shortfall {
-    fn add(&mut self, item: &Item, stock: &Stock, figures: &StockRecord) {
+    fn add(&mut self, item: &Item, stock: &Stock, figures: &StockRecord, now_ms: u64) {
         self.shortages.push(Shortage {
             sku: item.sku.clone(),
             requested: item.qty,
@@ -46,9 +46,11 @@ impl Shortfall {
         self.hopeless |= figures.sellable() < item.qty;
         if !self.hopeless {
             // Units that stay held may number sellable - requested; the rest must lapse. Those already due have.
-            let lapse = figures.held - (figures.sellable() - item.qty);
+            let lapse = figures.held.saturating_sub(figures.sellable() - item.qty);
             let lapsed = stock.record().held - figures.held;
-            self.earliest_ms = self.earliest_ms.max(stock.lapses().lapsed_by_ms(lapsed + lapse));
+            // Where somebody waits for units that are there, it may be any moment.
+            let enough_ms = if lapse == 0 { now_ms } else { stock.lapses().lapsed_by_ms(lapsed + lapse) };
+            self.earliest_ms = self.earliest_ms.max(enough_ms);
         }
     }
 

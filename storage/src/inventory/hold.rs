@@ -19,6 +19,8 @@ pub(super) enum ReservePlan {
     Already(ReservationId),
     /// The cart gets a hold.
     Grant,
+    /// The cart gets a place in the line of its one SKU.
+    Join,
 }
 
 impl Inventory {
@@ -27,11 +29,13 @@ impl Inventory {
         match self.check_reserve(reserve)? {
             ReservePlan::Already(id) => Ok(Outcome::AlreadyReserved(self.view(id))),
             ReservePlan::Grant => Ok(Outcome::Reserved(self.grant(stamp, reserve))),
+            ReservePlan::Join => Ok(Outcome::Waiting(self.join(stamp, reserve))),
         }
     }
 
     /// Precedence: the cart's live reservation (the same items are no refusal, others are `CartAlreadyReserved`),
-    /// then `SkuNotFound`, `CustomerLimit`, `InsufficientStock`, `HeldByOthers`.
+    /// then `SkuNotFound`, `CustomerLimit`, `InsufficientStock`, `HeldByOthers`. One that may wait is refused for no
+    /// shortage, and its customer's limit is not looked at before it is served.
     pub(super) fn check_reserve(&self, reserve: &Reserve) -> Result<ReservePlan, Rejection> {
         if let Some((id, record)) = self.live_of_cart(&reserve.cart_id) {
             return match record.has_items(&reserve.items) {
@@ -41,6 +45,7 @@ impl Inventory {
         }
         match self.check_fits(&reserve.items) {
             Err(missing @ Rejection::SkuNotFound { .. }) => Err(missing),
+            Err(_) if reserve.wait => Ok(ReservePlan::Join),
             fits => {
                 self.check_limits(reserve.customer_id.as_deref(), &reserve.items)?;
                 fits.map(|()| ReservePlan::Grant)
@@ -49,32 +54,39 @@ impl Inventory {
     }
 
     fn grant(&mut self, stamp: &Stamp, reserve: &Reserve) -> ReservationView {
-        let ttl_ms = stamp.clamped_ttl_ms(reserve.ttl_ms);
-        let grant = self.next_grant(ttl_ms);
-        let Grant { granted_ms, deadline_ms, .. } = grant;
+        let grant = self.next_grant(stamp.clamped_ttl_ms(reserve.ttl_ms));
+        let deadline_ms = grant.deadline_ms;
         for item in &reserve.items {
             let what = Move::Hold { qty: item.qty, deadline_ms };
             self.move_units(&item.sku, reserve.customer_id.as_ref(), what);
         }
         let id = ReservationId { sequence: self.counters.sequence, nonce: reserve.nonce };
         let record = ReservationRecord {
+            grant: Some(grant),
+            forget_ms: deadline_ms.saturating_add(stamp.retention_ms),
+            ..self.new_record(stamp, reserve)
+        };
+        self.insert_reservation(id, record)
+    }
+
+    /// The record of a new reservation, but for its hold or its place in a line.
+    pub(super) fn new_record(&self, stamp: &Stamp, reserve: &Reserve) -> ReservationRecord {
+        ReservationRecord {
             state: State::Held,
             cart_id: reserve.cart_id.clone(),
             customer_id: reserve.customer_id.clone(),
             items: reserve.items.iter().map(|item| self.reserved_item(item)).collect(),
-            created_ms: granted_ms,
-            ttl_ms,
-            grant: Some(grant),
+            created_ms: self.now_ms(),
+            ttl_ms: stamp.clamped_ttl_ms(reserve.ttl_ms),
+            grant: None,
             ended_ms: None,
-            forget_ms: deadline_ms.saturating_add(stamp.retention_ms),
+            forget_ms: u64::MAX,
             payment_token: None,
-        };
-        self.reservations.insert(id, record);
-        self.view(id)
+        }
     }
 
     /// A hold from now on, with the next fencing token.
-    fn next_grant(&mut self, ttl_ms: u64) -> Grant {
+    pub(super) fn next_grant(&mut self, ttl_ms: u64) -> Grant {
         self.counters.fencing_token += 1;
         let granted_ms = self.now_ms();
         let deadline_ms = granted_ms.saturating_add(ttl_ms);

@@ -108,6 +108,7 @@ impl Inventory {
             }
         }
         self.reservations.load_indexes();
+        self.stocks.load_agenda(self.agenda());
         Ok(())
     }
 }

@@ -61,6 +61,7 @@ pub mod ids;
 mod image;
 mod indexes;
 mod lapses;
+mod line;
 mod names;
 pub mod outcome;
 mod parts;
@@ -69,6 +70,7 @@ pub mod record;
 mod records_digest;
 mod release;
 mod reservations;
+mod serve;
 mod sku;
 mod stock;
 mod stocks;
@@ -76,6 +78,7 @@ mod take_back;
 
 pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};
 pub use records_digest::RecordsDigest;
+pub use serve::PROMOTE_MAX;
 
 use customers::Customers;
 use idempotency::Answers;
@@ -93,6 +96,8 @@ pub struct Inventory {
     customers: Customers,
     /// The sequence when the changes were last taken.
     taken_sequence: u64,
+    /// How many reservations that wait the command under way may still serve.
+    promotions_left: usize,
 }
 
 /// Records that do not make an inventory, or an inventory whose sums do not hold. Says what differs.
@@ -108,6 +113,8 @@ pub struct Counts {
     pub reservations: usize,
     /// Live holds (those that the sweep has not reached included).
     pub holds: usize,
+    /// Reservations that wait.
+    pub waiting: usize,
     /// Kept answers.
     pub answers: usize,
 }

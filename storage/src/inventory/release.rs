@@ -1,4 +1,4 @@
-//! Release: units of a hold, all or a part, are for sale again.
+//! Release: units of a hold, all or a part, are for sale again; or a place in a line is given up.
 
 use super::Inventory;
 use super::command::{Release, Stamp};
@@ -14,6 +14,8 @@ pub(super) enum ReleasePlan {
     Already,
     /// The hold ends.
     End,
+    /// It waits, and leaves the line.
+    Leave,
     /// A part is given back; the rest stays held.
     Reduce,
 }
@@ -28,6 +30,7 @@ impl Inventory {
                 self.unhold_all(id);
                 self.end(stamp, id, State::Released);
             }
+            ReleasePlan::Leave => self.leave(stamp, id),
             ReleasePlan::Reduce => self.reduce(release),
         }
         Ok(Outcome::Released(self.view(id)))
@@ -43,18 +46,18 @@ impl Inventory {
         });
     }
 
-    /// Precedence: `ReservationNotFound`, `AlreadyCommitted`, `Invalid` for a part that it does not have.
+    /// Precedence: `ReservationNotFound`, `AlreadyCommitted`, `Invalid` for a part that it does not have (one that
+    /// waits has no parts).
     pub(super) fn check_release(&self, release: &Release) -> Result<ReleasePlan, Rejection> {
         let record = self.find(release.reservation_id)?;
         let part = release.items.as_deref();
         match record.state_at(self.now_ms()) {
             State::Committed => Err(Rejection::AlreadyCommitted),
             State::Released | State::Expired | State::Revoked => Ok(ReleasePlan::Already),
-            State::Held | State::Waiting if !parts::is_part(part, &record.items) => {
-                Err(Rejection::Invalid { field: "items".into() })
-            }
-            State::Held | State::Waiting if parts::is_all(part, &record.items) => Ok(ReleasePlan::End),
+            _ if !parts::is_part(part, &record.items) => Err(Rejection::Invalid { field: "items".into() }),
+            State::Held if parts::is_all(part, &record.items) => Ok(ReleasePlan::End),
             State::Held => Ok(ReleasePlan::Reduce),
+            State::Waiting if parts::is_all(part, &record.items) => Ok(ReleasePlan::Leave),
             State::Waiting => Err(Rejection::Invalid { field: "items".into() }),
         }
     }

@@ -175,8 +175,8 @@ impl ReservationRecord {
         self.grant.map_or(0, |grant| grant.fencing_token)
     }
 
-    /// The record at a moment, for an answer.
-    pub(super) fn view(&self, id: ReservationId, now_ms: u64) -> ReservationView {
+    /// The record at a moment, for an answer, with its place in the line.
+    pub(super) fn view(&self, id: ReservationId, now_ms: u64, position: Option<u64>) -> ReservationView {
         let state = self.state_at(now_ms);
         let items_of = |units: fn(&ReservedItem) -> u64| {
             let items = self.items.iter().map(move |item| Item { sku: item.sku.clone(), qty: units(item) });
@@ -191,7 +191,7 @@ impl ReservationRecord {
             returned: items_of(|item| item.returned),
             created_ms: self.created_ms,
             grant: self.grant,
-            position: None,
+            position,
             committed_ms: self.ended_ms.filter(|_| state == State::Committed),
             payment_token: self.payment_token.clone(),
             now_ms,

@@ -31,6 +31,8 @@ impl Inventory {
             });
             Outcome::SkuSet
         };
+        // The answer tells the record as the command leaves it, so that its version can be demanded by the next one.
+        self.serve_lines(stamp);
         Ok(outcome(self.stocks.row(&put.sku).view(self.now_ms())))
     }
 
@@ -50,6 +52,7 @@ impl Inventory {
         let on_hand = self.check_adjust_sku(adjust)?;
         self.revoke_above(stamp, &adjust.sku, on_hand);
         self.change_stock(&adjust.sku, |stock| stock.set(on_hand, None, Setting::Keep));
+        self.serve_lines(stamp);
         Ok(Outcome::SkuSet(self.stocks.row(&adjust.sku).view(self.now_ms())))
     }
 

@@ -11,8 +11,9 @@
 //! which the node has to stop.
 
 use super::command::{PutSku, Setting};
-use super::ids::Sku;
+use super::ids::{ReservationId, Sku};
 use super::lapses::{Due, Lapses};
+use super::line::Line;
 use super::outcome::StockView;
 use super::record::StockRecord;
 
@@ -23,6 +24,8 @@ pub(super) struct Stock {
     record: StockRecord,
     /// Units by deadline; their sum is `record.held`, and every deadline is after `record.settled_ms`.
     lapses: Lapses,
+    /// Who waits for units of it.
+    line: Line,
 }
 
 /// How units of one SKU move.
@@ -109,7 +112,7 @@ impl StockRecord {
 impl Stock {
     /// A SKU from its record, with nothing held yet.
     pub(super) fn new(sku: Sku, record: StockRecord) -> Stock {
-        Stock { sku, record, lapses: Lapses::default() }
+        Stock { sku, record, lapses: Lapses::default(), line: Line::default() }
     }
 
     /// Its name: the one copy that all its reservations share.
@@ -127,6 +130,17 @@ impl Stock {
         &self.lapses
     }
 
+    /// Who waits for units of it.
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// When the next units lapse, where somebody waits for them.
+    pub(super) fn awaited_lapse_ms(&self) -> Option<u64> {
+        let next = || self.lapses.iter().next().map(|(deadline_ms, _)| deadline_ms);
+        if self.line.is_empty() { None } else { next() }
+    }
+
     /// The figures at a moment: what is due then counts as given back, be it settled or not.
     pub(super) fn at(&self, now_ms: u64) -> StockRecord {
         let mut record = self.record;
@@ -136,11 +150,11 @@ impl Stock {
 
     /// The figures at a moment, for an answer.
     pub(super) fn view(&self, now_ms: u64) -> StockView {
-        self.view_of(&self.at(now_ms))
+        self.view_of(&self.at(now_ms), self.line.len() as u64)
     }
 
-    /// The figures of a record of this SKU.
-    pub(super) fn view_of(&self, record: &StockRecord) -> StockView {
+    /// The figures of a record of this SKU with so many waiting.
+    pub(super) fn view_of(&self, record: &StockRecord, waiting: u64) -> StockView {
         StockView {
             sku: self.sku.clone(),
             on_hand: record.on_hand,
@@ -148,7 +162,7 @@ impl Stock {
             sold: record.sold,
             safety_stock: record.safety_stock,
             max_per_customer: record.max_per_customer,
-            waiting: 0,
+            waiting,
             version: record.version,
         }
     }
@@ -181,6 +195,24 @@ impl Stock {
         self.touch();
     }
 
+    /// Puts one at the end of the line.
+    pub(super) fn join(&mut self, id: ReservationId) {
+        self.line.push(id);
+        self.touch();
+    }
+
+    /// Takes one out of the line.
+    pub(super) fn leave(&mut self, id: ReservationId) {
+        self.out_of_line(id);
+        self.touch();
+    }
+
+    /// Takes one out of the line and puts units under his hold: one change of the record.
+    pub(super) fn promote(&mut self, id: ReservationId, hold: Move) {
+        self.out_of_line(id);
+        self.apply(hold);
+    }
+
     /// Sets what a put sets. The version grows where anything differs.
     pub(super) fn set(&mut self, on_hand: u64, safety_stock: Option<u64>, limit: Setting<u64>) {
         let before = self.record;
@@ -190,6 +222,11 @@ impl Stock {
         if self.record != before {
             self.touch();
         }
+    }
+
+    /// Puts a loaded reservation that waits at the end of the line.
+    pub(super) fn load_waiting(&mut self, id: ReservationId) {
+        self.line.push(id);
     }
 
     /// Makes units of a loaded hold lapse.
@@ -217,6 +254,11 @@ impl Stock {
     fn unlapse(&mut self, qty: u64, deadline_ms: u64) {
         let there = self.lapses.remove(deadline_ms, qty);
         assert!(there, "a live hold's {qty} units at {deadline_ms} are not among those that lapse");
+    }
+
+    fn out_of_line(&mut self, id: ReservationId) {
+        let there = self.line.remove(id);
+        assert!(there, "{id} waits, and is not in the line");
     }
 
     fn touch(&mut self) {

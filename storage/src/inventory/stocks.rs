@@ -2,10 +2,11 @@
 //!
 //! Every change of one goes through [`Stocks::change`], which keeps the digest and the list of changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::digest;
 use super::ids::{ReservationId, Sku};
+use super::line::Agenda;
 use super::outcome::State;
 use super::record::{ReservationRecord, ReservedItem, StockRecord};
 use super::stock::Stock;
@@ -14,6 +15,9 @@ use super::stock::Stock;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stocks {
     rows: BTreeMap<Sku, Row>,
+    agenda: Agenda,
+    /// How many wait, over all lines.
+    waiting: usize,
     /// The sum of the hashes of all rows.
     digest: u64,
     /// The SKUs that changed, came or went since the changes were taken. One that did so more than once by being
@@ -51,8 +55,14 @@ impl Stocks {
     #[expect(clippy::expect_used, reason = "no SKU is deleted while a live hold names it")]
     pub(super) fn change(&mut self, sku: &Sku, act: impl FnOnce(&mut Stock)) -> bool {
         let row = self.rows.get_mut(sku).expect("the SKU is there");
-        let before = *row.stock.record();
+        let (before, waited) = (*row.stock.record(), row.stock.line().len());
+        let lapse_before = row.stock.awaited_lapse_ms();
         act(&mut row.stock);
+        let waiting = row.stock.line().len();
+        if waited > 0 || waiting > 0 {
+            self.waiting = self.waiting - waited + waiting;
+            self.agenda.follow(sku, lapse_before, row.stock.awaited_lapse_ms(), waiting > 0);
+        }
         let record = row.stock.record();
         if *record == before {
             return false;
@@ -65,6 +75,32 @@ impl Stocks {
             self.changed.push(row.stock.sku().clone());
         }
         true
+    }
+
+    /// Which lines are to be looked at, and when.
+    pub(super) fn agenda(&self) -> &Agenda {
+        &self.agenda
+    }
+
+    /// The SKUs whose line is to be looked at, in order.
+    pub(super) fn take_unserved(&mut self) -> BTreeSet<Sku> {
+        std::mem::take(&mut self.agenda.unserved)
+    }
+
+    /// Notes whether a SKU's line is still to be served.
+    pub(super) fn mark_unserved(&mut self, sku: &Sku, unserved: bool) {
+        self.agenda.mark(sku, unserved);
+    }
+
+    /// The agenda as it follows from the rows, but for what needs the reservations.
+    pub(super) fn awaited_lapses(&self) -> BTreeSet<(u64, Sku)> {
+        let awaited = |(sku, stock): (&Sku, &Stock)| Some((stock.awaited_lapse_ms()?, sku.clone()));
+        self.iter().filter_map(awaited).collect()
+    }
+
+    /// Sets the agenda of loaded SKUs.
+    pub(super) fn load_agenda(&mut self, agenda: Agenda) {
+        self.agenda = agenda;
     }
 
     /// Adds a new SKU.
@@ -88,7 +124,8 @@ impl Stocks {
         Some(row.stock)
     }
 
-    /// Completes a SKU by one item of a loaded reservation: its units lapse if they are held. The item comes back
+    /// Completes a SKU by one item of a loaded reservation, which come in order: its units lapse if they are held, and
+    /// it stands in the line if it waits. The item comes back
     /// with the SKU's own copy of its name. An item of a SKU that is gone stays as it is.
     pub(super) fn load_item(
         &mut self,
@@ -99,8 +136,14 @@ impl Stocks {
         let Some(row) = self.rows.get_mut(&item.sku) else {
             return item.clone();
         };
-        if record.state == State::Held && row.stock.record().created_sequence < id.sequence {
-            row.stock.load_hold(record.deadline_ms(), item.qty);
+        let current = row.stock.record().created_sequence < id.sequence;
+        match record.state {
+            State::Held if current => row.stock.load_hold(record.deadline_ms(), item.qty),
+            State::Waiting if current => {
+                row.stock.load_waiting(id);
+                self.waiting += 1;
+            }
+            _ => {}
         }
         ReservedItem { sku: row.stock.sku().clone(), ..item.clone() }
     }
@@ -113,6 +156,11 @@ impl Stocks {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// How many wait, over all lines.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// The sum of the hashes of all rows.

@@ -1,0 +1,110 @@
+//! How a line is joined, served and left.
+//!
+//! ```text
+//!   reserve, wait = true:  fits, and nobody waits --> a hold
+//!                          else                   --> the end of the line
+//!
+//!   a command:  time passes --> serve --> the command's own change --> serve
+//!                               while the head fits: it gets a hold, or is passed over where its customer has
+//!                               too many units already
+//! ```
+//!
+//! # Invariants
+//!
+//! 1. Units of a SKU with a line go to the head of the line, and to nobody else: a cart that names such a SKU does not
+//!    fit, even where the units would be there. So nobody is overtaken.
+//! 2. After each command no line has a head that fits, but for a backlog: where more could be served than
+//!    [`PROMOTE_MAX`], the next commands go on, in the order of the SKUs' names.
+//! 3. Units that lapse reach the line with the next command, however far the sweep has got.
+
+use super::Inventory;
+use super::command::{Reserve, Stamp};
+use super::ids::{ReservationId, Sku};
+use super::line::Agenda;
+use super::outcome::{ReservationView, State};
+use super::record::ReservationRecord;
+use super::stock::Move;
+
+/// Reservations that one command serves at most, those that are passed over included.
+pub const PROMOTE_MAX: usize = 4_096;
+
+impl Inventory {
+    /// Puts a cart at the end of the line of its one SKU.
+    pub(super) fn join(&mut self, stamp: &Stamp, reserve: &Reserve) -> ReservationView {
+        let id = ReservationId { sequence: self.counters.sequence, nonce: reserve.nonce };
+        for item in &reserve.items {
+            self.change_stock(&item.sku, |stock| stock.join(id));
+        }
+        // It is kept for as long as it waits.
+        let record = ReservationRecord { state: State::Waiting, ..self.new_record(stamp, reserve) };
+        self.insert_reservation(id, record)
+    }
+
+    /// Takes one who waits out of the line, released.
+    pub(super) fn leave(&mut self, stamp: &Stamp, id: ReservationId) {
+        for item in self.items_of(id).iter() {
+            self.change_stock(&item.sku, |stock| stock.leave(id));
+        }
+        self.end(stamp, id, State::Released);
+    }
+
+    /// Gives back what is due of every SKU with a line, and serves the lines.
+    pub(super) fn serve_what_lapsed(&mut self, stamp: &Stamp) {
+        while let Some(sku) = self.stocks.agenda().due(self.now_ms()) {
+            self.settle(&sku);
+        }
+        self.serve_lines(stamp);
+    }
+
+    /// Serves the lines of all SKUs that changed.
+    pub(super) fn serve_lines(&mut self, stamp: &Stamp) {
+        for sku in self.stocks.take_unserved() {
+            while self.promotions_left > 0
+                && let Some(head) = self.fitting_head(&sku)
+            {
+                self.promotions_left -= 1;
+                self.serve(stamp, &sku, head);
+            }
+            let backlog = self.fitting_head(&sku).is_some();
+            self.stocks.mark_unserved(&sku, backlog);
+        }
+    }
+
+    /// The head of a SKU's line, where its units are available.
+    pub(super) fn fitting_head(&self, sku: &Sku) -> Option<ReservationId> {
+        let stock = self.stocks.get(sku)?;
+        let head = stock.line().first()?;
+        let wanted = self.reservations.row(head).items.first()?.qty;
+        (stock.record().available() >= wanted).then_some(head)
+    }
+
+    /// The agenda as it follows from the records.
+    pub(super) fn agenda(&self) -> Agenda {
+        let backlog = self.stocks.iter().map(|(sku, _)| sku).filter(|sku| self.fitting_head(sku).is_some());
+        Agenda { lapses: self.stocks.awaited_lapses(), unserved: backlog.cloned().collect() }
+    }
+
+    fn serve(&mut self, stamp: &Stamp, sku: &Sku, head: ReservationId) {
+        let record = self.reservations.row(head);
+        let wanted = record.items.first().map_or(0, |item| item.qty);
+        let customer_id = record.customer_id.clone();
+        let limit = customer_id.as_deref().map(|customer| self.check_limit(customer, sku, wanted));
+        match limit {
+            Some(Err(_)) => self.leave(stamp, head),
+            _ => self.promote(stamp, sku, head, wanted),
+        }
+    }
+
+    fn promote(&mut self, stamp: &Stamp, sku: &Sku, head: ReservationId, qty: u64) {
+        let record = self.reservations.row(head);
+        let (ttl_ms, customer_id) = (stamp.clamped_ttl_ms(record.ttl_ms), record.customer_id.clone());
+        let grant = self.next_grant(ttl_ms);
+        let hold = Move::Hold { qty, deadline_ms: grant.deadline_ms };
+        self.move_units_of(sku, customer_id.as_ref(), hold, |stock| stock.promote(head, hold));
+        self.change_reservation(head, |record| {
+            record.state = State::Held;
+            record.grant = Some(grant);
+            record.forget_ms = grant.deadline_ms.saturating_add(stamp.retention_ms);
+        });
+    }
+}
