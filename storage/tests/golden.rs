@@ -15,6 +15,8 @@
 //!     ... PS5:1                           on commit, release and return: a part
 //!   fill 1000 PS5 ttl=300 wait            a reserve of one unit for each of so many new carts, with keys fill-1 ...
 //!   stock PS5      show r1     counts     reads, at the last command's time
+//!   events         events since the last time; events after=3.1 limit=2 sku=PS5: a page of them
+//!   keep 64 +10s   how many events are kept from now on, and for how long
 //! ```
 //!
 //! `r1` is the first reservation of the script. `key=K` on any command is its idempotency key; `gate` before one
@@ -34,6 +36,7 @@ use storage::inventory::command::{
     AdjustSku, Command, Commit, DeleteSku, Extend, IfExpired, OnShortfall, Precondition, PutSku, Release,
     Request, Reserve, Return, Setting, Stamp,
 };
+use storage::inventory::event::{Event, EventChange, EventFilter, EventPage, EventPosition, EventsExpired};
 use storage::inventory::ids::{Item, ReservationId, Sku};
 use storage::inventory::outcome::{Applied, Outcome, Rejection, ReservationView, Shortage, StockView};
 
@@ -68,6 +71,8 @@ struct Script {
     now_ms: u64,
     ids: Vec<ReservationId>,
     filled: u64,
+    heard: Option<EventPosition>,
+    keep: Option<(u64, u64)>,
 }
 
 impl Script {
@@ -96,6 +101,9 @@ impl Script {
                 view.map_or("none".into(), |view| self.reservation(&view))
             }
             "counts" => format!("{:?}", self.inventory.counts()).to_lowercase(),
+            "keep" => self.keep(words.0[1], words.0[2]),
+            "events" if words.0.len() == 1 => self.news(),
+            "events" => self.events(&words),
             "gate" => {
                 let request = self.request(&Words(words.0[1..].to_vec()));
                 let rejection = self.inventory.sure_rejection(&request);
@@ -114,6 +122,64 @@ impl Script {
         String::new()
     }
 
+    fn keep(&mut self, events_max: &str, span: &str) -> String {
+        self.keep = Some((events_max.parse().unwrap(), millis(span)));
+        String::new()
+    }
+
+    fn news(&mut self) -> String {
+        let news = self.inventory.events(self.heard, &EventFilter::default(), usize::MAX);
+        self.heard = self.inventory.last_event();
+        self.page(news)
+    }
+
+    fn events(&self, words: &Words) -> String {
+        let position = |text: &str| {
+            let (sequence, index) = text.split_once('.').unwrap();
+            EventPosition { sequence: sequence.parse().unwrap(), index: index.parse().unwrap() }
+        };
+        let filter = EventFilter { sku: words.get("sku").map(sku), kinds: None };
+        let limit = words.get("limit").map_or(usize::MAX, |text| text.parse().unwrap());
+        let page = self.inventory.events(words.get("after").map(position), &filter, limit);
+        let next = page.as_ref().map_or(String::new(), |page| match (page.next, page.at_end) {
+            (Some(next), false) => format!("more after {}", place(next)),
+            (Some(next), true) => format!("the end, at {}", place(next)),
+            (None, _) => "nothing new".into(),
+        });
+        let told = self.page(page);
+        if told.ends_with('\n') || next.is_empty() { told + &next } else { format!("{told}\n{next}") }
+    }
+
+    fn page(&self, page: Result<EventPage, EventsExpired>) -> String {
+        match page {
+            Ok(page) => page.events.iter().map(|event| self.event(event) + "\n").collect(),
+            Err(EventsExpired { oldest, resume_after }) => {
+                format!("expired, oldest {}, resume after {}", place(oldest.unwrap()), place(resume_after))
+            }
+        }
+    }
+
+    fn event(&self, event: &Event) -> String {
+        let what = match &event.change {
+            EventChange::Reservation(change) => {
+                let before = change.before.map_or("new", |state| state.as_str());
+                let items =
+                    change.items_before.as_ref().map_or(String::new(), |of| format!(" {}", items(of)));
+                let kind = format!("{:?}", change.kind).to_lowercase();
+                format!("{kind}, was {before}{items}: {}", self.reservation(&change.after))
+            }
+            EventChange::Stock(change) => {
+                let kind = format!("{:?}", change.kind()).to_lowercase();
+                let of = |view: &Option<StockView>| view.as_ref().map_or("none".into(), stock);
+                let notes = [&change.reason, &change.reference];
+                let notes: String = notes.into_iter().flatten().map(|note| format!(" ({note})")).collect();
+                format!("{kind}{notes}\n  {}\n  {}", of(&change.before), of(&change.after))
+            }
+        };
+        let cause = format!("{:?}", event.cause).to_lowercase();
+        format!("{} {} by {cause}: {what}", place(event.position), moment(event.now_ms))
+    }
+
     fn fill(&mut self, words: &Words) -> String {
         let count: u64 = words.0[1].parse().unwrap();
         for _ in 0..count {
@@ -129,13 +195,14 @@ impl Script {
     }
 
     fn apply(&mut self, request: &Request) -> Applied {
+        let (events_max, events_ms) = self.keep.unwrap_or((262_144, 24 * HOUR_MS));
         let stamp = Stamp {
             now_ms: START_MS + self.now_ms,
             retention_ms: 24 * HOUR_MS,
             idempotency_ms: 24 * HOUR_MS,
             max_hold_ms: HOUR_MS / 2,
-            events_max: 1_000,
-            events_ms: 86_400_000,
+            events_ms,
+            events_max,
         };
         let applied = self.inventory.apply(&stamp, request);
         if let (Ok(Outcome::Reserved(view) | Outcome::Waiting(view)), false) =
@@ -360,6 +427,10 @@ fn millis(moment: &str) -> u64 {
         (_, _, Some(digits)) => number(digits) * HOUR_MS,
         _ => panic!("no unit: {moment}"),
     }
+}
+
+fn place(position: EventPosition) -> String {
+    format!("{}.{}", position.sequence, position.index)
 }
 
 fn moment(ms: u64) -> String {

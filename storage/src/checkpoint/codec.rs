@@ -29,8 +29,9 @@ use crate::inventory::record::{Record, RecordKey};
 /// The version of every value and header written now.
 pub const VERSION: u8 = 2;
 
-/// The longest value that is read, in bytes. The largest that commands can make is a fiftieth of it.
-pub const VALUE_BYTES_MAX: usize = 1 << 20;
+/// The longest value that is read, in bytes. The largest that commands can make is half of it: a chunk of 64 events,
+/// each of a reservation of 100 items that were all returned.
+pub const VALUE_BYTES_MAX: usize = 4 << 20;
 
 /// The longest key, in bytes: a tag and an idempotency key of 255 characters, with room to grow.
 pub const KEY_BYTES_MAX: usize = 1024;

@@ -12,6 +12,8 @@
 //!     -> keep the answer           under its key, where something was done
 //! ```
 //!
+//! Last of all the oldest events are forgotten, within bounds.
+//!
 //! That is also the precedence: Invalid, IdempotencyKeyReused, then what each command's check says.
 
 use super::Inventory;
@@ -19,6 +21,7 @@ use super::command::{
     AdjustSku, Command, Commit, DeleteSku, Precondition, PutSku, Release, Request, Reserve, Return, Setting,
     Stamp,
 };
+use super::event::Cause;
 use super::idempotency::fingerprint;
 use super::ids::{CLOCK_MS_MAX, ITEMS_MAX, Item, ReservationId, UNITS_MAX, VERSIONS_MAX};
 use super::outcome::{Applied, Outcome, Rejection};
@@ -31,9 +34,11 @@ impl Inventory {
         self.counters.now_ms = self.counters.now_ms.max(stamp.now_ms.min(CLOCK_MS_MAX));
         self.counters.sequence += 1;
         self.promotions_left = PROMOTE_MAX;
+        self.cause = Cause::Time;
         self.sweep(&request.command);
         self.serve_what_lapsed(stamp);
         let applied = self.answer(stamp, request).unwrap_or_else(|rejection| self.refused(rejection));
+        self.forget_events(stamp);
         self.counters.records_digest = self.sum_of_digests();
         applied
     }
@@ -76,6 +81,7 @@ impl Inventory {
             return kept.again(command);
         }
         self.settle_what_it_names(command);
+        self.cause = command.cause();
         let outcome = self.execute(stamp, command)?;
         self.serve_lines(stamp);
         if let Some(key) = idempotency_key {
@@ -141,6 +147,21 @@ impl Inventory {
 }
 
 impl Command {
+    /// What its own changes happen by.
+    fn cause(&self) -> Cause {
+        match self {
+            Command::Tick => Cause::Time,
+            Command::Reserve(_) => Cause::Reserve,
+            Command::Commit(_) => Cause::Commit,
+            Command::Release(_) => Cause::Release,
+            Command::Extend(_) => Cause::Extend,
+            Command::Return(_) => Cause::Return,
+            Command::PutSku(_) => Cause::Put,
+            Command::AdjustSku(_) => Cause::Adjust,
+            Command::DeleteSku(_) => Cause::Delete,
+        }
+    }
+
     /// Whether its fields are in range: what every check and every sum after this relies on.
     fn check(&self) -> Result<(), Rejection> {
         let wrong = match self {

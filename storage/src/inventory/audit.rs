@@ -48,7 +48,8 @@ impl Inventory {
     /// The sum of the digests that the tables keep up to date.
     pub(super) fn sum_of_digests(&self) -> u64 {
         let reserved = self.stocks.digest().wrapping_add(self.reservations.digest());
-        reserved.wrapping_add(self.answers.digest()).wrapping_add(self.customers.digest())
+        let kept = self.answers.digest().wrapping_add(self.feed.digest());
+        reserved.wrapping_add(kept).wrapping_add(self.customers.digest())
     }
 
     fn audit_stocks(&self) -> Result<(), Inconsistent> {
@@ -186,6 +187,9 @@ impl Inventory {
         }
         tokens.sort_unstable();
         require(tokens.windows(2).all(|two| two[0] < two[1]), || "two holds have one fencing token".into())?;
+        self.feed.audit(counters.events, counters.events_gone)?;
+        let told = self.last_event().is_none_or(|last| last.sequence <= counters.sequence);
+        require(told, || "an event is from the future".into())?;
         let past = self.answers.iter().all(|(_, record)| record.sequence <= counters.sequence);
         require(past, || "an answer is from the future".into())
     }
@@ -196,7 +200,8 @@ impl Inventory {
         let answers = self.answers.iter().map(|(key, record)| digest::answer(key, record));
         let customers = self.customers.records();
         let customers = customers.map(|(sku, customer, record)| digest::customer(sku, customer, record));
-        let hashes = stocks.chain(reservations).chain(answers).chain(customers);
+        let events = self.feed.iter().map(|(chunk, events)| digest::events(chunk, events));
+        let hashes = stocks.chain(reservations).chain(answers).chain(customers).chain(events);
         let summed = hashes.fold(0, u64::wrapping_add);
         let kept = self.counters.records_digest;
         require(kept == summed, || format!("the digest kept is {kept:016x}, the records' {summed:016x}"))

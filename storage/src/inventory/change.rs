@@ -1,4 +1,4 @@
-//! The two ways in which stock and reservations change.
+//! The two ways in which stock and reservations change. Each of them tells the feed.
 //!
 //! ```text
 //!   commands, time, the line --> move_units --> change_stock        --> Stocks
@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::Inventory;
 use super::command::Stamp;
+use super::event::{Cause, EventChange, ReservationChange, ReservationChangeKind, StockChange};
 use super::ids::{ReservationId, Sku};
 use super::outcome::{ReservationView, State};
 use super::record::{ReservationRecord, ReservedItem};
@@ -18,12 +19,42 @@ use super::stock::{Move, Stock};
 impl Inventory {
     /// Changes the SKU of a live hold, or one that this command has looked up.
     pub(super) fn change_stock(&mut self, sku: &Sku, act: impl FnOnce(&mut Stock)) {
-        self.stocks.change(sku, act);
+        if let Some((before, after)) = self.stocks.change(sku, act) {
+            self.tell_stock(StockChange {
+                before: Some(before),
+                after: Some(after),
+                ..StockChange::default()
+            });
+        }
+    }
+
+    /// Adds the event of a change of a SKU.
+    pub(super) fn tell_stock(&mut self, change: StockChange) {
+        self.tell(EventChange::Stock(Arc::new(change)));
+    }
+
+    /// Does something for another cause than that of the command under way.
+    pub(super) fn caused_by<T>(&mut self, cause: Cause, act: impl FnOnce(&mut Inventory) -> T) -> T {
+        let before = std::mem::replace(&mut self.cause, cause);
+        let done = act(self);
+        self.cause = before;
+        done
     }
 
     /// Changes a reservation that an index names, or that this command has looked up.
-    pub(super) fn change_reservation(&mut self, id: ReservationId, act: impl FnOnce(&mut ReservationRecord)) {
+    pub(super) fn change_reservation(
+        &mut self,
+        id: ReservationId,
+        kind: ReservationChangeKind,
+        act: impl FnOnce(&mut ReservationRecord),
+    ) {
+        let record = self.reservations.row(id);
+        let (before, items) = (record.state, record.item_list());
         self.reservations.change(id, act);
+        let after = self.view(id);
+        let items_before = (items != after.items).then_some(items);
+        let change = ReservationChange { kind, before: Some(before), items_before, after };
+        self.tell(EventChange::Reservation(Arc::new(change)));
     }
 
     /// Adds a new reservation.
@@ -32,8 +63,15 @@ impl Inventory {
         id: ReservationId,
         record: ReservationRecord,
     ) -> ReservationView {
+        let kind = match record.state {
+            State::Waiting => ReservationChangeKind::Waiting,
+            _ => ReservationChangeKind::Held,
+        };
+        let after = self.view_of(id, &record);
         self.reservations.insert(id, record);
-        self.view(id)
+        let change = ReservationChange { kind, before: None, items_before: None, after: after.clone() };
+        self.tell(EventChange::Reservation(Arc::new(change)));
+        after
     }
 
     /// Moves units of the SKU of a live hold, or of one that this command has looked up.
@@ -71,17 +109,21 @@ impl Inventory {
         self.move_items(id, |item| Some(Move::Unhold { qty: item.qty, deadline_ms }));
     }
 
-    /// Ends a reservation by other means than time.
+    /// Ends a reservation, released or revoked.
     pub(super) fn end(&mut self, stamp: &Stamp, id: ReservationId, state: State) {
         let now_ms = self.now_ms();
-        self.change_reservation(id, |record| record.end(stamp, now_ms, state));
+        let kind = match state {
+            State::Revoked => ReservationChangeKind::Revoked,
+            _ => ReservationChangeKind::Released,
+        };
+        self.change_reservation(id, kind, |record| record.end(stamp, now_ms, state));
     }
 
     /// Gives back what is due of a SKU. A name that is no SKU's is left alone.
     pub(super) fn settle(&mut self, sku: &Sku) {
         let now_ms = self.now_ms();
         if self.stocks.get(sku).is_some_and(|stock| stock.lapses().is_due(now_ms)) {
-            self.change_stock(sku, |stock| stock.settle(now_ms));
+            self.caused_by(Cause::Time, |all| all.change_stock(sku, |stock| stock.settle(now_ms)));
         }
     }
 

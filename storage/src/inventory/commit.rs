@@ -2,6 +2,7 @@
 
 use super::Inventory;
 use super::command::{Commit, IfExpired, Stamp};
+use super::event::ReservationChangeKind;
 use super::ids::UNITS_MAX;
 use super::outcome::{Outcome, Rejection, State};
 use super::parts;
@@ -46,7 +47,7 @@ impl Inventory {
 
     fn mark_committed(&mut self, stamp: &Stamp, commit: &Commit) {
         let now_ms = self.now_ms();
-        self.change_reservation(commit.reservation_id, |record| {
+        self.change_reservation(commit.reservation_id, ReservationChangeKind::Committed, |record| {
             record.end(stamp, now_ms, State::Committed);
             record.payment_token.clone_from(&commit.payment_token);
             if let Some(part) = commit.items.as_deref() {

@@ -12,9 +12,10 @@
 //! The sum knows no order, so that a changed record costs one subtraction and one addition.
 
 use super::command::{Precondition, Setting};
+use super::event::{Event, EventChange};
 use super::ids::{Item, ReservationId, Sku};
 use super::outcome::{Grant, Outcome, ReservationView, State, StockView};
-use super::record::{AnswerRecord, Counters, CustomerRecord, ReservationRecord, StockRecord};
+use super::record::{AnswerRecord, CHUNK_EVENTS, Counters, CustomerRecord, ReservationRecord, StockRecord};
 
 /// The fractional part of the golden ratio: an odd number whose bits look like noise.
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -130,14 +131,18 @@ impl Digest {
     }
 
     fn state(self, state: State) -> Digest {
-        self.word(match state {
+        self.word(Digest::state_word(state))
+    }
+
+    fn state_word(state: State) -> u64 {
+        match state {
             State::Held => 1,
             State::Committed => 2,
             State::Released => 3,
             State::Expired => 4,
             State::Waiting => 5,
             State::Revoked => 6,
-        })
+        }
     }
 
     fn grant(self, grant: Option<Grant>) -> Digest {
@@ -158,6 +163,13 @@ impl Digest {
             .word_if_any(view.max_per_customer)
             .word(view.waiting)
             .word(view.version)
+    }
+
+    fn stock_view_if_any(self, view: Option<&StockView>) -> Digest {
+        match view {
+            None => self.word(0),
+            Some(view) => self.word(1).stock_view(view),
+        }
     }
 
     fn reservation_view(self, view: &ReservationView) -> Digest {
@@ -200,6 +212,8 @@ pub(super) fn state(counters: &Counters) -> u64 {
         .word(counters.sequence)
         .word(counters.fencing_token)
         .word(counters.events)
+        .word_if_any(counters.events_gone.map(|gone| gone.sequence))
+        .word_if_any(counters.events_gone.map(|gone| u64::from(gone.index)))
         .finish()
 }
 
@@ -242,6 +256,38 @@ pub(super) fn reservation(id: ReservationId, record: &ReservationRecord) -> u64 
 /// What a customer's record adds to the sum.
 pub(super) fn customer(sku: &Sku, customer: &str, record: CustomerRecord) -> u64 {
     Digest::of(Kind::Customer).text(sku.as_str()).text(customer).word(record.sold).finish()
+}
+
+/// What the events of a chunk add to the sum.
+pub(super) fn events(chunk: u64, events: &[Event]) -> u64 {
+    let first = chunk.saturating_mul(CHUNK_EVENTS);
+    (first..).zip(events).fold(0, |sum, (ordinal, one)| sum.wrapping_add(event(ordinal, one)))
+}
+
+/// What an event adds to the sum.
+pub(super) fn event(ordinal: u64, event: &Event) -> u64 {
+    let Event { position, now_ms, cause, change } = event;
+    let fed = Digest::of(Kind::Event)
+        .word(ordinal)
+        .word(position.sequence)
+        .word(u64::from(position.index))
+        .word(*now_ms)
+        .word(*cause as u64);
+    match change {
+        EventChange::Reservation(change) => fed
+            .word(1)
+            .word(change.kind as u64)
+            .word_if_any(change.before.map(Digest::state_word))
+            .items_if_any(change.items_before.as_deref())
+            .reservation_view(&change.after),
+        EventChange::Stock(change) => fed
+            .word(2)
+            .stock_view_if_any(change.before.as_ref())
+            .stock_view_if_any(change.after.as_ref())
+            .text_if_any(change.reason.as_deref())
+            .text_if_any(change.reference.as_deref()),
+    }
+    .finish()
 }
 
 /// What a kept answer adds to the sum.
@@ -328,7 +374,14 @@ mod tests {
         let digests = [
             stock(&Sku::new("A").unwrap(), &STOCK),
             reservation(id, &held()),
-            state(&Counters { now_ms: 1, sequence: 2, fencing_token: 3, events: 5, records_digest: 4 }),
+            state(&Counters {
+                now_ms: 1,
+                sequence: 2,
+                fencing_token: 3,
+                events: 5,
+                events_gone: None,
+                records_digest: 4,
+            }),
         ];
         assert_eq!(
             digests,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ids::{Item, Sku};
 use super::outcome::{ReservationView, State, StockView};
 
 /// An event's place in the feed.
@@ -38,7 +39,7 @@ pub struct Event {
 }
 
 /// What a change happened by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Cause {
     /// A reserve.
     Reserve,
@@ -57,6 +58,7 @@ pub enum Cause {
     /// A delete of a SKU.
     Delete,
     /// Time: a deadline came.
+    #[default]
     Time,
     /// Stock came free, and the line's head was served.
     Line,
@@ -80,6 +82,8 @@ pub struct ReservationChange {
     pub kind: ReservationChangeKind,
     /// Its state before; `None` where it is new.
     pub before: Option<State>,
+    /// Its items before, where they are others now: a part of it was given back.
+    pub items_before: Option<Vec<Item>>,
     /// How it is now.
     pub after: ReservationView,
 }
@@ -108,7 +112,7 @@ pub enum ReservationChangeKind {
 }
 
 /// A change of a SKU's record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StockChange {
     /// How it was; `None` where the SKU is new.
     pub before: Option<StockView>,
@@ -123,15 +127,17 @@ pub struct StockChange {
 /// Events before the oldest one that is kept were asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EventsExpired {
-    /// The oldest event that is kept; `None` where none is.
+    /// The oldest event that is kept.
     pub oldest: Option<EventPosition>,
+    /// The last event that is not: who goes on after here gets the oldest one next.
+    pub resume_after: EventPosition,
 }
 
 /// Which events of the feed are wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventFilter {
-    /// Only those of this SKU and of reservations that name it.
-    pub sku: Option<super::ids::Sku>,
+    /// Only those of this SKU, and of reservations that name it after the change or named it before.
+    pub sku: Option<Sku>,
     /// Only those of these kinds. `None`: of every kind.
     pub kinds: Option<EventKinds>,
 }
@@ -143,6 +149,32 @@ pub struct EventKinds {
     pub reservations: Vec<ReservationChangeKind>,
     /// What happened to a SKU.
     pub stock: Vec<StockChangeKind>,
+}
+
+impl EventChange {
+    /// Whether it is of a SKU, or of a reservation that names it after the change or named it before.
+    pub fn names(&self, sku: &Sku) -> bool {
+        match self {
+            EventChange::Reservation(change) => {
+                let before = change.items_before.iter().flatten();
+                before.chain(&change.after.items).any(|item| item.sku == *sku)
+            }
+            EventChange::Stock(change) => {
+                [&change.before, &change.after].into_iter().flatten().any(|view| view.sku == *sku)
+            }
+        }
+    }
+}
+
+impl StockChange {
+    /// What happened to the SKU.
+    pub fn kind(&self) -> StockChangeKind {
+        match (&self.before, &self.after) {
+            (None, _) => StockChangeKind::Created,
+            (Some(_), Some(_)) => StockChangeKind::Changed,
+            (Some(_), None) => StockChangeKind::Deleted,
+        }
+    }
 }
 
 /// What happened to a SKU; a function of [`StockChange`]'s two halves.

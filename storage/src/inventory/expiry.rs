@@ -13,6 +13,7 @@
 
 use super::Inventory;
 use super::command::Command;
+use super::event::{Cause, ReservationChangeKind};
 use super::ids::ReservationId;
 use super::outcome::State;
 use super::stock::Move;
@@ -53,9 +54,11 @@ impl Inventory {
     fn expire(&mut self, id: ReservationId) {
         self.settle_items_of(id);
         self.lapse_of_customer(id);
-        self.change_reservation(id, |record| {
-            record.state = State::Expired;
-            record.ended_ms = Some(record.deadline_ms());
+        self.caused_by(Cause::Time, |all| {
+            all.change_reservation(id, ReservationChangeKind::Expired, |record| {
+                record.state = State::Expired;
+                record.ended_ms = Some(record.deadline_ms());
+            });
         });
     }
 

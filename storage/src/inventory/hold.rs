@@ -7,6 +7,7 @@
 
 use super::Inventory;
 use super::command::{Extend, Reserve, Stamp};
+use super::event::ReservationChangeKind;
 use super::ids::{Item, ReservationId};
 use super::outcome::{Grant, Outcome, Rejection, ReservationView, State};
 use super::record::{ReservationRecord, ReservedItem};
@@ -99,7 +100,7 @@ impl Inventory {
         let (from_ms, to_ms) = self.check_extend(stamp, extend)?;
         if from_ms != to_ms {
             self.move_items(id, |item| Some(Move::Redate { qty: item.qty, from_ms, to_ms }));
-            self.change_reservation(id, |record| {
+            self.change_reservation(id, ReservationChangeKind::Extended, |record| {
                 record.grant = record.grant.map(|grant| Grant { deadline_ms: to_ms, ..grant });
                 record.forget_ms = to_ms.saturating_add(stamp.retention_ms);
             });

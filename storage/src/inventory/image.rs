@@ -27,6 +27,10 @@ impl Inventory {
             let record = self.answers.stored(&key).cloned().map(Record::Answer);
             changes.push((RecordKey::Answer(Box::from(&*key)), record));
         }
+        for chunk in self.feed.take_changed() {
+            let record = self.feed.stored(chunk).map(|events| Record::Events(events.to_vec()));
+            changes.push((RecordKey::Events(chunk), record));
+        }
         for (sku, customer) in self.customers.take_changed() {
             let record = self.customers.stored(&sku, &customer).map(Record::Customer);
             changes.push((RecordKey::Customer(sku, customer), record));
@@ -38,7 +42,7 @@ impl Inventory {
     pub fn changed(&self) -> usize {
         let counters = usize::from(self.taken_sequence != self.counters.sequence);
         let tables = self.stocks.changed() + self.reservations.changed() + self.answers.changed();
-        counters + tables + self.customers.changed()
+        counters + tables + self.customers.changed() + self.feed.changed()
     }
 
     /// Every record, in the order of the keys.
@@ -59,7 +63,10 @@ impl Inventory {
         let customers = self.customers.records().map(|(sku, customer, record)| {
             (RecordKey::Customer(sku.clone(), Arc::clone(customer)), Record::Customer(record))
         });
-        Box::new(counters.chain(stocks).chain(reservations).chain(answers).chain(customers))
+        let events = self.feed.iter();
+        let events =
+            events.map(|(chunk, events)| (RecordKey::Events(chunk), Record::Events(events.to_vec())));
+        Box::new(counters.chain(stocks).chain(reservations).chain(answers).chain(customers).chain(events))
     }
 
     /// Rebuilds an inventory from all its records, in any order, and audits it. No record at all makes a new one.
@@ -92,6 +99,7 @@ impl Inventory {
             (RecordKey::Customer(sku, customer), Record::Customer(record)) => {
                 self.customers.load(sku.clone(), Arc::clone(customer), record)
             }
+            (RecordKey::Events(chunk), Record::Events(events)) => self.feed.load(*chunk, events),
             _ => false,
         }
     }
@@ -107,6 +115,7 @@ impl Inventory {
                 items.for_each(|item| self.customers.load_hold(record, item));
             }
         }
+        self.feed.loaded();
         self.reservations.load_indexes();
         self.stocks.load_agenda(self.agenda());
         Ok(())

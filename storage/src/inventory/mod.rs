@@ -54,6 +54,7 @@ mod customers;
 mod digest;
 pub mod event;
 mod expiry;
+mod feed;
 mod fit;
 mod hold;
 mod idempotency;
@@ -77,10 +78,13 @@ mod stocks;
 mod take_back;
 
 pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};
+pub use feed::FEED_DROP_MAX;
 pub use records_digest::RecordsDigest;
 pub use serve::PROMOTE_MAX;
 
 use customers::Customers;
+use event::Cause;
+use feed::Feed;
 use idempotency::Answers;
 use record::Counters;
 use reservations::Reservations;
@@ -94,8 +98,11 @@ pub struct Inventory {
     reservations: Reservations,
     answers: Answers,
     customers: Customers,
+    feed: Feed,
     /// The sequence when the changes were last taken.
     taken_sequence: u64,
+    /// What the change under way happens by.
+    cause: Cause,
     /// How many reservations that wait the command under way may still serve.
     promotions_left: usize,
 }

@@ -1,7 +1,6 @@
 //! Reads. They look at the state as it is at the last applied time, due holds counted as ended, and change nothing.
 
 use super::digest;
-use super::event::{EventFilter, EventPage, EventPosition, EventsExpired};
 use super::ids::{ReservationId, Sku};
 use super::outcome::{ReservationView, State, StockView};
 use super::{Counts, Inventory};
@@ -48,22 +47,6 @@ impl Inventory {
         limit: usize,
     ) -> Page<ReservationView, ReservationId> {
         unimplemented!("{filter:?} {after:?} {limit}")
-    }
-
-    /// Events that fit a filter, after `after`; `None` is the very beginning of the history. Looks at
-    /// [`LOOK_AT_MAX`] for a page. `EventsExpired` where the next event after `after` is no longer kept.
-    pub fn events(
-        &self,
-        after: Option<EventPosition>,
-        filter: &EventFilter,
-        limit: usize,
-    ) -> Result<EventPage, EventsExpired> {
-        unimplemented!("{after:?} {filter:?} {limit}")
-    }
-
-    /// The position of the last event, kept or not; `None` before the first.
-    pub fn last_event(&self) -> Option<EventPosition> {
-        unimplemented!()
     }
 
     /// The cluster clock at the last command, in milliseconds since the Unix epoch.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::Event;
+use super::event::{Event, EventPosition};
 use super::ids::{ReservationId, Sku};
 use super::outcome::{Grant, Outcome, State};
 
@@ -63,6 +63,8 @@ pub struct Counters {
     pub fencing_token: u64,
     /// How many events the change feed has had, those no longer kept included.
     pub events: u64,
+    /// The position of the last event that is no longer kept, if there is one.
+    pub events_gone: Option<EventPosition>,
     /// The order-free sum of the hashes of all other records, modulo 2^64.
     pub records_digest: u64,
 }

@@ -28,6 +28,7 @@ impl RecordsDigest {
             (RecordKey::Customer(sku, customer), Record::Customer(record)) => {
                 digest::customer(sku, customer, *record)
             }
+            (RecordKey::Events(chunk), Record::Events(events)) => digest::events(*chunk, events),
             _ => return Err(Inconsistent(format!("{key:?} has a record of another kind"))),
         };
         self.sum = self.sum.wrapping_add(hash);

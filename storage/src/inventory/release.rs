@@ -2,6 +2,7 @@
 
 use super::Inventory;
 use super::command::{Release, Stamp};
+use super::event::ReservationChangeKind;
 use super::outcome::{Outcome, Rejection, State};
 use super::parts;
 use super::record::ReservedItem;
@@ -41,7 +42,7 @@ impl Inventory {
         let deadline_ms = self.reservations.row(id).deadline_ms();
         let given = |item: &ReservedItem| Some(parts::named(part, item)).filter(|&qty| qty > 0);
         self.move_items(id, |item| given(item).map(|qty| Move::Unhold { qty, deadline_ms }));
-        self.change_reservation(id, |record| {
+        self.change_reservation(id, ReservationChangeKind::Reduced, |record| {
             record.items = parts::with_units(&record.items, |item| item.qty - parts::named(part, item));
         });
     }

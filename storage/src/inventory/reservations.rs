@@ -9,7 +9,7 @@ use super::digest;
 use super::ids::{Item, ReservationId};
 use super::indexes::Indexes;
 use super::outcome::{ReservationView, State};
-use super::record::{ReservationRecord, ReservedItem};
+use super::record::ReservationRecord;
 
 /// All reservations.
 #[derive(Debug, Clone, Default)]
@@ -165,6 +165,16 @@ impl ReservationRecord {
         self.state == State::Held && self.deadline_ms() <= now_ms
     }
 
+    /// What is waited for, held or sold.
+    pub(super) fn item_list(&self) -> Vec<Item> {
+        self.items.iter().map(|item| Item { sku: item.sku.clone(), qty: item.qty }).collect()
+    }
+
+    fn returned_list(&self) -> Vec<Item> {
+        let returned = self.items.iter().filter(|item| item.returned > 0);
+        returned.map(|item| Item { sku: item.sku.clone(), qty: item.returned }).collect()
+    }
+
     /// When its hold ends by itself; the end of time where it has none.
     pub(super) fn deadline_ms(&self) -> u64 {
         self.grant.map_or(u64::MAX, |grant| grant.deadline_ms)
@@ -178,17 +188,13 @@ impl ReservationRecord {
     /// The record at a moment, for an answer, with its place in the line.
     pub(super) fn view(&self, id: ReservationId, now_ms: u64, position: Option<u64>) -> ReservationView {
         let state = self.state_at(now_ms);
-        let items_of = |units: fn(&ReservedItem) -> u64| {
-            let items = self.items.iter().map(move |item| Item { sku: item.sku.clone(), qty: units(item) });
-            items.filter(|item| item.qty > 0).collect()
-        };
         ReservationView {
             id,
             state,
             cart_id: self.cart_id.clone(),
             customer_id: self.customer_id.clone(),
-            items: items_of(|item| item.qty),
-            returned: items_of(|item| item.returned),
+            items: self.item_list(),
+            returned: self.returned_list(),
             created_ms: self.created_ms,
             grant: self.grant,
             position,

@@ -19,6 +19,7 @@
 
 use super::Inventory;
 use super::command::{Reserve, Stamp};
+use super::event::{Cause, ReservationChangeKind};
 use super::ids::{ReservationId, Sku};
 use super::line::Agenda;
 use super::outcome::{ReservationView, State};
@@ -63,7 +64,7 @@ impl Inventory {
                 && let Some(head) = self.fitting_head(&sku)
             {
                 self.promotions_left -= 1;
-                self.serve(stamp, &sku, head);
+                self.caused_by(Cause::Line, |all| all.serve(stamp, &sku, head));
             }
             let backlog = self.fitting_head(&sku).is_some();
             self.stocks.mark_unserved(&sku, backlog);
@@ -101,7 +102,7 @@ impl Inventory {
         let grant = self.next_grant(ttl_ms);
         let hold = Move::Hold { qty, deadline_ms: grant.deadline_ms };
         self.move_units_of(sku, customer_id.as_ref(), hold, |stock| stock.promote(head, hold));
-        self.change_reservation(head, |record| {
+        self.change_reservation(head, ReservationChangeKind::Held, |record| {
             record.state = State::Held;
             record.grant = Some(grant);
             record.forget_ms = grant.deadline_ms.saturating_add(stamp.retention_ms);

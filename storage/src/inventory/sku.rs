@@ -13,16 +13,19 @@
 
 use super::Inventory;
 use super::command::{AdjustSku, DeleteSku, OnShortfall, Precondition, PutSku, Setting, Stamp};
+use super::event::{Cause, StockChange};
 use super::ids::{ReservationId, Sku, UNITS_MAX};
 use super::outcome::{Outcome, Rejection, State, StockView};
 use super::record::StockRecord;
+use super::stock::Stock;
 
 impl Inventory {
     /// Makes a SKU or sets its figures.
     pub(super) fn put_sku(&mut self, stamp: &Stamp, put: &PutSku) -> Result<Outcome, Rejection> {
         self.check_put_sku(put)?;
         let outcome = if self.stocks.get(&put.sku).is_none() {
-            self.stocks.insert(put.sku.clone(), StockRecord::new(put, self.counters.sequence));
+            let after = self.stocks.insert(put.sku.clone(), StockRecord::new(put, self.counters.sequence));
+            self.tell_stock(StockChange { after: Some(after), ..StockChange::default() });
             Outcome::SkuCreated
         } else {
             self.revoke_above(stamp, &put.sku, put.on_hand);
@@ -51,7 +54,11 @@ impl Inventory {
     pub(super) fn adjust_sku(&mut self, stamp: &Stamp, adjust: &AdjustSku) -> Result<Outcome, Rejection> {
         let on_hand = self.check_adjust_sku(adjust)?;
         self.revoke_above(stamp, &adjust.sku, on_hand);
-        self.change_stock(&adjust.sku, |stock| stock.set(on_hand, None, Setting::Keep));
+        let act = |stock: &mut Stock| stock.set(on_hand, None, Setting::Keep);
+        if let Some((before, after)) = self.stocks.change(&adjust.sku, act) {
+            let AdjustSku { reason, reference, .. } = adjust.clone();
+            self.tell_stock(StockChange { before: Some(before), after: Some(after), reason, reference });
+        }
         self.serve_lines(stamp);
         Ok(Outcome::SkuSet(self.stocks.row(&adjust.sku).view(self.now_ms())))
     }
@@ -74,8 +81,9 @@ impl Inventory {
     /// Removes a SKU.
     pub(super) fn delete_sku(&mut self, delete: &DeleteSku) -> Result<Outcome, Rejection> {
         self.check_delete_sku(delete)?;
-        self.stocks.remove(&delete.sku);
         self.customers.remove_sku(&delete.sku);
+        let before = self.stocks.remove(&delete.sku);
+        self.tell_stock(StockChange { before, ..StockChange::default() });
         Ok(Outcome::SkuDeleted)
     }
 
@@ -109,8 +117,10 @@ impl Inventory {
                 return;
             };
             self.settle_items_of(id);
-            self.unhold_all(id);
-            self.end(stamp, id, State::Revoked);
+            self.caused_by(Cause::Revoke, |all| {
+                all.unhold_all(id);
+                all.end(stamp, id, State::Revoked);
+            });
         }
     }
 

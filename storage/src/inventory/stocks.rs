@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::digest;
 use super::ids::{ReservationId, Sku};
 use super::line::Agenda;
-use super::outcome::State;
+use super::outcome::{State, StockView};
 use super::record::{ReservationRecord, ReservedItem, StockRecord};
 use super::stock::Stock;
 
@@ -51,9 +51,14 @@ impl Stocks {
         self.get(sku).expect("the SKU is there")
     }
 
-    /// Changes the SKU of a live hold, or one that this command has looked up; whether its record changed.
+    /// Changes the SKU of a live hold, or one that this command has looked up. What it was and is, where its record
+    /// changed.
     #[expect(clippy::expect_used, reason = "no SKU is deleted while a live hold names it")]
-    pub(super) fn change(&mut self, sku: &Sku, act: impl FnOnce(&mut Stock)) -> bool {
+    pub(super) fn change(
+        &mut self,
+        sku: &Sku,
+        act: impl FnOnce(&mut Stock),
+    ) -> Option<(StockView, StockView)> {
         let row = self.rows.get_mut(sku).expect("the SKU is there");
         let (before, waited) = (*row.stock.record(), row.stock.line().len());
         let lapse_before = row.stock.awaited_lapse_ms();
@@ -65,7 +70,7 @@ impl Stocks {
         }
         let record = row.stock.record();
         if *record == before {
-            return false;
+            return None;
         }
         assert!(record.held <= record.on_hand, "{sku}: more held than on hand");
         let hash = digest::stock(sku, record);
@@ -74,7 +79,8 @@ impl Stocks {
         if !std::mem::replace(&mut row.changed, true) {
             self.changed.push(row.stock.sku().clone());
         }
-        true
+        let view = |record, waiting| row.stock.view_of(record, waiting as u64);
+        Some((view(&before, waited), view(record, waiting)))
     }
 
     /// Which lines are to be looked at, and when.
@@ -103,10 +109,12 @@ impl Stocks {
         self.agenda = agenda;
     }
 
-    /// Adds a new SKU.
-    pub(super) fn insert(&mut self, sku: Sku, record: StockRecord) {
+    /// Adds a new SKU, and tells what it is.
+    pub(super) fn insert(&mut self, sku: Sku, record: StockRecord) -> StockView {
+        let view = Stock::new(sku.clone(), record).view_of(&record, 0);
         self.changed.push(sku.clone());
         self.add(sku, record, true);
+        view
     }
 
     /// Adds a SKU from a record; false where it is there already.
@@ -114,14 +122,14 @@ impl Stocks {
         self.add(sku, record, false)
     }
 
-    /// Takes a SKU out.
-    pub(super) fn remove(&mut self, sku: &Sku) -> Option<Stock> {
+    /// Takes a SKU out, for which nobody waits, and tells what it was.
+    pub(super) fn remove(&mut self, sku: &Sku) -> Option<StockView> {
         let row = self.rows.remove(sku)?;
         self.digest = self.digest.wrapping_sub(row.hash);
         if !row.changed {
             self.changed.push(row.stock.sku().clone());
         }
-        Some(row.stock)
+        Some(row.stock.view_of(row.stock.record(), 0))
     }
 
     /// Completes a SKU by one item of a loaded reservation, which come in order: its units lapse if they are held, and

@@ -2,6 +2,7 @@
 
 use super::Inventory;
 use super::command::Return;
+use super::event::ReservationChangeKind;
 use super::ids::UNITS_MAX;
 use super::outcome::{Outcome, Rejection, State};
 use super::parts;
@@ -15,7 +16,7 @@ impl Inventory {
         self.check_return(back)?;
         let units = |item: &ReservedItem| Some(units_back(back, item)).filter(|&qty| qty > 0);
         self.move_items(id, |item| units(item).map(|qty| Move::TakeBack { qty }));
-        self.change_reservation(id, |record| {
+        self.change_reservation(id, ReservationChangeKind::Returned, |record| {
             let returned = |item: &ReservedItem| item.returned + units_back(back, item);
             let items = record.items.iter();
             record.items =

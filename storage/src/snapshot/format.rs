@@ -25,7 +25,7 @@ pub(super) const HEADER_BYTES_MAX: usize = 1 << 20;
 pub(super) const BLOCK_BYTES: usize = 64 << 10;
 
 /// The longest payload of a block, in bytes: one that was almost full, and one record of the largest size.
-pub(super) const BLOCK_BYTES_MAX: usize = 2 << 20;
+pub(super) const BLOCK_BYTES_MAX: usize = 5 << 20;
 
 /// Magic, version and length.
 pub(super) const HEAD_BYTES: usize = 16;

@@ -1,0 +1,258 @@
+//! The events that are kept, in chunks.
+//!
+//! ```text
+//!   ordinal   0 .. 63      64 .. 127     128 .. 191    192 .. 201
+//!   chunk        0             1             2             3          64 events each, but for the last one
+//!             [ gone ]     [ full ]      [ full ]      [ grows ]
+//!                 ^-- events_gone: the position of the last event that is no longer kept
+//! ```
+//!
+//! A chunk is one record of the image. Whole chunks are forgotten, the oldest first, and never the last one, so that
+//! the position of the newest event is always known.
+
+use std::collections::BTreeMap;
+
+use super::command::Stamp;
+use super::digest;
+use super::event::{Event, EventChange, EventFilter, EventPage, EventPosition, EventsExpired};
+use super::query::LOOK_AT_MAX;
+use super::record::CHUNK_EVENTS;
+use super::{Inconsistent, Inventory};
+
+/// Chunks that one command forgets at most.
+pub const FEED_DROP_MAX: usize = 64;
+
+/// See the module's documentation.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Feed {
+    chunks: BTreeMap<u64, Chunk>,
+    /// The sum of the hashes of all events that are kept.
+    digest: u64,
+    /// The first chunk that changed since the changes were taken, if any did.
+    changed_from: Option<u64>,
+    /// The first chunk that was kept when the changes were taken.
+    taken_first: u64,
+}
+
+/// Never empty.
+#[derive(Debug, Clone, Default)]
+struct Chunk {
+    events: Vec<Event>,
+    /// The sum of their hashes.
+    digest: u64,
+}
+
+impl Inventory {
+    /// Adds an event of the command under way.
+    pub(super) fn tell(&mut self, change: EventChange) {
+        let sequence = self.counters.sequence;
+        let index = match self.feed.last() {
+            Some(last) if last.sequence == sequence => last.index.saturating_add(1),
+            _ => 0,
+        };
+        let position = EventPosition { sequence, index };
+        let event = Event { position, now_ms: self.now_ms(), cause: self.cause, change };
+        self.feed.push(self.counters.events, event);
+        self.counters.events += 1;
+    }
+
+    /// Forgets the oldest chunks: those whose newest event is too old, and those without which as many events are
+    /// left as are to be kept.
+    pub(super) fn forget_events(&mut self, stamp: &Stamp) {
+        for _ in 0..FEED_DROP_MAX {
+            if !self.forgets_a_chunk(stamp) {
+                return;
+            }
+            self.counters.events_gone = self.feed.forget_first();
+        }
+    }
+
+    fn forgets_a_chunk(&self, stamp: &Stamp) -> bool {
+        let Some((first, newest)) = self.feed.oldest_of_several() else {
+            return false;
+        };
+        let left = self.counters.events - (first + 1) * CHUNK_EVENTS;
+        left >= stamp.events_max || newest.now_ms.saturating_add(stamp.events_ms) <= self.now_ms()
+    }
+
+    /// Events that fit a filter, after `after`; `None` is the very beginning of the history. Looks at
+    /// [`LOOK_AT_MAX`] for a page.
+    ///
+    /// # Errors
+    /// An event after `after` is no longer kept.
+    pub fn events(
+        &self,
+        after: Option<EventPosition>,
+        filter: &EventFilter,
+        limit: usize,
+    ) -> Result<EventPage, EventsExpired> {
+        match self.counters.events_gone {
+            Some(resume_after) if after < Some(resume_after) => {
+                Err(EventsExpired { oldest: self.feed.first(), resume_after })
+            }
+            _ => Ok(self.feed.page(after, filter, limit)),
+        }
+    }
+
+    /// The position of the last event; `None` before the first.
+    pub fn last_event(&self) -> Option<EventPosition> {
+        self.feed.last()
+    }
+}
+
+impl Feed {
+    fn push(&mut self, ordinal: u64, event: Event) {
+        let number = ordinal / CHUNK_EVENTS;
+        let hash = digest::event(ordinal, &event);
+        self.digest = self.digest.wrapping_add(hash);
+        self.changed_from = Some(self.changed_from.map_or(number, |from| from.min(number)));
+        let chunk = self.chunks.entry(number).or_default();
+        chunk.digest = chunk.digest.wrapping_add(hash);
+        chunk.events.push(event);
+    }
+
+    /// Forgets the oldest chunk, and tells the position of its newest event.
+    fn forget_first(&mut self) -> Option<EventPosition> {
+        let (_, chunk) = self.chunks.pop_first()?;
+        self.digest = self.digest.wrapping_sub(chunk.digest);
+        chunk.events.last().map(|event| event.position)
+    }
+
+    /// The number of the oldest chunk, and its newest event, where it is not the only chunk.
+    fn oldest_of_several(&self) -> Option<(u64, &Event)> {
+        let (&number, chunk) = self.chunks.first_key_value()?;
+        let several = self.chunks.last_key_value().is_some_and(|(&last, _)| last > number);
+        chunk.events.last().filter(|_| several).map(|newest| (number, newest))
+    }
+
+    fn page(&self, after: Option<EventPosition>, filter: &EventFilter, limit: usize) -> EventPage {
+        let mut page = EventPage::default();
+        let mut following = self.after(after);
+        for event in following.by_ref().take(LOOK_AT_MAX) {
+            page.next = Some(event.position);
+            if filter.wants(event) {
+                page.events.push(event.clone());
+            }
+            if page.events.len() >= limit {
+                break;
+            }
+        }
+        page.at_end = following.next().is_none();
+        page
+    }
+
+    /// The events after a position, in order.
+    fn after(&self, after: Option<EventPosition>) -> impl Iterator<Item = &Event> {
+        let first = self.first_chunk_after(after);
+        let events = self.chunks.range(first..).flat_map(|(_, chunk)| &chunk.events);
+        events.skip_while(move |event| Some(event.position) <= after)
+    }
+
+    /// The first chunk that has an event after a position, found by halving: numbers have no gap.
+    fn first_chunk_after(&self, after: Option<EventPosition>) -> u64 {
+        let numbers = || self.chunks.keys();
+        let (Some(&first), Some(&last)) = (numbers().next(), numbers().next_back()) else {
+            return 0;
+        };
+        let (mut low, mut high) = (first, last);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let newest = self.chunks.get(&middle).and_then(|chunk| chunk.events.last());
+            match newest.is_some_and(|event| Some(event.position) > after) {
+                true => high = middle,
+                false => low = middle + 1,
+            }
+        }
+        low
+    }
+
+    fn first(&self) -> Option<EventPosition> {
+        let (_, chunk) = self.chunks.first_key_value()?;
+        chunk.events.first().map(|event| event.position)
+    }
+
+    fn last(&self) -> Option<EventPosition> {
+        let (_, chunk) = self.chunks.last_key_value()?;
+        chunk.events.last().map(|event| event.position)
+    }
+
+    /// Every chunk, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &[Event])> {
+        self.chunks.iter().map(|(&number, chunk)| (number, &*chunk.events))
+    }
+
+    /// A chunk, if it is kept.
+    pub(super) fn stored(&self, number: u64) -> Option<&[Event]> {
+        self.chunks.get(&number).map(|chunk| &*chunk.events)
+    }
+
+    /// Adds a chunk from a record; false where it is there already.
+    pub(super) fn load(&mut self, number: u64, events: Vec<Event>) -> bool {
+        let digest = digest::events(number, &events);
+        self.digest = self.digest.wrapping_add(digest);
+        self.chunks.insert(number, Chunk { events, digest }).is_none()
+    }
+
+    /// Completes a loaded feed.
+    pub(super) fn loaded(&mut self) {
+        self.taken_first = self.chunks.first_key_value().map_or(0, |(&number, _)| number);
+    }
+
+    /// The sum of the hashes of all events that are kept.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// How many chunks changed, came or went.
+    pub(super) fn changed(&self) -> usize {
+        let (gone, changed) = self.changes();
+        (gone.end - gone.start + (changed.end - changed.start)) as usize
+    }
+
+    /// The chunks that changed, came or went since the last call.
+    pub(super) fn take_changed(&mut self) -> impl Iterator<Item = u64> + use<> {
+        let (gone, changed) = self.changes();
+        self.taken_first = gone.end;
+        self.changed_from = None;
+        gone.chain(changed)
+    }
+
+    fn changes(&self) -> (std::ops::Range<u64>, std::ops::Range<u64>) {
+        let first = self.chunks.first_key_value().map_or(self.taken_first, |(&number, _)| number);
+        let end = self.chunks.last_key_value().map_or(first, |(&number, _)| number + 1);
+        (self.taken_first..first, self.changed_from.map_or(end, |from| from.max(first))..end)
+    }
+
+    /// Whether the chunks are without a gap and full, and the events in order, so many and no others.
+    pub(super) fn audit(&self, events: u64, gone: Option<EventPosition>) -> Result<(), Inconsistent> {
+        let mut last = gone;
+        let mut next = self.chunks.first_key_value().map_or(0, |(&number, _)| number * CHUNK_EVENTS);
+        let mut whole = (next > 0) == gone.is_some();
+        for (number, events) in self.iter() {
+            whole &= number.checked_mul(CHUNK_EVENTS) == Some(next);
+            whole &= (1..=CHUNK_EVENTS).contains(&(events.len() as u64));
+            next = next.saturating_add(events.len() as u64);
+            for event in events {
+                whole &= Some(event.position) > last;
+                last = Some(event.position);
+            }
+        }
+        match whole && next == events {
+            true => Ok(()),
+            false => Err(Inconsistent(format!("the feed has a gap, or not {events} events"))),
+        }
+    }
+}
+
+impl EventFilter {
+    fn wants(&self, event: &Event) -> bool {
+        self.wants_kind(event) && self.sku.as_ref().is_none_or(|sku| event.change.names(sku))
+    }
+
+    fn wants_kind(&self, event: &Event) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| match &event.change {
+            EventChange::Reservation(change) => kinds.reservations.contains(&change.kind),
+            EventChange::Stock(change) => kinds.stock.contains(&change.kind()),
+        })
+    }
+}
