@@ -16,6 +16,8 @@
 //!   fill 1000 PS5 ttl=300 wait            a reserve of one unit for each of so many new carts, with keys fill-1 ...
 //!   stock PS5      show r1     counts     reads, at the last command's time
 //!   events         events since the last time; events after=3.1 limit=2 sku=PS5: a page of them
+//!   list stocks prefix=P after=PS5 limit=2
+//!   list reservations cart=1 customer=ann sku=PS5 state=held after=r1 limit=2
 //!   keep 64 +10s   how many events are kept from now on, and for how long
 //! ```
 //!
@@ -38,7 +40,8 @@ use storage::inventory::command::{
 };
 use storage::inventory::event::{Event, EventChange, EventFilter, EventPage, EventPosition, EventsExpired};
 use storage::inventory::ids::{Item, ReservationId, Sku};
-use storage::inventory::outcome::{Applied, Outcome, Rejection, ReservationView, Shortage, StockView};
+use storage::inventory::outcome::{Applied, Outcome, Rejection, ReservationView, Shortage, State, StockView};
+use storage::inventory::query::ReservationFilter;
 
 const START_MS: u64 = 1_700_000_000_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -101,6 +104,8 @@ impl Script {
                 view.map_or("none".into(), |view| self.reservation(&view))
             }
             "counts" => format!("{:?}", self.inventory.counts()).to_lowercase(),
+            "list" if words.has("stocks") => self.list_stocks(&words),
+            "list" => self.list_reservations(&words),
             "keep" => self.keep(words.0[1], words.0[2]),
             "events" if words.0.len() == 1 => self.news(),
             "events" => self.events(&words),
@@ -122,6 +127,30 @@ impl Script {
         String::new()
     }
 
+    fn list_stocks(&self, words: &Words) -> String {
+        let after = words.get("after").map(sku);
+        let prefix = words.get("prefix").unwrap_or_default();
+        let page = self.inventory.list_stocks(prefix, after.as_ref(), words.limit());
+        let rows: String = page.rows.iter().map(|view| stock(view) + "\n").collect();
+        rows + &page.next.map_or("the end".into(), |sku| format!("more after {sku}"))
+    }
+
+    fn list_reservations(&self, words: &Words) -> String {
+        let states = [State::Waiting, State::Held, State::Committed, State::Released, State::Expired];
+        let filter = ReservationFilter {
+            cart_id: words.get("cart").map(Into::into),
+            customer_id: words.get("customer").map(Into::into),
+            sku: words.get("sku").map(sku),
+            state: words
+                .get("state")
+                .and_then(|text| states.into_iter().find(|state| state.as_str() == text)),
+        };
+        let after = words.get("after").map(|label| self.id(label));
+        let page = self.inventory.list_reservations(&filter, after, words.limit());
+        let rows: String = page.rows.iter().map(|view| self.reservation(view) + "\n").collect();
+        rows + &page.next.map_or("the end".into(), |id| format!("more after {}", self.label(id)))
+    }
+
     fn keep(&mut self, events_max: &str, span: &str) -> String {
         self.keep = Some((events_max.parse().unwrap(), millis(span)));
         String::new()
@@ -139,8 +168,7 @@ impl Script {
             EventPosition { sequence: sequence.parse().unwrap(), index: index.parse().unwrap() }
         };
         let filter = EventFilter { sku: words.get("sku").map(sku), kinds: None };
-        let limit = words.get("limit").map_or(usize::MAX, |text| text.parse().unwrap());
-        let page = self.inventory.events(words.get("after").map(position), &filter, limit);
+        let page = self.inventory.events(words.get("after").map(position), &filter, words.limit());
         let next = page.as_ref().map_or(String::new(), |page| match (page.next, page.at_end) {
             (Some(next), false) => format!("more after {}", place(next)),
             (Some(next), true) => format!("the end, at {}", place(next)),
@@ -376,6 +404,10 @@ impl Words<'_> {
             .filter_map(|word| word.split_once('='))
             .find(|(name, _)| *name == key)
             .map(|(_, value)| value)
+    }
+
+    fn limit(&self) -> usize {
+        self.get("limit").map_or(usize::MAX, |text| text.parse().unwrap())
     }
 
     fn has(&self, word: &str) -> bool {

@@ -1,5 +1,6 @@
 //! Names and numbers that clients and records share.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -34,6 +35,13 @@ impl Sku {
 
     /// The name.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A SKU sorts as its name does.
+impl Borrow<str> for Sku {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -86,14 +94,6 @@ impl ReservationId {
     pub(super) const FIRST: ReservationId = ReservationId { sequence: 0, nonce: 0 };
     /// The last that there could be.
     pub(super) const LAST: ReservationId = ReservationId { sequence: u64::MAX, nonce: u64::MAX };
-
-    /// The next one in order.
-    pub(super) fn next(self) -> ReservationId {
-        match self.nonce.checked_add(1) {
-            Some(nonce) => ReservationId { nonce, ..self },
-            None => ReservationId { sequence: self.sequence.saturating_add(1), nonce: 0 },
-        }
-    }
 }
 
 const PREFIX: &str = "res_";

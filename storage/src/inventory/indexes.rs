@@ -15,6 +15,7 @@
 //! hash, so that what is found by hash is a candidate, and its record tells.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use super::digest::{Digest, Kind};
@@ -121,9 +122,31 @@ impl Indexes {
         }
     }
 
-    /// Reservations that may be of a cart.
-    pub(super) fn of_cart(&self, cart_id: &str) -> impl DoubleEndedIterator<Item = ReservationId> {
-        self.carts.of(cart_id, None)
+    /// Reservations that may be of a cart, in order of their making, after `after`.
+    pub(super) fn of_cart(
+        &self,
+        cart_id: &str,
+        after: Option<ReservationId>,
+    ) -> impl DoubleEndedIterator<Item = ReservationId> + use<'_> {
+        self.carts.of(cart_id, after)
+    }
+
+    /// Reservations that may be of a customer, likewise.
+    pub(super) fn of_customer(
+        &self,
+        customer_id: &str,
+        after: Option<ReservationId>,
+    ) -> impl Iterator<Item = ReservationId> + use<'_> {
+        self.customers.of(customer_id, after)
+    }
+
+    /// Reservations that may name a SKU, likewise.
+    pub(super) fn of_sku(
+        &self,
+        sku: &Sku,
+        after: Option<ReservationId>,
+    ) -> impl Iterator<Item = ReservationId> + use<'_> {
+        self.skus.of(sku.as_str(), after)
     }
 
     /// Holds that may be on a SKU, due ones included, from the greatest fencing token down.
@@ -149,15 +172,17 @@ impl Indexes {
 }
 
 impl Postings {
-    /// Reservations that may be about a text, in order of their making, after one.
-    pub(super) fn of(
+    /// Reservations that may be about a text, in order of their making, after `after`.
+    fn of(
         &self,
         text: &str,
         after: Option<ReservationId>,
-    ) -> impl DoubleEndedIterator<Item = ReservationId> {
+    ) -> impl DoubleEndedIterator<Item = ReservationId> + use<'_> {
         let hash = hash(text);
-        let first = after.map_or(ReservationId::FIRST, ReservationId::next);
-        self.0.range((hash, first)..=(hash, ReservationId::LAST)).map(|&(_, id)| id)
+        let first =
+            after.map_or(Bound::Included((hash, ReservationId::FIRST)), |id| Bound::Excluded((hash, id)));
+        let last = Bound::Included((hash, ReservationId::LAST));
+        self.0.range((first, last)).map(|&(_, id)| id)
     }
 
     fn insert(&mut self, text: &str, id: ReservationId) {

@@ -3,6 +3,8 @@
 use super::digest;
 use super::ids::{ReservationId, Sku};
 use super::outcome::{ReservationView, State, StockView};
+use super::record::ReservationRecord;
+use super::stock::Stock;
 use super::{Counts, Inventory};
 
 /// Rows of a list that are looked at, at most, for one page: a page may come back short, or empty, and still have
@@ -31,22 +33,45 @@ pub struct ReservationFilter {
     pub state: Option<State>,
 }
 
-#[expect(clippy::unimplemented, reason = "the lists and the feed come with their indexes, right after this")]
 impl Inventory {
-    /// SKUs whose name starts with `prefix`, in order of name, after `after`.
+    /// SKUs whose name starts with `prefix`, in order of name, after `after`. Looks at [`LOOK_AT_MAX`] for a page.
     pub fn list_stocks(&self, prefix: &str, after: Option<&Sku>, limit: usize) -> Page<StockView, Sku> {
-        unimplemented!("{prefix} {after:?} {limit}")
+        let stocks = self.stocks.following(prefix, after);
+        let view = |stock: &Stock| Some(stock.view(self.now_ms()));
+        page_of(stocks.map(|stock| (stock.sku().clone(), stock)), limit, view)
     }
 
     /// Reservations that fit a filter, in order of their making, after `after`. By cart, customer or SKU an index
-    /// is walked; otherwise all of them are, [`LOOK_AT_MAX`] for each page.
+    /// is walked; otherwise all of them are. Looks at [`LOOK_AT_MAX`] for a page.
     pub fn list_reservations(
         &self,
         filter: &ReservationFilter,
         after: Option<ReservationId>,
         limit: usize,
     ) -> Page<ReservationView, ReservationId> {
-        unimplemented!("{filter:?} {after:?} {limit}")
+        let now_ms = self.now_ms();
+        let view = |id| {
+            let record = self.reservations.find(id, now_ms)?;
+            filter.wants(record, now_ms).then(|| self.view_of(id, record))
+        };
+        page_of(self.candidates(filter, after).map(|id| (id, id)), limit, view)
+    }
+
+    /// Reservations after `after` that may fit a filter, by its part that most often leaves the fewest.
+    fn candidates<'a>(
+        &'a self,
+        filter: &ReservationFilter,
+        after: Option<ReservationId>,
+    ) -> Box<dyn Iterator<Item = ReservationId> + 'a> {
+        let indexes = self.reservations.indexes();
+        match filter {
+            ReservationFilter { cart_id: Some(cart_id), .. } => Box::new(indexes.of_cart(cart_id, after)),
+            ReservationFilter { customer_id: Some(customer_id), .. } => {
+                Box::new(indexes.of_customer(customer_id, after))
+            }
+            ReservationFilter { sku: Some(sku), .. } => Box::new(indexes.of_sku(sku, after)),
+            ReservationFilter { state: _, .. } => Box::new(self.reservations.following(after)),
+        }
     }
 
     /// The cluster clock at the last command, in milliseconds since the Unix epoch.
@@ -94,4 +119,30 @@ impl Inventory {
             answers: self.answers.len(),
         }
     }
+}
+
+impl ReservationFilter {
+    fn wants(&self, record: &ReservationRecord, now_ms: u64) -> bool {
+        self.cart_id.as_ref().is_none_or(|cart_id| **cart_id == *record.cart_id)
+            && (self.customer_id.is_none() || self.customer_id.as_deref() == record.customer_id.as_deref())
+            && self.sku.as_ref().is_none_or(|sku| record.items.iter().any(|item| item.sku == *sku))
+            && self.state.is_none_or(|state| record.state_at(now_ms) == state)
+    }
+}
+
+/// A page of what is looked at, in its order: that of which there is a row.
+fn page_of<K, C, T>(
+    candidates: impl Iterator<Item = (C, K)>,
+    limit: usize,
+    row: impl Fn(K) -> Option<T>,
+) -> Page<T, C> {
+    let (mut rows, mut last) = (Vec::new(), None);
+    for (looked_at, (place, candidate)) in candidates.enumerate() {
+        if rows.len() >= limit || looked_at >= LOOK_AT_MAX {
+            return Page { rows, next: last };
+        }
+        rows.extend(row(candidate));
+        last = Some(place);
+    }
+    Page { rows, next: None }
 }

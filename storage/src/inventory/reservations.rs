@@ -4,6 +4,7 @@
 //! changes.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::digest;
 use super::ids::{Item, ReservationId};
@@ -55,7 +56,7 @@ impl Reservations {
     /// The cart's newest reservation: the only one of its that may be live, since a cart gets no other one before
     /// that has ended.
     pub(super) fn newest_of_cart(&self, cart_id: &str) -> Option<(ReservationId, &ReservationRecord)> {
-        let candidates = self.indexes.of_cart(cart_id).rev().map(|id| (id, self.row(id)));
+        let candidates = self.indexes.of_cart(cart_id, None).rev().map(|id| (id, self.row(id)));
         candidates.into_iter().find(|(_, record)| *record.cart_id == *cart_id)
     }
 
@@ -115,6 +116,15 @@ impl Reservations {
     /// Builds the indexes once all records are loaded.
     pub(super) fn load_indexes(&mut self) {
         self.indexes = Indexes::build(self.iter());
+    }
+
+    /// The ids after `after`, in order.
+    pub(super) fn following(
+        &self,
+        after: Option<ReservationId>,
+    ) -> impl Iterator<Item = ReservationId> + use<'_> {
+        let first = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.rows.range((first, Bound::Unbounded)).map(|(&id, _)| id)
     }
 
     /// Every reservation, in order.

@@ -3,6 +3,7 @@
 //! Every change of one goes through [`Stocks::change`], which keeps the digest and the list of changes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use super::digest;
 use super::ids::{ReservationId, Sku};
@@ -154,6 +155,20 @@ impl Stocks {
             _ => {}
         }
         ReservedItem { sku: row.stock.sku().clone(), ..item.clone() }
+    }
+
+    /// The SKUs whose name starts with `prefix`, in order, after `after`.
+    pub(super) fn following<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&Sku>,
+    ) -> impl Iterator<Item = &'a Stock> + use<'a> {
+        let first = match after {
+            Some(after) if after.as_str() >= prefix => Bound::Excluded(after.as_str()),
+            _ => Bound::Included(prefix),
+        };
+        let following = self.rows.range::<str, _>((first, Bound::Unbounded));
+        following.map(|(_, row)| &row.stock).take_while(move |stock| stock.sku().as_str().starts_with(prefix))
     }
 
     /// Every SKU, in order.
