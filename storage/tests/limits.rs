@@ -7,16 +7,23 @@
     reason = "a test; clippy exempts only its #[test] functions"
 )]
 
-use storage::inventory::command::{
-    AdjustSku, Command, Commit, Extend, IfExpired, PutSku, Release, Request, Reserve, Return, Stamp,
-};
-use storage::inventory::ids::{CLOCK_MS_MAX, ITEMS_MAX, Item, ReservationId, Sku, UNITS_MAX};
-use storage::inventory::outcome::{Applied, Outcome, Rejection, ReservationView, State};
-use storage::inventory::record::{Record, RecordKey, ReservationRecord, StockRecord};
-use storage::inventory::{Inventory, SWEEP_MAX, SWEEP_TICK_MAX};
+mod shop;
 
-const START_MS: u64 = 1_700_000_000_000;
-const TTL_MS: u64 = 300_000;
+use std::sync::Arc;
+
+use shop::{START_MS, TTL_MS, items, sku, stamp};
+use storage::inventory::command::{
+    AdjustSku, Command, Commit, DeleteSku, Extend, IfExpired, OnShortfall, Precondition, PutSku, Release,
+    Request, Reserve, Return, Setting, Stamp,
+};
+use storage::inventory::event::Event;
+use storage::inventory::ids::{CLOCK_MS_MAX, ITEMS_MAX, Item, ReservationId, UNITS_MAX, VERSIONS_MAX};
+use storage::inventory::outcome::{Applied, Outcome, Rejection, ReservationView, State};
+use storage::inventory::query::ReservationFilter;
+use storage::inventory::record::{
+    Counters, CustomerRecord, Record, RecordKey, ReservationRecord, StockRecord,
+};
+use storage::inventory::{Inconsistent, Inventory, RecordsDigest, SWEEP_MAX, SWEEP_TICK_MAX};
 
 #[test]
 fn a_million_holds_that_end_together_do_not_stall_the_next_command() {
@@ -38,10 +45,37 @@ fn a_million_holds_that_end_together_do_not_stall_the_next_command() {
     let stock = inventory.stock(&sku("PS5")).unwrap();
     assert_eq!((stock.held, stock.version), (HOLDS as u64, version + 2));
     assert_eq!(inventory.counts().holds, HOLDS - SWEEP_MAX + 1);
-    assert_eq!(inventory.changed(), SWEEP_MAX + 3, "counters, SKU, the new hold and those swept");
+    let changes = inventory.take_changes();
+    let (events, others): (Vec<_>, Vec<_>) =
+        changes.iter().partition(|(key, _)| matches!(key, RecordKey::Events(_)));
+    assert_eq!(others.len(), SWEEP_MAX + 3, "counters, SKU, the new hold and those swept");
+    assert!(events.len() <= 5, "the chunks of their events, and one that is dropped");
 
     apply(&mut inventory, START_MS + TTL_MS, Command::Tick);
     assert_eq!(inventory.counts().holds, HOLDS - SWEEP_MAX - SWEEP_TICK_MAX + 1);
+    inventory.audit().unwrap();
+}
+
+/// Each revoked hold once began its search at the newest hold, over all that are due and not swept: 19 s where 100,000
+/// were. Now the walk goes on where it was.
+#[test]
+fn revoking_steps_over_what_is_due_once() {
+    const DUE: u64 = 20_000;
+    const LIVE: u64 = 2_000;
+    let mut inventory = Inventory::default();
+    apply(&mut inventory, START_MS, put("A", DUE + LIVE));
+    for cart in 0..DUE + LIVE {
+        // The short holds are the newer ones.
+        let ttl_ms = if cart < LIVE { 600_000 } else { 1_000 };
+        reserved(apply(&mut inventory, START_MS, reserve(&format!("c{cart}"), &[("A", 1)], ttl_ms)));
+    }
+    let Command::PutSku(put) = put("A", 0) else { unreachable!() };
+    let revoking = PutSku { on_shortfall: OnShortfall::RevokeNewest, ..put };
+    let applied = apply(&mut inventory, START_MS + 2_000, Command::PutSku(revoking));
+    let Ok(Outcome::SkuSet(stock)) = applied.result else { panic!("{applied:?}") };
+    assert_eq!((stock.on_hand, stock.held), (0, 0));
+    let filter = ReservationFilter { state: Some(State::Revoked), ..ReservationFilter::default() };
+    assert_eq!(inventory.list_reservations(&filter, None, 10_000).rows.len() as u64, LIVE);
     inventory.audit().unwrap();
 }
 
@@ -71,8 +105,8 @@ fn hostile_stamps() -> Vec<Stamp> {
         retention_ms: span,
         idempotency_ms: span,
         max_hold_ms: span,
-        events_max: 1_000,
-        events_ms: 86_400_000,
+        events_max: span,
+        events_ms: span,
     };
     clocks.into_iter().flat_map(|now_ms| spans.map(|span| stamp(now_ms, span))).collect()
 }
@@ -90,26 +124,30 @@ fn hostile_commands(sequence: u64) -> Vec<Command> {
         commands.push(reserve("far", &[("Z", qty)], TTL_MS));
         commands.push(put("A", qty));
         commands.push(put("new", qty));
-        commands.push(Command::PutSku(PutSku {
-            sku: sku("B"),
-            on_hand: 9,
-            safety_stock: Some(qty),
-            max_per_customer: Default::default(),
-            on_shortfall: Default::default(),
-            precondition: Default::default(),
+        commands.push(Command::Reserve(shop::wait("line", "A", qty)));
+        commands.push(Command::Reserve(Reserve {
+            wait: true,
+            ..shop::reserve("lines", &[("A", 1), ("B", qty)])
         }));
+        for on_shortfall in [OnShortfall::Refuse, OnShortfall::RevokeNewest] {
+            let put = PutSku { safety_stock: Some(qty), on_shortfall, ..shop::put("B", 9) };
+            commands.push(Command::PutSku(PutSku { max_per_customer: Setting::Set(qty), ..put.clone() }));
+            commands.push(Command::PutSku(PutSku { max_per_customer: Setting::Clear, ..put }));
+        }
+    }
+    for precondition in hostile_preconditions() {
+        let put = PutSku { precondition: precondition.clone(), ..shop::put("B", 2) };
+        let adjust = AdjustSku { precondition: precondition.clone(), ..shop::adjust("Z", 1) };
+        let delete = DeleteSku { sku: sku("new"), precondition };
+        commands.extend([Command::PutSku(put), Command::AdjustSku(adjust), Command::DeleteSku(delete)]);
     }
     for delta in [0, 1, -1, i64::MAX, i64::MIN] {
         for name in ["A", "B", "Z"] {
-            let adjust = AdjustSku {
-                sku: sku(name),
-                delta,
-                reason: None,
-                reference: None,
-                on_shortfall: Default::default(),
-                precondition: Default::default(),
-            };
-            commands.push(Command::AdjustSku(adjust));
+            for on_shortfall in [OnShortfall::Refuse, OnShortfall::RevokeNewest] {
+                let adjust = AdjustSku { on_shortfall, ..shop::adjust(name, delta) };
+                commands.push(Command::AdjustSku(adjust));
+            }
+            commands.push(shop::delete(name));
         }
     }
     let names: Vec<String> = (0..=ITEMS_MAX).map(|index| format!("S{index:03}")).collect();
@@ -123,27 +161,56 @@ fn hostile_commands(sequence: u64) -> Vec<Command> {
     commands
 }
 
-fn commands_naming(reservation_id: ReservationId) -> Vec<Command> {
-    let commit = |fencing_token, if_expired| {
-        Command::Commit(Commit {
-            reservation_id,
-            payment_token: Some("".into()),
-            fencing_token,
-            if_expired,
-            items: None,
-        })
-    };
+fn hostile_preconditions() -> Vec<Precondition> {
+    let many = (0..=VERSIONS_MAX as u64).collect();
     vec![
-        Command::Return(Return { reservation_id, items: None }),
+        Precondition::Exists,
+        Precondition::Absent,
+        Precondition::Versions(vec![]),
+        Precondition::Versions(vec![0, u64::MAX]),
+        Precondition::Versions(many),
+    ]
+}
+
+fn commands_naming(reservation_id: ReservationId) -> Vec<Command> {
+    let commit = |fencing_token, if_expired, items| {
+        let payment_token = Some("".into());
+        Command::Commit(Commit { reservation_id, payment_token, fencing_token, if_expired, items })
+    };
+    let mut commands = vec![
+        shop::take_back(reservation_id),
         Command::Extend(Extend { reservation_id, ttl_ms: 0 }),
         Command::Extend(Extend { reservation_id, ttl_ms: u64::MAX }),
-        commit(Some(u64::MAX), IfExpired::Reacquire),
-        commit(None, IfExpired::Fail),
-        commit(None, IfExpired::Reacquire),
+        commit(Some(u64::MAX), IfExpired::Reacquire, None),
+    ];
+    for part in hostile_parts() {
+        commands.push(Command::Release(Release { reservation_id, items: Some(part.clone()) }));
+        commands.push(commit(None, IfExpired::Reacquire, Some(part.clone())));
+        commands.push(Command::Return(Return { reservation_id, items: Some(part) }));
+    }
+    commands.extend([
+        commit(None, IfExpired::Fail, None),
+        commit(None, IfExpired::Reacquire, None),
         Command::Release(Release { reservation_id, items: None }),
-        Command::Return(Return { reservation_id, items: None }),
-        Command::Return(Return { reservation_id, items: None }),
-    ]
+        shop::take_back(reservation_id),
+        shop::take_back(reservation_id),
+    ]);
+    commands
+}
+
+fn hostile_parts() -> Vec<Vec<Item>> {
+    let parts: [&[(&str, u64)]; 9] = [
+        &[],
+        &[("A", 0)],
+        &[("A", u64::MAX)],
+        &[("A", UNITS_MAX)],
+        &[("A", 1), ("A", 1)],
+        &[("B", 1), ("A", 1)],
+        &[("Z", 1)],
+        &[("A", 1)],
+        &[("A", 1), ("B", 1)],
+    ];
+    parts.map(items).to_vec()
 }
 
 #[test]
@@ -176,40 +243,30 @@ fn a_sale_that_would_pass_the_bound_of_sold_is_refused() {
     for _ in 0..2 {
         apply(&mut inventory, START_MS, put("A", UNITS_MAX));
         let hold = reserved(apply(&mut inventory, START_MS, reserve("cart", &[("A", UNITS_MAX)], TTL_MS)));
-        let commit = Commit {
-            reservation_id: hold.id,
-            payment_token: None,
-            fencing_token: None,
-            if_expired: IfExpired::Fail,
-            items: None,
-        };
-        let applied = apply(&mut inventory, START_MS, Command::Commit(commit));
+        let applied = apply(&mut inventory, START_MS, Command::Commit(shop::commit(hold.id)));
         let first = hold.grant.unwrap().fencing_token == 1;
         assert_eq!(applied.result.err(), (!first).then_some(Rejection::StockAboveMax));
     }
     inventory.audit().unwrap();
 }
 
+type Records = Vec<(RecordKey, Record)>;
+type Damage = fn(&mut Records);
+
 #[test]
 fn damaged_records_are_refused() {
-    type Damage = fn(&mut Vec<(RecordKey, Record)>);
-    let damages: [(&str, Damage); 14] = [
+    let damages: [(&str, Damage); 9] = [
         ("a record lost", |records| drop(records.pop())),
         ("no counters", |records| drop(records.remove(0))),
         ("counters twice", |records| records.push(records[0].clone())),
         ("a SKU twice", |records| records.push(records[1].clone())),
         ("a record under another kind of key", |records| records[1].0 = RecordKey::Answer("a".into())),
         ("a SKU lost", |records| drop(records.remove(1))),
-        ("held", |records| stock(records).held += 1),
-        ("held above on_hand", |records| stock(records).on_hand = 0),
-        ("sold", |records| stock(records).sold -= 1),
         ("a version", |records| stock(records).version += 1),
-        ("settled past a live deadline", |records| stock(records).settled_ms = START_MS + TTL_MS),
-        ("a quantity past all bounds", |records| {
-            std::sync::Arc::make_mut(&mut hold(records).items)[0].qty = u64::MAX
+        ("a customer forgotten", |records| {
+            records.retain(|(key, _)| !matches!(key, RecordKey::Customer(..)));
         }),
-        ("a fencing token twice", |records| hold(records).grant.as_mut().unwrap().fencing_token = 1),
-        ("a cart with two holds", |records| hold(records).cart_id = "live-2".into()),
+        ("an event", |records| events(records)[7].now_ms += 1),
     ];
     assert!(Inventory::from_records(sample()).is_ok());
     for (what, damage) in damages {
@@ -217,6 +274,64 @@ fn damaged_records_are_refused() {
         damage(&mut records);
         assert!(Inventory::from_records(records).is_err(), "{what}");
     }
+}
+
+/// The digest finds damage; here it is made to fit, as a wrong program would make it.
+#[test]
+fn records_that_contradict_each_other_are_refused_though_their_digest_fits() {
+    let damages: [(&str, Damage); 18] = [
+        ("held", |records| stock(records).held += 1),
+        ("held above on_hand", |records| stock(records).on_hand = 0),
+        ("sold", |records| stock(records).sold -= 1),
+        ("settled past a live deadline", |records| stock(records).settled_ms = START_MS + TTL_MS),
+        ("a quantity past all bounds", |records| {
+            Arc::make_mut(&mut one(records, State::Held).items)[0].qty = u64::MAX;
+        }),
+        ("a fencing token twice", |records| {
+            one(records, State::Held).grant.as_mut().unwrap().fencing_token = 1;
+        }),
+        ("a fencing token of the future", |records| {
+            one(records, State::Held).grant.as_mut().unwrap().fencing_token = 99;
+        }),
+        ("a cart with two holds", |records| one(records, State::Held).cart_id = "live-2".into()),
+        ("a cart that waits and holds", |records| one(records, State::Waiting).cart_id = "live-2".into()),
+        ("a hold without its grant", |records| one(records, State::Held).grant = None),
+        ("one that waits and has a grant", |records| {
+            one(records, State::Waiting).grant = one(records, State::Held).grant;
+        }),
+        ("one that waits for nothing", |records| one(records, State::Waiting).items = [].into()),
+        ("one that waits for no SKU of ours", |records| {
+            Arc::make_mut(&mut one(records, State::Waiting).items)[0].sku = sku("Z");
+        }),
+        ("a customer who bought nothing", |records| customer(records).sold = 0),
+        ("a customer of no SKU of ours", |records| {
+            let place = records.iter().position(|(key, _)| matches!(key, RecordKey::Customer(..))).unwrap();
+            records[place].0 = RecordKey::Customer(sku("Z"), "ann".into());
+        }),
+        ("a chunk of events lost from the middle", |records| {
+            records.retain(|(key, _)| *key != RecordKey::Events(1));
+        }),
+        ("more events than were counted", |records| counters(records).events -= 1),
+        ("events out of order", |records| events(records).swap(0, 1)),
+    ];
+    assert!(Inventory::from_records(mended(sample())).is_ok());
+    for (what, damage) in damages {
+        let mut records = sample();
+        damage(&mut records);
+        assert!(Inventory::from_records(mended(records)).is_err(), "{what}");
+    }
+}
+
+/// The records, with counters that name their digest.
+fn mended(mut records: Records) -> Records {
+    counters(&mut records).records_digest = 0;
+    let mut digest = RecordsDigest::default();
+    records.iter().for_each(|(key, record)| digest.add(key, record).unwrap());
+    if let Err(Inconsistent(differs)) = digest.finish() {
+        let summed = differs.rsplit(' ').next().unwrap();
+        counters(&mut records).records_digest = u64::from_str_radix(summed, 16).unwrap();
+    }
+    records
 }
 
 #[test]
@@ -228,78 +343,80 @@ fn records_come_in_any_order() {
     assert!(Inventory::from_records([]).unwrap().records().eq(Inventory::default().records()));
 }
 
-/// Counters, one SKU, one committed reservation, two live holds, a kept answer.
-fn sample() -> Vec<(RecordKey, Record)> {
+/// Counters, two SKUs, one committed reservation, two live holds, one that waits, a kept answer, a customer, three
+/// chunks of events.
+fn sample() -> Records {
     let mut inventory = Inventory::default();
     apply(&mut inventory, START_MS, put("A", 9));
-    let sold = reserved(apply(&mut inventory, START_MS, reserve("sold", &[("A", 2)], TTL_MS)));
-    let commit = Commit {
-        reservation_id: sold.id,
-        payment_token: None,
-        fencing_token: None,
-        if_expired: IfExpired::Fail,
-        items: None,
-    };
-    apply(&mut inventory, START_MS, Command::Commit(commit));
+    apply(&mut inventory, START_MS, put("B", 0));
+    let of_ann = Reserve { customer_id: Some("ann".into()), ..shop::reserve("sold", &[("A", 2)]) };
+    let sold = reserved(apply(&mut inventory, START_MS, Command::Reserve(of_ann)));
+    apply(&mut inventory, START_MS, Command::Commit(shop::commit(sold.id)));
     apply(&mut inventory, START_MS, reserve("live-1", &[("A", 1)], TTL_MS));
     let request =
         Request { idempotency_key: Some("key".into()), command: reserve("live-2", &[("A", 1)], TTL_MS) };
     inventory.apply(&stamp(START_MS), &request);
+    apply(&mut inventory, START_MS, Command::Reserve(shop::wait("waits", "B", 1)));
+    for on_hand in 0..150 {
+        apply(&mut inventory, START_MS, put("C", on_hand));
+    }
+    apply(&mut inventory, START_MS, shop::delete("C"));
     inventory.records().collect()
 }
 
-fn stock(records: &mut [(RecordKey, Record)]) -> &mut StockRecord {
-    let found = records.iter_mut().find_map(|(_, record)| match record {
-        Record::Stock(stock) => Some(stock),
+fn counters(records: &mut [(RecordKey, Record)]) -> &mut Counters {
+    find(records, |record| match record {
+        Record::Counters(counters) => Some(counters),
         _ => None,
-    });
-    found.unwrap()
+    })
 }
 
-fn hold(records: &mut [(RecordKey, Record)]) -> &mut ReservationRecord {
-    let found = records.iter_mut().find_map(|(_, record)| match record {
-        Record::Reservation(hold) if hold.state == State::Held => Some(hold),
+fn stock(records: &mut [(RecordKey, Record)]) -> &mut StockRecord {
+    find(records, |record| match record {
+        Record::Stock(stock) => Some(stock),
         _ => None,
-    });
-    found.unwrap()
+    })
+}
+
+fn customer(records: &mut [(RecordKey, Record)]) -> &mut CustomerRecord {
+    find(records, |record| match record {
+        Record::Customer(customer) => Some(customer),
+        _ => None,
+    })
+}
+
+fn events(records: &mut [(RecordKey, Record)]) -> &mut Vec<Event> {
+    find(records, |record| match record {
+        Record::Events(events) => Some(events),
+        _ => None,
+    })
+}
+
+/// The first reservation in a state.
+fn one(records: &mut [(RecordKey, Record)], state: State) -> &mut ReservationRecord {
+    find(records, |record| match record {
+        Record::Reservation(one) if one.state == state => Some(one),
+        _ => None,
+    })
+}
+
+fn find<'a, T>(
+    records: &'a mut [(RecordKey, Record)],
+    is: impl Fn(&'a mut Record) -> Option<&'a mut T>,
+) -> &'a mut T {
+    records.iter_mut().find_map(|(_, record)| is(record)).unwrap()
 }
 
 fn apply(inventory: &mut Inventory, now_ms: u64, command: Command) -> Applied {
     inventory.apply(&stamp(now_ms), &Request { idempotency_key: None, command })
 }
 
-fn stamp(now_ms: u64) -> Stamp {
-    Stamp {
-        now_ms,
-        retention_ms: 86_400_000,
-        idempotency_ms: 86_400_000,
-        max_hold_ms: 1_800_000,
-        events_max: 1_000,
-        events_ms: 86_400_000,
-    }
-}
-
 fn put(name: &str, on_hand: u64) -> Command {
-    Command::PutSku(PutSku {
-        sku: sku(name),
-        on_hand,
-        safety_stock: None,
-        max_per_customer: Default::default(),
-        on_shortfall: Default::default(),
-        precondition: Default::default(),
-    })
+    Command::PutSku(shop::put(name, on_hand))
 }
 
 fn reserve(cart_id: &str, items: &[(&str, u64)], ttl_ms: u64) -> Command {
-    let items = items.iter().map(|&(name, qty)| Item { sku: sku(name), qty }).collect();
-    Command::Reserve(Reserve {
-        nonce: 7,
-        cart_id: cart_id.into(),
-        customer_id: None,
-        items,
-        ttl_ms,
-        wait: false,
-    })
+    Command::Reserve(Reserve { ttl_ms, ..shop::reserve(cart_id, items) })
 }
 
 fn reserved(applied: Applied) -> ReservationView {
@@ -307,8 +424,4 @@ fn reserved(applied: Applied) -> ReservationView {
         Ok(Outcome::Reserved(view)) => view,
         other => panic!("not reserved: {other:?}"),
     }
-}
-
-fn sku(name: &str) -> Sku {
-    Sku::new(name).unwrap()
 }

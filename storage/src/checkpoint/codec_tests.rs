@@ -2,9 +2,14 @@
 
 use super::*;
 use crate::Position;
+use crate::inventory::event::{
+    Cause, Event, EventChange, EventPosition, ReservationChange, ReservationChangeKind, StockChange,
+};
 use crate::inventory::ids::Item;
 use crate::inventory::outcome::{Grant, Outcome, ReservationView, State, StockView};
-use crate::inventory::record::{AnswerRecord, Counters, ReservationRecord, ReservedItem, StockRecord};
+use crate::inventory::record::{
+    AnswerRecord, Counters, CustomerRecord, ReservationRecord, ReservedItem, StockRecord,
+};
 
 fn sku(name: &str) -> Sku {
     Sku::new(name).unwrap()
@@ -68,75 +73,134 @@ fn answer(outcome: Outcome) -> (RecordKey, Record) {
     (RecordKey::Answer("k-1".into()), Record::Answer(record))
 }
 
+fn event(index: u32, cause: Cause, change: EventChange) -> Event {
+    Event { position: EventPosition { sequence: 250, index }, now_ms: 9, cause, change }
+}
+
+fn events() -> Vec<Event> {
+    let reserved = ReservationChange {
+        kind: ReservationChangeKind::Held,
+        before: Some(State::Waiting),
+        items_before: None,
+        after: reservation_view(),
+    };
+    let reduced = ReservationChange {
+        kind: ReservationChangeKind::Reduced,
+        before: Some(State::Held),
+        items_before: Some(vec![Item { sku: sku("A"), qty: 2 }]),
+        after: reservation_view(),
+    };
+    let adjusted = StockChange {
+        before: Some(stock_view()),
+        after: Some(StockView { max_per_customer: Some(7), ..stock_view() }),
+        reason: Some("why".into()),
+        reference: Some("no".into()),
+    };
+    let deleted = StockChange { before: Some(stock_view()), ..StockChange::default() };
+    vec![
+        event(0, Cause::Line, EventChange::Reservation(reserved.into())),
+        event(1, Cause::Release, EventChange::Reservation(reduced.into())),
+        event(2, Cause::Adjust, EventChange::Stock(adjusted.into())),
+        event(3, Cause::Delete, EventChange::Stock(deleted.into())),
+    ]
+}
+
 /// Every kind of record with its key and value in hexadecimal. A row is never changed: a new version gets new
 /// rows.
 fn golden() -> Vec<((RecordKey, Record), &'static str, &'static str)> {
-    let counters =
-        Counters { now_ms: 1, sequence: 250, fencing_token: 251, records_digest: u64::MAX, events: 0 };
+    let counters = Counters {
+        now_ms: 1,
+        sequence: 250,
+        fencing_token: 251,
+        events: 8,
+        events_gone: Some(EventPosition { sequence: 7, index: 6 }),
+        deleted_version: 9,
+        records_digest: u64::MAX,
+    };
     let stock = StockRecord {
         on_hand: 10,
         held: 2,
         sold: 70_000,
         safety_stock: 0,
+        max_per_customer: Some(6),
+        created_sequence: 5,
         version: 4,
         settled_ms: 1_700_000_000_000,
-        created_sequence: 1,
-        max_per_customer: None,
     };
-    let held = ReservationRecord {
+    let waiting = ReservationRecord {
         customer_id: None,
-        items: [].into(),
+        grant: None,
         ended_ms: None,
         payment_token: None,
-        ..reservation(State::Held)
+        forget_ms: u64::MAX,
+        ..reservation(State::Waiting)
     };
     let reserved = |record| (RecordKey::Reservation(id(258, 1)), Record::Reservation(record));
+    let of_state = |state| reserved(reservation(state));
     let view = reservation_view;
+    let customer = RecordKey::Customer(sku("PS5"), "ann".into());
     vec![
-        ((RecordKey::Counters, Record::Counters(counters)), "01", "0101fafbfb00fdffffffffffffffff"),
+        ((RecordKey::Counters, Record::Counters(counters)), "01", "0201fafbfb000801070609fdffffffffffffffff"),
         (
             (RecordKey::Stock(sku("PS5")), Record::Stock(stock)),
             "02505335",
-            "010a02fc701101000004fd0068e5cf8b010000",
+            "020a02fc701101000001060504fd0068e5cf8b010000",
         ),
         (
-            reserved(held),
+            reserved(waiting),
             "0300000000000001020000000000000001",
-            "01000463617274000009fd0068e5cf8b010000fde0fbe9cf8b01000000fbfb0000",
+            "020004636172740001035053350201fd0068e5cf8b010000fce09304000000fdffffffffffffffff00",
         ),
         (
-            reserved(reservation(State::Held)),
+            of_state(State::Held),
             "0300000000000001020000000000000001",
-            "0100046361727401026d650103505335020109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+            "0201046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
         ),
         (
-            reserved(reservation(State::Committed)),
+            of_state(State::Committed),
             "0300000000000001020000000000000001",
-            "0101046361727401026d650103505335020109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+            "0202046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
         ),
         (
-            reserved(reservation(State::Released)),
+            of_state(State::Released),
             "0300000000000001020000000000000001",
-            "0102046361727401026d650103505335020109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+            "0203046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
         ),
         (
-            reserved(reservation(State::Expired)),
+            of_state(State::Expired),
             "0300000000000001020000000000000001",
-            "0103046361727401026d650103505335020109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+            "0204046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
         ),
-        (answer(Outcome::Ticked), "046b2d31", "0101020003"),
-        (answer(Outcome::Reserved(view())), "046b2d31", "01010201010200016300010141010003040500000603"),
+        (
+            of_state(State::Revoked),
+            "0300000000000001020000000000000001",
+            "0205046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+        ),
+        (answer(Outcome::Ticked), "046b2d31", "0201020003"),
+        (answer(Outcome::Reserved(view())), "046b2d31", "02010201010201016300010141010004010304050000000603"),
         (
             answer(Outcome::AlreadyReserved(view())),
             "046b2d31",
-            "01010202010200016300010141010003040500000603",
+            "02010202010201016300010141010004010304050000000603",
         ),
-        (answer(Outcome::Committed(view())), "046b2d31", "01010203010200016300010141010003040500000603"),
-        (answer(Outcome::Released(view())), "046b2d31", "01010204010200016300010141010003040500000603"),
-        (answer(Outcome::Extended(view())), "046b2d31", "01010205010200016300010141010003040500000603"),
-        (answer(Outcome::Returned(view())), "046b2d31", "01010206010200016300010141010003040500000603"),
-        (answer(Outcome::SkuCreated(stock_view())), "046b2d31", "010102070141010203040503"),
-        (answer(Outcome::SkuSet(stock_view())), "046b2d31", "010102080141010203040503"),
+        (answer(Outcome::Waiting(view())), "046b2d31", "02010203010201016300010141010004010304050000000603"),
+        (
+            answer(Outcome::Committed(view())),
+            "046b2d31",
+            "02010204010201016300010141010004010304050000000603",
+        ),
+        (answer(Outcome::Released(view())), "046b2d31", "02010205010201016300010141010004010304050000000603"),
+        (answer(Outcome::Extended(view())), "046b2d31", "02010206010201016300010141010004010304050000000603"),
+        (answer(Outcome::Returned(view())), "046b2d31", "02010207010201016300010141010004010304050000000603"),
+        (answer(Outcome::SkuCreated(stock_view())), "046b2d31", "0201020801410102030400000503"),
+        (answer(Outcome::SkuSet(stock_view())), "046b2d31", "0201020901410102030400000503"),
+        (answer(Outcome::SkuDeleted), "046b2d31", "0201020a03"),
+        ((customer, Record::Customer(CustomerRecord { sold: 3 })), "0550533500616e6e", "0203"),
+        (
+            (RecordKey::Events(258), Record::Events(events())),
+            "060000000000000102",
+            "0204fa00090900010100000102010163000101410100040103040500000006fa0109020003010101010141020102010163000101410100040103040500000006fa02090601010141010203040000050101410102030401070005010377687901026e6ffa0309070101014101020304000005000000",
+        ),
     ]
 }
 
@@ -159,8 +223,8 @@ fn the_header_has_golden_bytes() {
     let applied = Some(Position { term: 3, leader: 1, index: 70_000 });
     let header = ImageHeader { applied, membership: vec![0xaa, 0xbb], digest: u64::MAX };
     let rows = [
-        (header, "013c1e4da9010301fc7011010002aabbfdffffffffffffffff"),
-        (ImageHeader::default(), "0179b8f899000000"),
+        (header, "02df9c53d2010301fc7011010002aabbfdffffffffffffffff"),
+        (ImageHeader::default(), "0297174d8b000000"),
     ];
     for (header, bytes) in rows {
         assert_eq!(hex(&encode_header(&header).unwrap()), bytes);
@@ -181,6 +245,11 @@ fn keys_sort_as_they_do_in_the_image() {
         RecordKey::Reservation(id(u64::MAX, 0)),
         RecordKey::Answer("".into()),
         RecordKey::Answer("~".into()),
+        RecordKey::Customer(sku("A"), "\u{0}".into()),
+        RecordKey::Customer(sku("A"), "b".into()),
+        RecordKey::Customer(sku("AB"), "a".into()),
+        RecordKey::Events(1),
+        RecordKey::Events(256),
     ];
     assert!(keys.is_sorted());
     let bytes: Vec<_> = keys.iter().map(encode_key).collect();
@@ -192,24 +261,28 @@ fn keys_sort_as_they_do_in_the_image() {
 #[test]
 fn what_nobody_wrote_does_not_decode() {
     let long = vec![VERSION; VALUE_BYTES_MAX + 1];
-    let cases: [(&str, &[u8], &[u8]); 12] = [
-        ("no key", &[], &[1, 0, 0, 0, 0]),
-        ("the header's key", &[0], &[1, 0, 0, 0, 0]),
-        ("an unknown tag", &[5], &[1, 0, 0, 0, 0]),
-        ("counters with content", &[1, 1], &[1, 0, 0, 0, 0]),
-        ("a SKU of no characters", &[2], &[1, 0, 0, 0, 0, 0, 0]),
-        ("a SKU with a space", b"\x02A B", &[1, 0, 0, 0, 0, 0, 0]),
-        ("a reservation's key cut short", &[3, 0, 0, 0], &[1]),
-        ("an answer's key that is not text", &[4, 0xff], &[1]),
+    let cases: [(&str, &[u8], &[u8]); 15] = [
+        ("no key", &[], &[2, 0, 0, 0, 0, 0, 0]),
+        ("the header's key", &[0], &[2, 0, 0, 0, 0, 0, 0]),
+        ("an unknown tag", &[7], &[2, 0, 0, 0, 0, 0, 0]),
+        ("counters with content", &[1, 1], &[2, 0, 0, 0, 0, 0, 0]),
+        ("a SKU of no characters", &[2], &[2, 0, 0, 0, 0, 0, 0]),
+        ("a SKU with a space", b"\x02A B", &[2, 0, 0, 0, 0, 0, 0]),
+        ("a reservation's key cut short", &[3, 0, 0, 0], &[2]),
+        ("an answer's key that is not text", &[4, 0xff], &[2]),
+        ("a customer's key without an end of its SKU", b"\x05PS5", &[2]),
+        ("a customer's key that is not text", b"\x05PS5\x00\xff", &[2]),
+        ("a chunk's key cut short", &[6, 0, 0], &[2]),
         ("no value", &[1], &[]),
         ("version 0", &[1], &[0, 0, 0, 0, 0]),
-        ("a value with a byte too many", &[1], &[1, 0, 0, 0, 0, 0]),
+        ("a value with a byte too many", &[1], &[2, 0, 0, 0, 0, 0, 0, 0, 0]),
         ("a value that is too long", &[1], &long),
     ];
     for (case, key, value) in cases {
         assert!(matches!(decode_record(key, value), Err(CodecError::Malformed(_))), "{case}");
     }
-    assert_eq!(decode_record(&[1], &[2, 9, 9]), Err(CodecError::Newer(2)));
+    assert_eq!(decode_record(&[1], &[3, 9, 9]), Err(CodecError::Newer(3)));
+    assert_eq!(decode_record(&[1], &[1, 9, 9]), Err(CodecError::Older(1)));
 }
 
 #[test]

@@ -328,7 +328,7 @@ fn unreadable(path: &Path, error: Unreadable) -> StorageError {
     }
 }
 
-/// What a newer lastunit wrote is not destroyed.
+/// A format that no release wrote.
 fn older(path: &Path, version: u64) -> StorageError {
     StorageError::Refused {
         path: path.to_owned(),
@@ -337,6 +337,7 @@ fn older(path: &Path, version: u64) -> StorageError {
     }
 }
 
+/// What a newer lastunit wrote is not destroyed.
 fn newer(path: &Path, version: u64) -> StorageError {
     StorageError::Refused {
         path: path.to_owned(),

@@ -285,19 +285,23 @@ fn what_does_not_decode_or_agree_empties_the_checkpoint() {
 }
 
 #[test]
-fn a_newer_format_is_refused_and_left_alone() {
-    let newer_header = |db: &sled::Db| {
-        let body = b"whatever comes";
-        let crc = crc32fast::hash(&[&[2][..], body].concat()).to_le_bytes();
-        db.insert([0], [&[2][..], &crc, body].concat()).unwrap();
-    };
-    let newer_record = |db: &sled::Db| drop(db.insert([1], vec![2, 1, 1]).unwrap());
-    let cases: [&dyn Fn(&sled::Db); 2] = [&newer_header, &newer_record];
-    for change in cases {
-        let (dir, _) = two_saves();
-        with_sled(dir.path(), change);
-        for _ in 0..2 {
-            assert!(matches!(Checkpoint::open(dir.path()), Err(StorageError::Refused { .. })));
+fn another_format_is_refused_and_left_alone() {
+    for (version, said) in [(codec::VERSION + 1, "newer"), (1, "never released")] {
+        let header = |db: &sled::Db| {
+            let body = b"whatever comes";
+            let crc = crc32fast::hash(&[&[version][..], body].concat()).to_le_bytes();
+            db.insert([0], [&[version][..], &crc, body].concat()).unwrap();
+        };
+        let record = |db: &sled::Db| drop(db.insert([1], vec![version, 1, 1]).unwrap());
+        let cases: [&dyn Fn(&sled::Db); 2] = [&header, &record];
+        for change in cases {
+            let (dir, _) = two_saves();
+            with_sled(dir.path(), change);
+            for _ in 0..2 {
+                let refused = Checkpoint::open(dir.path()).err().unwrap();
+                assert!(matches!(refused, StorageError::Refused { .. }));
+                assert!(refused.to_string().contains(said), "{refused}");
+            }
         }
     }
 }

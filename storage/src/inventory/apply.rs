@@ -18,8 +18,7 @@
 
 use super::Inventory;
 use super::command::{
-    AdjustSku, Command, Commit, DeleteSku, Precondition, PutSku, Release, Request, Reserve, Return, Setting,
-    Stamp,
+    AdjustSku, Command, Commit, DeleteSku, Precondition, PutSku, Release, Request, Return, Setting, Stamp,
 };
 use super::event::Cause;
 use super::idempotency::fingerprint;
@@ -53,7 +52,7 @@ impl Inventory {
             return Some(rejection);
         }
         // Whoever waits may be served before the command is looked at.
-        if !self.stocks.agenda().unserved.is_empty() {
+        if self.stocks.agenda().is_behind(self.now_ms()) {
             return None;
         }
         let now_ms = self.now_ms();
@@ -107,7 +106,8 @@ impl Inventory {
     fn settle_what_it_names(&mut self, command: &Command) {
         match command {
             Command::Tick => {}
-            Command::Reserve(reserve) => self.settle_reserve(reserve),
+            // It settles by itself, since what its cart has is to be found only once.
+            Command::Reserve(_) => {}
             Command::Commit(commit) => self.settle_reservation(commit.reservation_id),
             Command::Release(release) => self.settle_reservation(release.reservation_id),
             Command::Extend(extend) => self.settle_reservation(extend.reservation_id),
@@ -116,14 +116,6 @@ impl Inventory {
             Command::AdjustSku(adjust) => self.settle(&adjust.sku),
             Command::DeleteSku(delete) => self.settle(&delete.sku),
         }
-    }
-
-    fn settle_reserve(&mut self, reserve: &Reserve) {
-        let newest = self.reservations.newest_of_cart(&reserve.cart_id);
-        if let Some(id) = newest.map(|(id, _)| id) {
-            self.expire_if_due(id);
-        }
-        reserve.items.iter().for_each(|item| self.settle(&item.sku));
     }
 
     fn settle_reservation(&mut self, id: ReservationId) {

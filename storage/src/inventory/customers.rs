@@ -9,7 +9,6 @@
 //! Only what is sold is stored. What is held follows from the reservations, as a SKU's lapses do. It is kept whether
 //! the SKU has a limit or not, so that a limit that is set later counts what was before it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Inventory;
@@ -24,11 +23,18 @@ use super::stock::Move;
 /// What all customers have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Customers {
-    rows: BTreeMap<Sku, Names<Share>>,
+    rows: Names<OfSku>,
     /// The sum of the hashes of all records.
     digest: u64,
     /// The records that changed, came or went since the changes were taken, perhaps more than once.
     changed: Vec<(Sku, Arc<str>)>,
+}
+
+/// What customers have of one SKU, which at least one has.
+#[derive(Debug, Clone)]
+struct OfSku {
+    sku: Sku,
+    shares: Names<Share>,
 }
 
 /// What one customer has of one SKU. There is none that is empty.
@@ -51,7 +57,26 @@ impl Inventory {
         items.iter().try_for_each(|item| self.check_limit(customer, &item.sku, item.qty))
     }
 
-    /// The same for one SKU.
+    /// Whether a customer who has nothing yet might have these items: nobody shall wait, with
+    /// everybody else behind, for what can never be had. Refuses with `CustomerLimit`.
+    pub(super) fn check_never_over(
+        &self,
+        customer_id: Option<&str>,
+        items: &[Item],
+    ) -> Result<(), Rejection> {
+        match items.iter().any(|item| self.is_never_allowed(customer_id, &item.sku, item.qty)) {
+            true => self.check_limits(customer_id, items),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether so many units are more than a customer may have at all.
+    pub(super) fn is_never_allowed(&self, customer_id: Option<&str>, sku: &Sku, qty: u64) -> bool {
+        let limit = self.stocks.get(sku).and_then(|stock| stock.record().max_per_customer);
+        customer_id.is_some() && limit.is_some_and(|limit| qty > limit)
+    }
+
+    /// As [`Inventory::check_limits`], for one SKU.
     pub(super) fn check_limit(&self, customer: &str, sku: &Sku, requested: u64) -> Result<(), Rejection> {
         let stock = self.stocks.get(sku);
         let Some(limit) = stock.and_then(|stock| stock.record().max_per_customer) else {
@@ -68,7 +93,7 @@ impl Inventory {
 impl Customers {
     /// Units that a customer holds, and has bought, of a SKU at a moment.
     pub(super) fn figures(&self, sku: &Sku, customer: &str, now_ms: u64) -> (u64, u64) {
-        let share = self.rows.get(sku).and_then(|shares| shares.get(customer));
+        let share = self.rows.get(sku.as_str()).and_then(|of| of.shares.get(customer));
         share.map_or((0, 0), |share| (share.held.saturating_sub(share.lapses.due(now_ms).qty), share.sold))
     }
 
@@ -79,7 +104,8 @@ impl Customers {
 
     /// Forgets all that customers have of a SKU that is deleted.
     pub(super) fn remove_sku(&mut self, sku: &Sku) {
-        for (customer, share) in self.rows.remove(sku).iter().flat_map(Names::iter) {
+        let gone = self.rows.remove(sku.as_str());
+        for (customer, share) in gone.iter().flat_map(|(_, of)| of.shares.iter()) {
             if share.sold > 0 {
                 self.digest = self.digest.wrapping_sub(share.digest(sku, customer));
                 self.changed.push((sku.clone(), Arc::clone(customer)));
@@ -89,14 +115,15 @@ impl Customers {
 
     /// What is stored of a customer.
     pub(super) fn stored(&self, sku: &Sku, customer: &str) -> Option<CustomerRecord> {
-        self.rows.get(sku)?.get(customer)?.record()
+        self.rows.get(sku.as_str())?.shares.get(customer)?.record()
     }
 
     /// Adds a record; false where it is there already, or is none that is kept.
     pub(super) fn load(&mut self, sku: Sku, customer: Arc<str>, record: CustomerRecord) -> bool {
         self.digest = self.digest.wrapping_add(digest::customer(&sku, &customer, record));
         let share = Share { sold: record.sold, ..Share::default() };
-        record.sold > 0 && self.rows.entry(sku).or_default().insert(customer, share).is_none()
+        let of = self.rows.value_or(sku.shared(), || OfSku::new(&sku));
+        record.sold > 0 && of.shares.insert(customer, share).is_none()
     }
 
     /// Completes the customers by one item of a loaded hold.
@@ -109,12 +136,14 @@ impl Customers {
 
     /// Every SKU of which customers have some, in order, and what they have, in no order that means anything.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Sku, &Names<Share>)> {
-        self.rows.iter()
+        let mut rows: Vec<_> = self.rows.iter().map(|(_, of)| (&of.sku, &of.shares)).collect();
+        rows.sort_unstable_by_key(|(sku, _)| *sku);
+        rows.into_iter()
     }
 
     /// Every record, in the order of the keys.
     pub(super) fn records(&self) -> impl Iterator<Item = (&Sku, &Arc<str>, CustomerRecord)> {
-        self.rows.iter().flat_map(|(sku, shares)| {
+        self.iter().flat_map(|(sku, shares)| {
             let stored = shares.iter().filter_map(|(customer, share)| Some((customer, share.record()?)));
             let mut stored: Vec<_> = stored.collect();
             stored.sort_unstable_by_key(|(customer, _)| *customer);
@@ -141,22 +170,37 @@ impl Customers {
     }
 
     fn change(&mut self, sku: &Sku, customer: &Arc<str>, act: impl FnOnce(&mut Share)) {
-        let shares = self.rows.entry(sku.clone()).or_default();
-        let share = shares.value_or_default(customer);
+        let of = self.rows.value_or(sku.shared(), || OfSku::new(sku));
+        let share = of.shares.value_or(customer, Share::default);
         let before = share.sold;
         act(share);
+        let gone = *share == Share::default();
         if share.sold != before {
             let hash =
                 |sold| if sold == 0 { 0 } else { digest::customer(sku, customer, CustomerRecord { sold }) };
             self.digest = self.digest.wrapping_sub(hash(before)).wrapping_add(hash(share.sold));
             self.changed.push((sku.clone(), Arc::clone(customer)));
         }
-        if *share == Share::default() {
-            shares.remove(customer);
+        if gone {
+            self.forget(sku, customer);
         }
-        if shares.len() == 0 {
-            self.rows.remove(sku);
+    }
+
+    /// Drops what is empty.
+    fn forget(&mut self, sku: &Sku, customer: &str) {
+        let left = self.rows.get_mut(sku.as_str()).map_or(0, |of| {
+            of.shares.remove(customer);
+            of.shares.len()
+        });
+        if left == 0 {
+            self.rows.remove(sku.as_str());
         }
+    }
+}
+
+impl OfSku {
+    fn new(sku: &Sku) -> OfSku {
+        OfSku { sku: sku.clone(), shares: Names::default() }
     }
 }
 

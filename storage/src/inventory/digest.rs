@@ -214,6 +214,7 @@ pub(super) fn state(counters: &Counters) -> u64 {
         .word(counters.events)
         .word_if_any(counters.events_gone.map(|gone| gone.sequence))
         .word_if_any(counters.events_gone.map(|gone| u64::from(gone.index)))
+        .word(counters.deleted_version)
         .finish()
 }
 
@@ -302,108 +303,4 @@ pub(super) fn answer(key: &str, record: &AnswerRecord) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    const STOCK: StockRecord = StockRecord {
-        on_hand: 6,
-        held: 5,
-        sold: 4,
-        safety_stock: 3,
-        max_per_customer: None,
-        created_sequence: 7,
-        version: 2,
-        settled_ms: 1,
-    };
-
-    #[test]
-    fn every_figure_of_a_sku_counts() {
-        let changes: [fn(&mut StockRecord); 9] = [
-            |stock| stock.on_hand += 1,
-            |stock| stock.held += 1,
-            |stock| stock.sold += 1,
-            |stock| stock.safety_stock += 1,
-            |stock| stock.max_per_customer = Some(0),
-            |stock| stock.max_per_customer = Some(1),
-            |stock| stock.created_sequence += 1,
-            |stock| stock.version += 1,
-            |stock| stock.settled_ms += 1,
-        ];
-        let sku = Sku::new("A").unwrap();
-        for (field, change) in changes.into_iter().enumerate() {
-            let mut changed = STOCK;
-            change(&mut changed);
-            assert_ne!(stock(&sku, &changed), stock(&sku, &STOCK), "field {field}");
-        }
-        assert_ne!(stock(&Sku::new("B").unwrap(), &STOCK), stock(&sku, &STOCK));
-    }
-
-    #[test]
-    fn every_field_of_a_reservation_counts() {
-        let changes: [fn(&mut ReservationRecord); 15] = [
-            |record| record.state = State::Expired,
-            |record| record.cart_id = "other".into(),
-            |record| record.customer_id = Some("".into()),
-            |record| Arc::make_mut(&mut record.items)[0].qty += 1,
-            |record| Arc::make_mut(&mut record.items)[0].returned += 1,
-            |record| Arc::make_mut(&mut record.items)[0].sku = Sku::new("B").unwrap(),
-            |record| record.grant = None,
-            |record| record.grant = record.grant.map(|grant| Grant { fencing_token: 1, ..grant }),
-            |record| record.grant = record.grant.map(|grant| Grant { granted_ms: 1, ..grant }),
-            |record| record.grant = record.grant.map(|grant| Grant { deadline_ms: 1, ..grant }),
-            |record| record.created_ms += 1,
-            |record| record.ttl_ms += 1,
-            |record| record.ended_ms = Some(0),
-            |record| record.forget_ms += 1,
-            |record| record.payment_token = Some("".into()),
-        ];
-        let id = ReservationId { sequence: 1, nonce: 2 };
-        for (field, change) in changes.into_iter().enumerate() {
-            let mut changed = held();
-            change(&mut changed);
-            assert_ne!(reservation(id, &changed), reservation(id, &held()), "field {field}");
-        }
-    }
-
-    /// Replicas of different versions compare digests, so that a change here is a change of the protocol.
-    #[test]
-    fn digests_are_the_same_for_ever() {
-        let id = ReservationId { sequence: 1, nonce: 2 };
-        let digests = [
-            stock(&Sku::new("A").unwrap(), &STOCK),
-            reservation(id, &held()),
-            state(&Counters {
-                now_ms: 1,
-                sequence: 2,
-                fencing_token: 3,
-                events: 5,
-                events_gone: None,
-                records_digest: 4,
-            }),
-        ];
-        assert_eq!(
-            digests,
-            [0x1101_8f72_3f94_0abf, 0xd511_6819_5af2_3d04, 0x7669_ce88_55d8_abe9],
-            "{digests:#018x?}"
-        );
-    }
-
-    fn held() -> ReservationRecord {
-        let item =
-            crate::inventory::record::ReservedItem { sku: Sku::new("A").unwrap(), qty: 2, returned: 1 };
-        ReservationRecord {
-            state: State::Held,
-            cart_id: "cart".into(),
-            customer_id: None,
-            items: [item].into(),
-            created_ms: 8,
-            ttl_ms: 5,
-            grant: Some(Grant { fencing_token: 9, granted_ms: 8, deadline_ms: 7 }),
-            ended_ms: None,
-            forget_ms: 6,
-            payment_token: None,
-        }
-    }
-}
+mod tests;

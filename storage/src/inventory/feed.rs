@@ -186,8 +186,11 @@ impl Feed {
         self.chunks.get(&number).map(|chunk| &*chunk.events)
     }
 
-    /// Adds a chunk from a record; false where it is there already.
+    /// Adds a chunk from a record; false where it is there already, or its number is past all ordinals.
     pub(super) fn load(&mut self, number: u64, events: Vec<Event>) -> bool {
+        if number >= u64::MAX / CHUNK_EVENTS {
+            return false;
+        }
         let digest = digest::events(number, &events);
         self.digest = self.digest.wrapping_add(digest);
         self.chunks.insert(number, Chunk { events, digest }).is_none()

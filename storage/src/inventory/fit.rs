@@ -17,7 +17,8 @@ struct Shortfall {
 }
 
 impl Inventory {
-    /// Whether all items are available at once, with nobody waiting for them. Precedence: `SkuNotFound`, `InsufficientStock`, `HeldByOthers`.
+    /// Whether all items are available at once, with nobody waiting for them. Precedence: `SkuNotFound`,
+    /// `InsufficientStock`, `HeldByOthers`.
     pub(super) fn check_fits(&self, items: &[Item]) -> Result<(), Rejection> {
         let now_ms = self.now_ms();
         let mut shortfall = Shortfall::default();

@@ -27,7 +27,12 @@ pub(super) enum ReservePlan {
 impl Inventory {
     /// Takes a hold for a whole cart, or nothing.
     pub(super) fn reserve(&mut self, stamp: &Stamp, reserve: &Reserve) -> Result<Outcome, Rejection> {
-        match self.check_reserve(reserve)? {
+        let newest = self.reservations.newest_of_cart(&reserve.cart_id);
+        if let Some(id) = newest {
+            self.expire_if_due(id);
+        }
+        reserve.items.iter().for_each(|item| self.settle(&item.sku));
+        match self.check_after(newest, reserve)? {
             ReservePlan::Already(id) => Ok(Outcome::AlreadyReserved(self.view(id))),
             ReservePlan::Grant => Ok(Outcome::Reserved(self.grant(stamp, reserve))),
             ReservePlan::Join => Ok(Outcome::Waiting(self.join(stamp, reserve))),
@@ -36,9 +41,18 @@ impl Inventory {
 
     /// Precedence: the cart's live reservation (the same items are no refusal, others are `CartAlreadyReserved`),
     /// then `SkuNotFound`, `CustomerLimit`, `InsufficientStock`, `HeldByOthers`. One that may wait is refused for no
-    /// shortage, and its customer's limit is not looked at before it is served.
+    /// shortage, and what its customer has already is not looked at before it is served.
     pub(super) fn check_reserve(&self, reserve: &Reserve) -> Result<ReservePlan, Rejection> {
-        if let Some((id, record)) = self.live_of_cart(&reserve.cart_id) {
+        self.check_after(self.reservations.newest_of_cart(&reserve.cart_id), reserve)
+    }
+
+    /// The same, where the cart's newest reservation is known: the only one of its that may be live.
+    fn check_after(
+        &self,
+        newest: Option<ReservationId>,
+        reserve: &Reserve,
+    ) -> Result<ReservePlan, Rejection> {
+        if let Some((id, record)) = newest.and_then(|id| self.live(id)) {
             return match record.has_items(&reserve.items) {
                 true => Ok(ReservePlan::Already(id)),
                 false => Err(Rejection::CartAlreadyReserved { reservation_id: id }),
@@ -46,7 +60,10 @@ impl Inventory {
         }
         match self.check_fits(&reserve.items) {
             Err(missing @ Rejection::SkuNotFound { .. }) => Err(missing),
-            Err(_) if reserve.wait => Ok(ReservePlan::Join),
+            Err(_) if reserve.wait => {
+                self.check_never_over(reserve.customer_id.as_deref(), &reserve.items)?;
+                Ok(ReservePlan::Join)
+            }
             fits => {
                 self.check_limits(reserve.customer_id.as_deref(), &reserve.items)?;
                 fits.map(|()| ReservePlan::Grant)
@@ -133,9 +150,9 @@ impl Inventory {
         }
     }
 
-    /// The cart's reservation, if it has one that has not ended.
-    fn live_of_cart(&self, cart_id: &str) -> Option<(ReservationId, &ReservationRecord)> {
-        let (id, record) = self.reservations.newest_of_cart(cart_id)?;
+    /// A reservation, unless it has ended.
+    fn live(&self, id: ReservationId) -> Option<(ReservationId, &ReservationRecord)> {
+        let record = self.reservations.row(id);
         matches!(record.state_at(self.now_ms()), State::Waiting | State::Held).then_some((id, record))
     }
 

@@ -39,13 +39,17 @@ impl Answers {
     /// Keeps an answer, in the place of one that was to be forgotten.
     pub(super) fn keep(&mut self, key: &str, record: AnswerRecord) {
         self.remove(key);
-        self.load(key, record);
-        self.changed.push(Arc::from(key));
+        let key = Arc::from(key);
+        self.changed.push(Arc::clone(&key));
+        self.add(key, record);
     }
 
     /// Adds an answer from a record; false where its place is taken.
     pub(super) fn load(&mut self, key: &str, record: AnswerRecord) -> bool {
-        let key = Arc::<str>::from(key);
+        self.add(Arc::from(key), record)
+    }
+
+    fn add(&mut self, key: Arc<str>, record: AnswerRecord) -> bool {
         self.digest = self.digest.wrapping_add(digest::answer(&key, &record));
         let place = self.forgets.insert(record.forget_key(), Arc::clone(&key));
         self.rows.insert(key, Box::new(record)).is_none() && place.is_none()

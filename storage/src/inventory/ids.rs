@@ -33,6 +33,11 @@ impl Sku {
         (fits && plain).then(|| Sku(Arc::from(name)))
     }
 
+    /// The name, shared.
+    pub(super) fn shared(&self) -> &Arc<str> {
+        &self.0
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -103,12 +108,12 @@ const DIGITS: usize = 26;
 impl fmt::Display for ReservationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = u128::from(self.sequence) << 64 | u128::from(self.nonce);
-        let mut text = [0; DIGITS];
-        for (place, slot) in text.iter_mut().rev().enumerate() {
+        let mut text = *b"res_00000000000000000000000000";
+        for (place, slot) in text[PREFIX.len()..].iter_mut().rev().enumerate() {
             *slot = ALPHABET[(number >> (5 * place)) as usize & 31];
         }
-        f.write_str(PREFIX)?;
-        text.iter().try_for_each(|&c| fmt::Write::write_char(f, char::from(c)))
+        // Written at once: letter by letter it would be a third of the time that an answer takes.
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -149,10 +149,11 @@ impl Indexes {
         self.skus.of(sku.as_str(), after)
     }
 
-    /// Holds that may be on a SKU, due ones included, from the greatest fencing token down.
-    pub(super) fn newest_holds_of(&self, sku: &Sku) -> impl Iterator<Item = ReservationId> {
+    /// Holds that may be on a SKU, due ones included, with their fencing tokens: from the greatest one below a bound
+    /// down.
+    pub(super) fn holds_of_below(&self, sku: &Sku, below: u64) -> impl Iterator<Item = (u64, ReservationId)> {
         let hash = hash(sku.as_str());
-        self.holds.range((hash, 0)..=(hash, u64::MAX)).rev().map(|(_, &id)| id)
+        self.holds.range((hash, 0)..(hash, below)).rev().map(|(&(_, fencing_token), &id)| (fencing_token, id))
     }
 
     /// The hold that ends next, and when.

@@ -32,9 +32,10 @@ pub(super) struct Line {
 pub(super) struct Agenda {
     /// The next moment at which units of a SKU with a line lapse.
     pub(super) lapses: BTreeSet<(u64, Sku)>,
-    /// SKUs whose line or figures changed since their head was looked at. Between commands: those whose head fits,
-    /// and only where there were too many of them for one command.
-    pub(super) unserved: BTreeSet<Sku>,
+    /// SKUs whose line or figures changed since their head was looked at. Empty between commands.
+    pub(super) changed: BTreeSet<Sku>,
+    /// SKUs whose head fits: between commands only where there were too many for one command.
+    pub(super) backlog: BTreeSet<Sku>,
 }
 
 impl Line {
@@ -109,7 +110,7 @@ impl Line {
 
 impl Agenda {
     /// Follows a change of a SKU, whose next lapse was and is that where it had and has a line.
-    pub(super) fn follow(&mut self, sku: &Sku, before: Option<u64>, after: Option<u64>, waits: bool) {
+    pub(super) fn follow(&mut self, sku: &Sku, before: Option<u64>, after: Option<u64>) {
         if before != after {
             if let Some(ms) = before {
                 self.lapses.remove(&(ms, sku.clone()));
@@ -118,21 +119,26 @@ impl Agenda {
                 self.lapses.insert((ms, sku.clone()));
             }
         }
-        self.mark(sku, waits);
+        self.changed.insert(sku.clone());
     }
 
-    /// Notes that a SKU's line is to be looked at, or need not be.
-    pub(super) fn mark(&mut self, sku: &Sku, unserved: bool) {
-        if unserved {
-            self.unserved.insert(sku.clone());
+    /// Notes whether the head of a SKU's line fits, which has been looked at.
+    pub(super) fn looked_at(&mut self, sku: Sku, fits: bool) {
+        if fits {
+            self.backlog.insert(sku);
         } else {
-            self.unserved.remove(sku);
+            self.backlog.remove(&sku);
         }
     }
 
+    /// Whether the next command may serve somebody even if no time passes before it.
+    pub(super) fn is_behind(&self, now_ms: u64) -> bool {
+        !self.backlog.is_empty() || self.due(now_ms).is_some()
+    }
+
     /// A SKU of whose units some have lapsed at a moment.
-    pub(super) fn due(&self, now_ms: u64) -> Option<Sku> {
-        self.lapses.first().filter(|(ms, _)| *ms <= now_ms).map(|(_, sku)| sku.clone())
+    pub(super) fn due(&self, now_ms: u64) -> Option<&Sku> {
+        self.lapses.first().filter(|(ms, _)| *ms <= now_ms).map(|(_, sku)| sku)
     }
 }
 

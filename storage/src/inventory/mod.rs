@@ -1,13 +1,18 @@
 //! The state machine: the whole inventory in memory, changed by [`Inventory::apply`] and by nothing else.
 //!
 //! ```text
-//!            reserve                 commit
+//!             reserve                 commit
 //!  (nothing) ---------> held ----------------------> committed ---return---> committed (returned units noted)
-//!                        | \--release--> released
-//!                        \----time-----> expired ----commit, if_expired = reacquire, units available----> committed
+//!       \                | \--release--> released
+//!        \ wait          | \--time-----> expired ----commit, if_expired = reacquire, units available----> committed
+//!         \--> waiting --+ (served in the order of the line when units come free: a hold with a fresh ttl)
+//!                  \--release, or served too late--> released
+//!
+//!  held --stock set below what is held, on_shortfall = revoke_newest--> revoked
 //! ```
 //!
-//! A state is left along an arrow only. Reservations that ended are forgotten when their retention is over.
+//! A state is left along an arrow only. A commit may sell a part, which releases the rest, and a release may give back
+//! a part, which keeps the rest held. Reservations that ended are forgotten when their retention is over.
 //!
 //! The same commands under the same stamps give the same state, digest and answers on every replica and at every
 //! replay, also from the records of any moment in between. So there is no clock here, no randomness, no order of
@@ -15,17 +20,24 @@
 //!
 //! # Invariants
 //!
-//! 1. `0 <= held <= on_hand <= UNITS_MAX` for each SKU.
+//! 1. `0 <= held <= on_hand <= UNITS_MAX` for each SKU, after each event of the feed.
 //! 2. `on_hand + sold` of a SKU changes through a put or an adjust alone.
 //! 3. `held` is the sum of the SKU's holds with a deadline after `settled_ms`, and no live hold has an earlier one.
-//! 4. A cart has at most one live hold. No two holds share a fencing token; a later grant has the greater.
+//! 4. A cart has at most one reservation that is held or waits. No two holds share a fencing token; a later grant has
+//!    the greater.
 //! 5. Every refusal precedes the first change: checks borrow the inventory shared.
 //! 6. A hold never ends by itself before its deadline. From its deadline on it counts as ended, for every command
 //!    and every read, however far the sweep has got.
-//! 7. A command ends a bounded number of holds that it does not name. For its own SKUs and theirs it takes one
-//!    step for each distinct millisecond at which units came due, however many holds those were.
+//! 7. A command ends a bounded number of holds that it does not name, and serves a bounded number of those who wait.
+//!    For its own SKUs and theirs it takes one step for each distinct millisecond at which units came due, however many
+//!    holds those were. Revoking and deleting alone are as long as what they are asked to take away.
+//! 8. Units of a SKU with a line go to its head: nobody is overtaken (see `serve`).
+//! 9. A SKU that a live hold names, or that somebody waits for, is there. Other reservations may name one that is
+//!    gone, or gone and made anew: they are older than it and count for nothing in it.
+//! 10. Every change of a SKU's record, and of a reservation's state, deadline or items, is one event, once.
 //!
-//! [`Inventory::audit`] recomputes what 1, 3 and 4 say; `tests/model.rs` holds the rest against a naive model.
+//! [`Inventory::audit`] recomputes what 1, 3, 4 and 9 say, and every index; `tests/model` holds the rest against a
+//! naive model.
 //!
 //! # Map
 //!
@@ -34,11 +46,16 @@
 //! | `command`, `outcome`, `ids` | what comes in, what goes out |
 //! | `record`, `image` | what is stored; the inventory as records, and back |
 //! | `apply` | the single match |
-//! | `hold`, `fit`, `stock` | reservations; whether a cart fits; SKUs |
+//! | `hold`, `commit`, `release`, `take_back`, `parts` | the life of a reservation |
+//! | `fit`, `customers` | whether a cart fits; whether its customer may have it |
+//! | `sku` | put, adjust, delete |
+//! | `line`, `serve` | who waits; how lines are joined, served and left |
 //! | `expiry`, `lapses` | what time does |
+//! | `change` | the two ways in which the tables change, and tell the feed |
+//! | `event`, `feed` | the change feed |
 //! | `idempotency` | kept answers |
-//! | `reservations`, `indexes`, `names` | the table of reservations |
-//! | `query`, `audit`, `digest` | reads, checks, hashes |
+//! | `stock`, `stocks`, `reservations`, `indexes`, `names` | the tables |
+//! | `query`, `audit`, `digest`, `records_digest` | reads, checks, hashes |
 //!
 //! Absent on purpose: HTTP, JSON and times as text (the node's), the log and its indexes (Raft's), bytes on disk
 //! (the checkpoint's), and any notion that this is the only inventory: ids and sequences are those of one group.

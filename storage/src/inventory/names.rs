@@ -1,64 +1,96 @@
-//! A map from texts of clients (customers, idempotency keys) to values, ordered by hash.
+//! A map from texts (SKUs, customers, idempotency keys) to values, ordered by hash.
 //!
 //! Such texts are random and many. A map ordered by text would follow a pointer for each comparison, some twenty
-//! in a map of a million, and each is a cache miss; the hash stands in the map's node itself. Where two texts have
-//! one hash they stand side by side, so that even a client who looks for such texts gains nothing.
+//! in a map of a million, and each is a cache miss; the hash stands in the map's node itself. Where a text's place is
+//! taken by another one of the same hash it goes to a map by text: who looks for such texts makes nothing slow.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::digest::{Digest, Kind};
 
 /// See the module's documentation. Its order must not reach any output.
 #[derive(Debug, Clone)]
-pub(super) struct Names<V>(BTreeMap<(u64, Arc<str>), V>);
+pub(super) struct Names<V> {
+    by_hash: BTreeMap<u64, (Arc<str>, V)>,
+    /// Names whose place was taken when they came. None of them is in `by_hash`.
+    others: BTreeMap<Arc<str>, V>,
+}
 
 impl<V> Names<V> {
     /// The value under a name.
     pub(super) fn get(&self, name: &str) -> Option<&V> {
-        self.entry(name).map(|(_, value)| value)
+        match self.by_hash.get(&hash(name)) {
+            Some((own, value)) if **own == *name => Some(value),
+            _ => self.others.get(name),
+        }
+    }
+
+    /// The value under a name, to be changed.
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut V> {
+        match self.by_hash.get_mut(&hash(name)) {
+            Some((own, value)) if **own == *name => Some(value),
+            _ => self.others.get_mut(name),
+        }
+    }
+
+    /// The value under a name, made if there is none.
+    pub(super) fn value_or(&mut self, name: &Arc<str>, value: impl FnOnce() -> V) -> &mut V {
+        self.value_at(hash(name), name, value)
     }
 
     /// Puts a value under a name, and gives back the one that was there.
     pub(super) fn insert(&mut self, name: Arc<str>, value: V) -> Option<V> {
-        self.0.insert((hash(&name), name), value)
-    }
-
-    /// The value under a name, made if there is none.
-    pub(super) fn value_or_default(&mut self, name: &Arc<str>) -> &mut V
-    where
-        V: Default,
-    {
-        self.0.entry((hash(name), Arc::clone(name))).or_default()
+        if let Some(place) = self.others.get_mut(&name) {
+            return Some(std::mem::replace(place, value));
+        }
+        match self.by_hash.entry(hash(&name)) {
+            Entry::Vacant(place) => {
+                place.insert((name, value));
+                None
+            }
+            Entry::Occupied(mut place) if place.get().0 == name => {
+                Some(std::mem::replace(&mut place.get_mut().1, value))
+            }
+            Entry::Occupied(_) => self.others.insert(name, value),
+        }
     }
 
     /// Takes out a name and its value.
     pub(super) fn remove(&mut self, name: &str) -> Option<(Arc<str>, V)> {
-        let place = self.entry(name)?.0.clone();
-        self.0.remove_entry(&place).map(|((_, name), value)| (name, value))
+        match self.by_hash.entry(hash(name)) {
+            Entry::Occupied(place) if *place.get().0 == *name => Some(place.remove()),
+            _ => self.others.remove_entry(name),
+        }
     }
 
     /// Every name and its value, in no order that means anything.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &V)> {
-        self.0.iter().map(|((_, name), value)| (name, value))
+        self.by_hash.values().map(|(name, value)| (name, value)).chain(&self.others)
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.by_hash.len() + self.others.len()
     }
 
-    fn entry(&self, name: &str) -> Option<(&(u64, Arc<str>), &V)> {
-        let hash = hash(name);
-        // The empty text is the first of every hash, and costs no allocation.
-        let alike = self.0.range((hash, Arc::default())..).take_while(|((other, _), _)| *other == hash);
-        alike.into_iter().find(|((_, other), _)| **other == *name)
+    fn value_at(&mut self, hash: u64, name: &Arc<str>, value: impl FnOnce() -> V) -> &mut V {
+        let Names { by_hash, others } = self;
+        if others.contains_key(name) {
+            return others.entry(Arc::clone(name)).or_insert_with(value);
+        }
+        match by_hash.entry(hash) {
+            Entry::Vacant(place) => &mut place.insert((Arc::clone(name), value())).1,
+            Entry::Occupied(place) if *place.get().0 == **name => &mut place.into_mut().1,
+            Entry::Occupied(_) => others.entry(Arc::clone(name)).or_insert_with(value),
+        }
     }
 }
 
 impl<V> Default for Names<V> {
     fn default() -> Self {
-        Names(BTreeMap::new())
+        Names { by_hash: BTreeMap::new(), others: BTreeMap::new() }
     }
 }
 
@@ -70,18 +102,29 @@ fn hash(name: &str) -> u64 {
 mod tests {
     use super::*;
 
+    fn of(names: &Names<u32>) -> Vec<(&str, u32)> {
+        let mut all: Vec<_> = names.iter().map(|(name, &value)| (&**name, value)).collect();
+        all.sort_unstable();
+        assert_eq!(all.len(), names.len());
+        all
+    }
+
     #[test]
     fn names_of_one_hash_are_told_apart() {
-        let mut names = Names(BTreeMap::from([
-            ((hash("b"), Arc::from("a")), 1),
-            ((hash("b"), Arc::from("b")), 2),
-            ((hash("b"), Arc::from("c")), 3),
-        ]));
-        assert_eq!(names.get("b"), Some(&2));
-        assert_eq!(names.get("a"), None, "its own hash is another one");
-        assert_eq!(names.remove("b").map(|(_, value)| value), Some(2));
-        assert_eq!(names.get("b"), None);
-        assert_eq!(names.len(), 2);
+        let mut names = Names::default();
+        // The hash of `b` is taken by another name when `b` comes.
+        for (name, value) in [("a", 1), ("b", 2)] {
+            names.value_at(hash("b"), &name.into(), || value);
+        }
+        assert_eq!((names.get("b"), names.get("a")), (Some(&2), None), "its own hash is another one");
+        assert_eq!(names.get_mut("b"), Some(&mut 2));
+        assert_eq!((*names.value_or(&"b".into(), || 9), names.insert("b".into(), 3)), (2, Some(2)));
+        assert_eq!(of(&names), [("a", 1), ("b", 3)]);
+        // It stays where it is when the place is free again, and is there once.
+        names.by_hash.clear();
+        assert_eq!((*names.value_or(&"b".into(), || 9), names.get("b")), (3, Some(&3)));
+        assert_eq!(of(&names), [("b", 3)]);
+        assert_eq!((names.remove("b"), names.get("b"), names.len()), (Some(("b".into(), 3)), None, 0));
     }
 
     #[test]
@@ -89,5 +132,6 @@ mod tests {
         let mut names = Names::default();
         assert_eq!((names.insert("".into(), 1), names.insert("".into(), 2)), (None, Some(1)));
         assert_eq!((names.get(""), names.get("x"), names.len()), (Some(&2), None, 1));
+        assert_eq!((names.remove("x"), names.remove(""), names.len()), (None, Some(("".into(), 2)), 0));
     }
 }

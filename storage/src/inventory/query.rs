@@ -92,7 +92,7 @@ impl Inventory {
     /// The earliest moment at which a tick would have something to do (a hold to end, a reservation or an
     /// answer to forget, a line to serve on), if there is one.
     pub fn next_due_ms(&self) -> Option<u64> {
-        let backlog_ms = (!self.stocks.agenda().unserved.is_empty()).then_some(self.now_ms());
+        let backlog_ms = self.stocks.agenda().is_behind(self.now_ms()).then_some(self.now_ms());
         let indexes = self.reservations.indexes();
         let deadline_ms = indexes.next_deadline().map(|(deadline_ms, _)| deadline_ms);
         let forget_ms = indexes.next_forget().map(|(forget_ms, _)| forget_ms);

@@ -65,6 +65,9 @@ pub struct Counters {
     pub events: u64,
     /// The position of the last event that is no longer kept, if there is one.
     pub events_gone: Option<EventPosition>,
+    /// The greatest version that a deleted SKU had. New ones begin above it, so that a SKU that is made again never has
+    /// a version again that a client may still know.
+    pub deleted_version: u64,
     /// The order-free sum of the hashes of all other records, modulo 2^64.
     pub records_digest: u64,
 }
@@ -108,10 +111,10 @@ pub struct ReservationRecord {
     pub ttl_ms: u64,
     /// Its hold; `None` while it has only waited.
     pub grant: Option<Grant>,
-    /// When it was committed, released, or expired (then: its deadline).
+    /// When it was committed, released, revoked, or expired (then: its deadline).
     pub ended_ms: Option<u64>,
-    /// When it is forgotten. While it is held: when it will be if nothing but time ends it, so that an expiry is
-    /// a function of the record alone, whichever command's sweep reaches it.
+    /// When it is forgotten; never while it waits. While it is held: when it will be if nothing but time ends it, so
+    /// that an expiry is a function of the record alone, whichever command's sweep reaches it.
     pub forget_ms: u64,
     /// With what proof of payment it was committed.
     pub payment_token: Option<Arc<str>>,

@@ -55,9 +55,8 @@ impl Reservations {
 
     /// The cart's newest reservation: the only one of its that may be live, since a cart gets no other one before
     /// that has ended.
-    pub(super) fn newest_of_cart(&self, cart_id: &str) -> Option<(ReservationId, &ReservationRecord)> {
-        let candidates = self.indexes.of_cart(cart_id, None).rev().map(|id| (id, self.row(id)));
-        candidates.into_iter().find(|(_, record)| *record.cart_id == *cart_id)
+    pub(super) fn newest_of_cart(&self, cart_id: &str) -> Option<ReservationId> {
+        self.indexes.of_cart(cart_id, None).rev().find(|&id| *self.row(id).cart_id == *cart_id)
     }
 
     /// What stands in which order by cart, deadline, retention and so on.

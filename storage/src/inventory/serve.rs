@@ -15,7 +15,10 @@
 //!    fit, even where the units would be there. So nobody is overtaken.
 //! 2. After each command no line has a head that fits, but for a backlog: where more could be served than
 //!    [`PROMOTE_MAX`], the next commands go on, in the order of the SKUs' names.
-//! 3. Units that lapse reach the line with the next command, however far the sweep has got.
+//! 3. Units that lapse reach the line with the next command, however far the sweep has got, for the first
+//!    [`AWAITED_LAPSES_MAX`] SKUs with a line.
+
+use std::collections::BTreeSet;
 
 use super::Inventory;
 use super::command::{Reserve, Stamp};
@@ -28,6 +31,8 @@ use super::stock::Move;
 
 /// Reservations that one command serves at most, those that are passed over included.
 pub const PROMOTE_MAX: usize = 4_096;
+/// SKUs with a line to which one command gives back what is due, at most, besides those that it names.
+const AWAITED_LAPSES_MAX: usize = 4_096;
 
 impl Inventory {
     /// Puts a cart at the end of the line of its one SKU.
@@ -49,40 +54,53 @@ impl Inventory {
         self.end(stamp, id, State::Released);
     }
 
-    /// Gives back what is due of every SKU with a line, and serves the lines.
+    /// Gives back what is due of the SKUs with a line, the earliest first, and serves the lines.
     pub(super) fn serve_what_lapsed(&mut self, stamp: &Stamp) {
-        while let Some(sku) = self.stocks.agenda().due(self.now_ms()) {
+        for _ in 0..AWAITED_LAPSES_MAX {
+            let Some(sku) = self.stocks.agenda().due(self.now_ms()).cloned() else {
+                break;
+            };
             self.settle(&sku);
         }
         self.serve_lines(stamp);
     }
 
-    /// Serves the lines of all SKUs that changed.
+    /// Serves the lines of all SKUs that changed, and of those that were left, in the order of their names.
     pub(super) fn serve_lines(&mut self, stamp: &Stamp) {
-        for sku in self.stocks.take_unserved() {
-            while self.promotions_left > 0
-                && let Some(head) = self.fitting_head(&sku)
-            {
-                self.promotions_left -= 1;
-                self.caused_by(Cause::Line, |all| all.serve(stamp, &sku, head));
-            }
-            let backlog = self.fitting_head(&sku).is_some();
-            self.stocks.mark_unserved(&sku, backlog);
+        self.look_at_changed();
+        while self.promotions_left > 0
+            && let Some(sku) = self.stocks.agenda().backlog.first().cloned()
+            && let Some(head) = self.fitting_head(&sku)
+        {
+            self.promotions_left -= 1;
+            self.caused_by(Cause::Line, |all| all.serve(stamp, &sku, head));
+            self.look_at_changed();
         }
     }
 
-    /// The head of a SKU's line, where its units are available.
+    fn look_at_changed(&mut self) {
+        while let Some(sku) = self.stocks.agenda_mut().changed.pop_first() {
+            let fits = self.fitting_head(&sku).is_some();
+            self.stocks.agenda_mut().looked_at(sku, fits);
+        }
+    }
+
+    /// The head of a SKU's line, where its turn has come: its units are available, or it can never have them since the
+    /// limit was lowered below what it waits for.
     pub(super) fn fitting_head(&self, sku: &Sku) -> Option<ReservationId> {
         let stock = self.stocks.get(sku)?;
         let head = stock.line().first()?;
-        let wanted = self.reservations.row(head).items.first()?.qty;
-        (stock.record().available() >= wanted).then_some(head)
+        let record = self.reservations.row(head);
+        let wanted = record.items.first()?.qty;
+        let fits = stock.record().available() >= wanted;
+        (fits || self.is_never_allowed(record.customer_id.as_deref(), sku, wanted)).then_some(head)
     }
 
     /// The agenda as it follows from the records.
     pub(super) fn agenda(&self) -> Agenda {
         let backlog = self.stocks.iter().map(|(sku, _)| sku).filter(|sku| self.fitting_head(sku).is_some());
-        Agenda { lapses: self.stocks.awaited_lapses(), unserved: backlog.cloned().collect() }
+        let (lapses, changed) = (self.stocks.awaited_lapses(), BTreeSet::new());
+        Agenda { lapses, changed, backlog: backlog.cloned().collect() }
     }
 
     fn serve(&mut self, stamp: &Stamp, sku: &Sku, head: ReservationId) {

@@ -24,7 +24,7 @@ impl Inventory {
     pub(super) fn put_sku(&mut self, stamp: &Stamp, put: &PutSku) -> Result<Outcome, Rejection> {
         self.check_put_sku(put)?;
         let outcome = if self.stocks.get(&put.sku).is_none() {
-            let after = self.stocks.insert(put.sku.clone(), StockRecord::new(put, self.counters.sequence));
+            let after = self.stocks.insert(put.sku.clone(), StockRecord::new(put, &self.counters));
             self.tell_stock(StockChange { after: Some(after), ..StockChange::default() });
             Outcome::SkuCreated
         } else {
@@ -83,6 +83,8 @@ impl Inventory {
         self.check_delete_sku(delete)?;
         self.customers.remove_sku(&delete.sku);
         let before = self.stocks.remove(&delete.sku);
+        let version = before.as_ref().map_or(0, |stock| stock.version);
+        self.counters.deleted_version = self.counters.deleted_version.max(version);
         self.tell_stock(StockChange { before, ..StockChange::default() });
         Ok(Outcome::SkuDeleted)
     }
@@ -110,12 +112,15 @@ impl Inventory {
         if holds { Ok(stock) } else { Err(Rejection::PreconditionFailed { current }) }
     }
 
-    /// Takes the newest holds on a SKU away, whole, until not more than so many units are held.
+    /// Takes the newest holds on a SKU away, whole, until not more than so many units are held. One walk: what is due
+    /// and not swept is stepped over once.
     fn revoke_above(&mut self, stamp: &Stamp, sku: &Sku, on_hand: u64) {
+        let mut below = u64::MAX;
         while self.stocks.row(sku).record().held > on_hand {
-            let Some(id) = self.newest_hold_of(sku) else {
+            let Some((fencing_token, id)) = self.newest_hold_of(sku, below) else {
                 return;
             };
+            below = fencing_token;
             self.settle_items_of(id);
             self.caused_by(Cause::Revoke, |all| {
                 all.unhold_all(id);
@@ -124,12 +129,12 @@ impl Inventory {
         }
     }
 
-    /// The live hold on a SKU with the greatest fencing token.
-    fn newest_hold_of(&self, sku: &Sku) -> Option<ReservationId> {
-        let live = |id: &ReservationId| {
+    /// The live hold on a SKU with the greatest fencing token below one.
+    fn newest_hold_of(&self, sku: &Sku, below: u64) -> Option<(u64, ReservationId)> {
+        let live = |(_, id): &(u64, ReservationId)| {
             let record = self.reservations.row(*id);
             !record.is_due(self.now_ms()) && record.items.iter().any(|item| item.sku == *sku)
         };
-        self.reservations.indexes().newest_holds_of(sku).find(live)
+        self.reservations.indexes().holds_of_below(sku, below).find(live)
     }
 }

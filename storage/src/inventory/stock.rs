@@ -15,7 +15,7 @@ use super::ids::{ReservationId, Sku};
 use super::lapses::{Due, Lapses};
 use super::line::Line;
 use super::outcome::StockView;
-use super::record::StockRecord;
+use super::record::{Counters, StockRecord};
 
 /// One SKU.
 #[derive(Debug, Clone)]
@@ -77,15 +77,15 @@ pub(super) enum Move {
 
 impl StockRecord {
     /// The figures of a new SKU.
-    pub(super) fn new(put: &PutSku, sequence: u64) -> StockRecord {
+    pub(super) fn new(put: &PutSku, counters: &Counters) -> StockRecord {
         StockRecord {
             on_hand: put.on_hand,
             held: 0,
             sold: 0,
             safety_stock: put.safety_stock.unwrap_or(0),
             max_per_customer: put.max_per_customer.applied_to(None),
-            created_sequence: sequence,
-            version: 1,
+            created_sequence: counters.sequence,
+            version: plus(counters.deleted_version, 1),
             settled_ms: 0,
         }
     }

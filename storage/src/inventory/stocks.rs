@@ -2,12 +2,14 @@
 //!
 //! Every change of one goes through [`Stocks::change`], which keeps the digest and the list of changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use super::digest;
 use super::ids::{ReservationId, Sku};
 use super::line::Agenda;
+use super::names::Names;
 use super::outcome::{State, StockView};
 use super::record::{ReservationRecord, ReservedItem, StockRecord};
 use super::stock::Stock;
@@ -15,7 +17,9 @@ use super::stock::Stock;
 /// All SKUs.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stocks {
-    rows: BTreeMap<Sku, Row>,
+    rows: Names<Row>,
+    /// The names of all rows, in order.
+    names: BTreeSet<Sku>,
     agenda: Agenda,
     /// How many wait, over all lines.
     waiting: usize,
@@ -38,7 +42,7 @@ struct Row {
 impl Stocks {
     /// A SKU, if there is one of that name.
     pub(super) fn get(&self, sku: &Sku) -> Option<&Stock> {
-        self.rows.get(sku).map(|row| &row.stock)
+        self.rows.get(sku.as_str()).map(|row| &row.stock)
     }
 
     /// The SKU that a reservation names, unless it is gone, or gone and made anew.
@@ -46,7 +50,7 @@ impl Stocks {
         self.get(sku).filter(|stock| stock.record().created_sequence < id.sequence)
     }
 
-    /// The SKU of a live hold, or one that this command has looked up.
+    /// The SKU of a live hold, or one whose name was looked up.
     #[expect(clippy::expect_used, reason = "no SKU is deleted while a live hold names it")]
     pub(super) fn row(&self, sku: &Sku) -> &Stock {
         self.get(sku).expect("the SKU is there")
@@ -60,14 +64,14 @@ impl Stocks {
         sku: &Sku,
         act: impl FnOnce(&mut Stock),
     ) -> Option<(StockView, StockView)> {
-        let row = self.rows.get_mut(sku).expect("the SKU is there");
+        let row = self.rows.get_mut(sku.as_str()).expect("the SKU is there");
         let (before, waited) = (*row.stock.record(), row.stock.line().len());
         let lapse_before = row.stock.awaited_lapse_ms();
         act(&mut row.stock);
         let waiting = row.stock.line().len();
         if waited > 0 || waiting > 0 {
             self.waiting = self.waiting - waited + waiting;
-            self.agenda.follow(sku, lapse_before, row.stock.awaited_lapse_ms(), waiting > 0);
+            self.agenda.follow(sku, lapse_before, row.stock.awaited_lapse_ms());
         }
         let record = row.stock.record();
         if *record == before {
@@ -89,14 +93,9 @@ impl Stocks {
         &self.agenda
     }
 
-    /// The SKUs whose line is to be looked at, in order.
-    pub(super) fn take_unserved(&mut self) -> BTreeSet<Sku> {
-        std::mem::take(&mut self.agenda.unserved)
-    }
-
-    /// Notes whether a SKU's line is still to be served.
-    pub(super) fn mark_unserved(&mut self, sku: &Sku, unserved: bool) {
-        self.agenda.mark(sku, unserved);
+    /// The same, to be worked on.
+    pub(super) fn agenda_mut(&mut self) -> &mut Agenda {
+        &mut self.agenda
     }
 
     /// The agenda as it follows from the rows, but for what needs the reservations.
@@ -125,7 +124,8 @@ impl Stocks {
 
     /// Takes a SKU out, for which nobody waits, and tells what it was.
     pub(super) fn remove(&mut self, sku: &Sku) -> Option<StockView> {
-        let row = self.rows.remove(sku)?;
+        let (_, row) = self.rows.remove(sku.as_str())?;
+        self.names.remove(sku);
         self.digest = self.digest.wrapping_sub(row.hash);
         if !row.changed {
             self.changed.push(row.stock.sku().clone());
@@ -142,7 +142,7 @@ impl Stocks {
         record: &ReservationRecord,
         item: &ReservedItem,
     ) -> ReservedItem {
-        let Some(row) = self.rows.get_mut(&item.sku) else {
+        let Some(row) = self.rows.get_mut(item.sku.as_str()) else {
             return item.clone();
         };
         let current = row.stock.record().created_sequence < id.sequence;
@@ -167,13 +167,13 @@ impl Stocks {
             Some(after) if after.as_str() >= prefix => Bound::Excluded(after.as_str()),
             _ => Bound::Included(prefix),
         };
-        let following = self.rows.range::<str, _>((first, Bound::Unbounded));
-        following.map(|(_, row)| &row.stock).take_while(move |stock| stock.sku().as_str().starts_with(prefix))
+        let following = self.names.range::<str, _>((first, Bound::Unbounded));
+        following.take_while(move |sku| sku.as_str().starts_with(prefix)).map(|sku| self.row(sku))
     }
 
     /// Every SKU, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Sku, &Stock)> {
-        self.rows.iter().map(|(sku, row)| (sku, &row.stock))
+        self.names.iter().map(|sku| (sku, self.row(sku)))
     }
 
     /// How many there are.
@@ -202,7 +202,7 @@ impl Stocks {
         changed.sort_unstable();
         changed.dedup();
         for sku in &changed {
-            if let Some(row) = self.rows.get_mut(sku) {
+            if let Some(row) = self.rows.get_mut(sku.as_str()) {
                 row.changed = false;
             }
         }
@@ -213,6 +213,7 @@ impl Stocks {
         let hash = digest::stock(&sku, &record);
         self.digest = self.digest.wrapping_add(hash);
         let row = Row { stock: Stock::new(sku.clone(), record), hash, changed };
-        self.rows.insert(sku, row).is_none()
+        self.names.insert(sku.clone());
+        self.rows.insert(Arc::clone(sku.shared()), row).is_none()
     }
 }

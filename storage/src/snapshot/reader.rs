@@ -14,6 +14,8 @@ pub(super) enum Unreadable {
     Damaged { offset: u64, what: String },
     /// A newer lastunit wrote it.
     Newer(u64),
+    /// A lastunit before the first release wrote it.
+    Older(u64),
     /// The system could not read it.
     Io(io::Error),
 }
@@ -186,6 +188,7 @@ fn u32_at(bytes: &[u8], at: usize) -> u32 {
 fn undecodable(offset: u64, error: codec::CodecError) -> Unreadable {
     match error {
         codec::CodecError::Newer(version) => Unreadable::Newer(version.into()),
+        codec::CodecError::Older(version) => Unreadable::Older(version.into()),
         error => Unreadable::Damaged { offset, what: error.to_string() },
     }
 }
