@@ -8,8 +8,8 @@ use std::io;
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bytes::Bytes;
 use openraft::EntryPayload;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use storage::inventory::command::{Request, Stamp};
 
 use crate::types::{PeerNode, Proposal, StoredMembership};
@@ -18,14 +18,16 @@ use crate::types::{PeerNode, Proposal, StoredMembership};
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 const KIND_BLANK: u8 = 0;
+/// The commands of versions before the first release.
 const KIND_BATCH_V1: u8 = 1;
 const KIND_MEMBERSHIP_V1: u8 = 2;
+const KIND_BATCH_V2: u8 = 3;
 
 type Payload = EntryPayload<Proposal, u64, PeerNode>;
 type Membership = openraft::Membership<u64, PeerNode>;
 
 /// What one log entry tells the state machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Batch {
     /// The instant of all its commands, and the limits in force.
     pub(crate) stamp: Stamp,
@@ -33,8 +35,13 @@ pub(crate) struct Batch {
     pub(crate) requests: Vec<Request>,
 }
 
-fn config() -> Configuration<LittleEndian, Varint, Limit<MESSAGE_BYTES_MAX>> {
-    bincode::config::standard().with_limit::<MESSAGE_BYTES_MAX>()
+/// What decoding one message may take, by bincode's own count, in bytes. It counts a number as eight bytes where one
+/// byte is stored: whatever was short enough to be sent must be readable, or one long reply would end the connection
+/// for all.
+const DECODED_BYTES_MAX: usize = 8 * MESSAGE_BYTES_MAX;
+
+fn config() -> Configuration<LittleEndian, Varint, Limit<DECODED_BYTES_MAX>> {
+    bincode::config::standard().with_limit::<DECODED_BYTES_MAX>()
 }
 
 /// Appends the bytes of a value to a buffer.
@@ -62,18 +69,68 @@ fn invalid(why: impl ToString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.to_string())
 }
 
-/// The payload of an entry with these commands.
-pub(crate) fn encode_batch(batch: &Batch) -> io::Result<Proposal> {
-    let mut buffer = vec![KIND_BATCH_V1];
-    encode_into(batch, &mut buffer)?;
-    Ok(Proposal(Bytes::from(buffer)))
+/// An entry's payload while commands are put into it: its kind, the stamp, then one command after the other up to the
+/// end. So its length is known with each of them, and the last ones can be taken out again.
+pub(crate) struct BatchWriter {
+    buffer: Vec<u8>,
+}
+
+impl BatchWriter {
+    /// An entry of this instant, with no commands yet.
+    pub(crate) fn new(stamp: &Stamp) -> io::Result<BatchWriter> {
+        let mut buffer = vec![KIND_BATCH_V2];
+        encode_into(stamp, &mut buffer)?;
+        Ok(BatchWriter { buffer })
+    }
+
+    /// Adds a command.
+    pub(crate) fn push(&mut self, request: &Request) -> io::Result<()> {
+        encode_into(request, &mut self.buffer)
+    }
+
+    /// How long the payload is by now, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Takes out what was added after the payload had that length.
+    pub(crate) fn cut_back(&mut self, bytes: usize) {
+        self.buffer.truncate(bytes);
+    }
+
+    /// The payload.
+    pub(crate) fn finish(self) -> Proposal {
+        Proposal(Bytes::from(self.buffer))
+    }
 }
 
 /// The commands of an entry.
 pub(crate) fn decode_batch(proposal: &Proposal) -> io::Result<Batch> {
     match proposal.0.split_first() {
-        Some((&KIND_BATCH_V1, rest)) => decode(rest),
-        other => Err(invalid(format!("an entry of unknown kind {:?}", other.map(|(kind, _)| kind)))),
+        Some((&KIND_BATCH_V2, rest)) => decode_commands(rest),
+        other => Err(unknown_kind(other.map(|(kind, _)| *kind))),
+    }
+}
+
+fn decode_commands(bytes: &[u8]) -> io::Result<Batch> {
+    let (stamp, mut at) = bincode::serde::decode_from_slice(bytes, config()).map_err(invalid)?;
+    let mut requests = Vec::new();
+    while at < bytes.len() {
+        let (request, used) = bincode::serde::decode_from_slice(&bytes[at..], config()).map_err(invalid)?;
+        requests.push(request);
+        at += used;
+    }
+    Ok(Batch { stamp, requests })
+}
+
+fn unknown_kind(kind: Option<u8>) -> io::Error {
+    match kind {
+        Some(KIND_BATCH_V1) => invalid(
+            "an entry of kind 1, which a version before the first release wrote; start that node and its cluster anew, \
+             with empty directories",
+        ),
+        Some(kind) => invalid(format!("an entry of unknown kind {kind}; a newer version wrote it")),
+        None => invalid("an entry without a kind"),
     }
 }
 
@@ -94,9 +151,9 @@ pub(crate) fn encode_payload(payload: Payload) -> io::Result<Bytes> {
 pub(crate) fn decode_payload(bytes: Bytes) -> io::Result<Payload> {
     match bytes.first() {
         Some(&KIND_BLANK) => Ok(EntryPayload::Blank),
-        Some(&KIND_BATCH_V1) => Ok(EntryPayload::Normal(Proposal(bytes))),
+        Some(&KIND_BATCH_V2) => Ok(EntryPayload::Normal(Proposal(bytes))),
         Some(&KIND_MEMBERSHIP_V1) => decode::<Membership>(&bytes[1..]).map(EntryPayload::Membership),
-        other => Err(invalid(format!("an entry of unknown kind {other:?}; a newer version wrote it"))),
+        other => Err(unknown_kind(other.copied())),
     }
 }
 
@@ -108,4 +165,80 @@ pub(crate) fn encode_membership(membership: &StoredMembership) -> io::Result<Vec
 /// The membership of an image; an image without one has the empty one.
 pub(crate) fn decode_membership(bytes: &[u8]) -> io::Result<StoredMembership> {
     if bytes.is_empty() { Ok(StoredMembership::default()) } else { decode(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::inventory::command::Command;
+
+    use super::*;
+
+    const STAMP: Stamp = Stamp {
+        now_ms: 1_790_000_000_000,
+        retention_ms: 1,
+        idempotency_ms: 2,
+        max_hold_ms: 3,
+        events_ms: 4,
+        events_max: 5,
+    };
+
+    fn request(key: &str) -> Request {
+        Request { idempotency_key: Some(key.into()), command: Command::Tick }
+    }
+
+    fn written(requests: &[Request]) -> Proposal {
+        let mut writer = BatchWriter::new(&STAMP).unwrap();
+        requests.iter().for_each(|request| writer.push(request).unwrap());
+        writer.finish()
+    }
+
+    /// A reply with many small numbers was sealed and could not be opened, which ended the connection for all calls.
+    #[test]
+    fn what_is_short_enough_to_be_sent_can_be_read() {
+        let many = vec![1_u64; MESSAGE_BYTES_MAX / 4];
+        let bytes = encode(&many).unwrap();
+        assert!(bytes.len() < MESSAGE_BYTES_MAX);
+        assert_eq!(decode::<Vec<u64>>(&bytes).unwrap().len(), many.len());
+    }
+
+    #[test]
+    fn commands_come_back_in_order_and_none_is_a_batch_too() {
+        for keys in [vec![], vec!["a"], vec!["a", "b", "c"]] {
+            let requests: Vec<_> = keys.into_iter().map(request).collect();
+            let read = decode_batch(&written(&requests)).unwrap();
+            assert_eq!(read, Batch { stamp: STAMP, requests });
+        }
+    }
+
+    #[test]
+    fn what_is_cut_back_was_never_there() {
+        let mut writer = BatchWriter::new(&STAMP).unwrap();
+        writer.push(&request("stays")).unwrap();
+        let mark = writer.bytes();
+        writer.push(&request("goes")).unwrap();
+        writer.cut_back(mark);
+        assert_eq!(writer.finish(), written(&[request("stays")]));
+    }
+
+    #[test]
+    fn every_payload_that_is_cut_inside_a_command_is_refused() {
+        let Proposal(whole) = written(&[request("key")]);
+        let Proposal(empty) = written(&[]);
+        for length in (0..whole.len()).filter(|length| *length != empty.len()) {
+            assert!(decode_batch(&Proposal(whole.slice(..length))).is_err(), "length {length}");
+        }
+    }
+
+    #[test]
+    fn entries_of_unreleased_and_of_newer_versions_are_refused_with_a_line_of_their_own() {
+        for (kind, told) in
+            [(1, "before the first release"), (4, "a newer version"), (255, "a newer version")]
+        {
+            let refused = decode_payload(Bytes::from(vec![kind, 0])).unwrap_err().to_string();
+            assert!(refused.contains(told), "{kind}: {refused}");
+            let refused = decode_batch(&Proposal(Bytes::from(vec![kind, 0]))).unwrap_err().to_string();
+            assert!(refused.contains(told), "{kind}: {refused}");
+        }
+        assert!(decode_payload(Bytes::new()).is_err());
+    }
 }

@@ -129,6 +129,23 @@ impl Group {
         self.inner.proposer.submit(request).await
     }
 
+    /// Gets commands applied in order, through the leader, wherever it is: one answer for each, in the same order. No
+    /// command of others comes between them as far as one log entry can carry them (2 MiB; then the next one).
+    /// Each has a fate of its own: where the leader fails in the middle some may be applied and the rest unknown, and
+    /// none is executed after a later one.
+    ///
+    /// # Errors
+    /// As [`Group::submit`], for each command. More than [`UNIT_COMMANDS_MAX`](crate::UNIT_COMMANDS_MAX), or more than
+    /// there is room for in the queue: [`ProposeError::Overloaded`] for all of them.
+    pub async fn submit_many(&self, requests: Vec<Request>) -> Vec<Result<Answer, ProposeError>> {
+        self.inner.proposer.submit_many(requests).await
+    }
+
+    /// Resolves as soon as the state here has a sequence greater than that: something may have changed.
+    pub async fn applied_past(&self, sequence: u64) {
+        self.inner.local.replica.wait_past(sequence).await;
+    }
+
     /// A linearizable read: reflects every command answered before this call, through any node.
     pub async fn read<T>(&self, query: impl FnOnce(&Inventory) -> T) -> Result<Read<T>, ReadError> {
         let index = self.inner.confirmer.confirm().await?;
@@ -148,6 +165,12 @@ impl Group {
             applied_index: applied.position.map(|p| p.index),
             now_ms: local.clock.stamp_ms(log_ms, applied.advanced_at),
         }
+    }
+
+    /// The way in for commands, for tests of what a peer asks.
+    #[cfg(test)]
+    pub(crate) fn proposer(&self) -> &Proposer {
+        &self.inner.proposer
     }
 
     /// This node's view of the cluster.

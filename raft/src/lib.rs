@@ -11,7 +11,8 @@
 //! ```
 //!
 //! * [`Group`] is the whole of it for the node crate.
-//! * `propose` makes one entry of all commands that wait; `read` one confirmation for all reads that wait.
+//! * `propose` makes one entry of all commands that wait, which are in `waiting`, as `pack` puts them into it; `gate`
+//!   answers those that are surely refused; `read` has one confirmation for all reads that wait.
 //! * `clock` is the cluster clock, `pulse` the tick that makes it felt.
 //! * `form` forms the cluster once; `open` puts a directory's parts together.
 //! * `keeper` is the thread that writes images; `replica` the applied state that readers share.
@@ -23,11 +24,13 @@ mod clock;
 mod codec;
 mod fatal;
 mod form;
+mod gate;
 mod group;
 mod keeper;
 mod log_store;
 mod open;
 mod options;
+mod pack;
 mod propose;
 mod pulse;
 mod read;
@@ -38,8 +41,10 @@ mod status;
 mod suite;
 mod transport;
 mod types;
+mod waiting;
 
 pub use answer::{Answer, ProposeError, Read, ReadError};
 pub use group::Group;
 pub use options::{GroupOptions, Member, SNAPSHOT_ENTRIES, StartError, WallClock};
+pub use propose::UNIT_COMMANDS_MAX;
 pub use status::{MemberStatus, Role, Stats, Status};

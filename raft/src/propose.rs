@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   submit --> queue --> leader here?  yes --> surely refused by applied state? --> gate --> answered, not logged
-//!                |                                      no --> stamp, encode, one entry --> Raft --> apply --> answers
+//!                |                                      no --> stamp, pack, one entry --> Raft --> apply --> answers
 //!                |                     no ---> forward all that waits, as one call, to the leader
 //!                +---- not executed, and time left: wait a moment, try again
 //! ```
@@ -12,6 +12,7 @@
 //!
 //! What may be tried again, and what not: Raft answers `ForwardToLeader` to a write only before it is appended, and
 //! a call that was not sent has not arrived; both were not executed. Everything else that is no answer is unknown.
+//! Of a unit of many only the end is tried again: no command of it may overtake an earlier one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,29 +22,31 @@ use std::time::{Duration, Instant};
 use openraft::errors::{ClientWriteError, ForwardReason};
 use openraft::raft::ClientWriteResult;
 use storage::inventory::command::{Request, Stamp};
-use storage::inventory::outcome::{Applied, Rejection};
+use storage::inventory::outcome::Applied;
 use storage::log::Log;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{timeout, timeout_at};
 
-use crate::codec::{self, Batch};
+use crate::gate;
+use crate::pack::{Entry, SHARED_COMMANDS_MAX, pack};
 use crate::read::Confirmer;
-use crate::transport::message::{Call, Reply};
+use crate::transport::message::{Call, Reply as PeerReply};
 use crate::transport::{CallError, Caller, Local, callers};
-use crate::types::{Callback, Raft, TypeConfig};
-use crate::{Answer, ProposeError, ReadError};
+use crate::types::{Callback, Proposal, Raft, TypeConfig};
+use crate::waiting::{Queue, Queued, Reply, Requests, Result, Waiter, Waiting, gathering, queue};
+use crate::{Answer, ProposeError};
+
+/// The most commands of one unit: of one call of `submit_many`.
+pub const UNIT_COMMANDS_MAX: usize = 10_000;
 
 /// Commands that may wait; more are refused at once.
 const QUEUE: usize = 16_384;
-
-/// Commands in one entry at most. The longest command is about 15 KiB, so an entry stays below the message limit.
-const BATCH: usize = 1_024;
 
 /// Entries, or forwarded calls, under way at once. More would make each smaller; fewer would leave the disk idle.
 const UNDER_WAY: usize = 4;
 
 /// How long a command that was not executed is tried again for: long enough for an election.
-const PATIENCE: Duration = Duration::from_millis(2_000);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(2_000);
 
 /// How often what waits for a turn is looked at.
 const RECHECK: Duration = Duration::from_millis(100);
@@ -54,26 +57,6 @@ const PAUSE: Duration = Duration::from_millis(15);
 /// How long a command's fate is waited for.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-type Result = std::result::Result<Answer, ProposeError>;
-
-/// A command and who waits for its answer.
-struct Waiting {
-    request: Request,
-    since: Instant,
-    /// It came from a node that took this one for the leader: it is not passed on again.
-    forwarded: bool,
-    /// The answer where patience ends before it could be handed to anyone.
-    refusal: ProposeError,
-    reply: oneshot::Sender<Result>,
-}
-
-impl Waiting {
-    fn answer(self, answer: Result) {
-        // Whoever asked may have given up: there is nobody to tell.
-        let _ = self.reply.send(answer);
-    }
-}
-
 /// Counters for metrics.
 #[derive(Default)]
 pub(crate) struct Counters {
@@ -83,20 +66,27 @@ pub(crate) struct Counters {
     pub(crate) forwarded: AtomicU64,
 }
 
+impl Counters {
+    /// Counts commands that the gate answered.
+    pub(crate) fn count_gated(&self, commands: usize) {
+        self.gated.fetch_add(commands as u64, Ordering::Relaxed);
+    }
+}
+
 /// The way in for commands. A cheap handle.
 #[derive(Clone)]
 pub(crate) struct Proposer {
-    queue: mpsc::Sender<Waiting>,
+    queue: Queue,
     pub(crate) counters: Arc<Counters>,
 }
 
 impl Proposer {
     /// Makes the way in, and the worker behind it, which must be run.
     pub(crate) fn new(local: Arc<Local>, log: Log, raft: Raft, confirmer: Confirmer) -> (Proposer, Worker) {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        let proposer = Proposer { queue, counters: Arc::default() };
+        let (way_in, waiting) = queue(QUEUE);
+        let proposer = Proposer { queue: way_in, counters: Arc::default() };
         let callers = callers(&local);
-        let (gate, gated) = mpsc::channel(QUEUE);
+        let (gate, gated) = queue(QUEUE);
         let shared = Shared {
             local,
             log,
@@ -113,62 +103,58 @@ impl Proposer {
 
     /// Gets a command applied, wherever the leader is.
     pub(crate) async fn submit(&self, request: Request) -> Result {
-        let deadline = Instant::now() + DEADLINE;
-        wait(self.enqueue(request, false)?, deadline).await
+        let now = Instant::now();
+        let (reply, answer) = oneshot::channel();
+        self.queue.push(Waiting::new(Requests::One(request), now, false, Reply::One(reply)));
+        match timeout_at((now + DEADLINE).into(), answer).await {
+            Ok(Ok(answer)) => answer,
+            // An answer that does not come, or whose sender is gone: the command may be in the log.
+            Ok(Err(_)) | Err(_) => Err(ProposeError::OutcomeUnknown),
+        }
     }
 
-    /// Gets commands applied for a node that takes this one for the leader.
-    pub(crate) async fn submit_forwarded(&self, requests: Vec<Request>) -> Vec<Result> {
-        let deadline = Instant::now() + DEADLINE;
-        let queued: Vec<_> = requests.into_iter().map(|request| self.enqueue(request, true)).collect();
-        let mut answers = Vec::with_capacity(queued.len());
-        for answer in queued {
-            answers.push(match answer {
-                Ok(answer) => wait(answer, deadline).await,
-                Err(refused) => Err(refused),
-            });
+    /// Gets commands applied in order and together, wherever the leader is.
+    pub(crate) async fn submit_many(&self, requests: Vec<Request>) -> Vec<Result> {
+        if requests.len() > UNIT_COMMANDS_MAX {
+            return vec![Err(ProposeError::Overloaded); requests.len()];
         }
-        answers
+        self.submit_units(vec![Requests::Many(requests)], false).await
+    }
+
+    /// Gets units applied for a node that takes this one for the leader: one answer for each command, in order.
+    pub(crate) async fn submit_forwarded(&self, units: Vec<Requests>) -> Vec<Result> {
+        self.submit_units(units, true).await
+    }
+
+    async fn submit_units(&self, units: Vec<Requests>, forwarded: bool) -> Vec<Result> {
+        let now = Instant::now();
+        let (mut parts, answers) = gathering(units.iter().map(Requests::len).sum());
+        for unit in units {
+            let part = parts.split_first(unit.len());
+            self.queue.push(Waiting::new(unit, now, forwarded, Reply::Part(part)));
+        }
+        answers.wait(now + DEADLINE).await
     }
 
     /// How many commands wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
+        self.queue.commands()
     }
 
-    fn enqueue(
-        &self,
-        request: Request,
-        forwarded: bool,
-    ) -> std::result::Result<oneshot::Receiver<Result>, ProposeError> {
-        let (reply, answer) = oneshot::channel();
-        let refusal = ProposeError::NoLeader;
-        let waiting = Waiting { request, since: Instant::now(), forwarded, refusal, reply };
-        match self.queue.try_send(waiting) {
-            Ok(()) => Ok(answer),
-            Err(_) => Err(ProposeError::Overloaded),
-        }
-    }
-
-    /// Queues a command again that was not executed, or refuses it where its time is over.
-    fn again(&self, waiting: Waiting) {
-        if waiting.since.elapsed() > PATIENCE {
+    /// Queues a unit again that was not executed, or refuses it where its time is over.
+    pub(crate) fn again(&self, waiting: Waiting) {
+        if waiting.waiter.since.elapsed() > PATIENCE {
             let refusal = waiting.refusal;
-            return waiting.answer(Err(refusal));
+            return waiting.refuse(refusal);
         }
-        if let Err(mpsc::error::TrySendError::Full(waiting) | mpsc::error::TrySendError::Closed(waiting)) =
-            self.queue.try_send(waiting)
-        {
-            waiting.answer(Err(ProposeError::Overloaded));
-        }
+        self.queue.push(waiting);
     }
 
     /// The same for many, after a pause.
-    async fn again_soon(&self, batch: Vec<Waiting>, why: ProposeError) {
+    pub(crate) async fn again_soon(&self, units: Vec<Waiting>, why: ProposeError) {
         tokio::time::sleep(PAUSE).await;
-        for mut waiting in batch {
-            waiting.refusal = why;
-            self.again(waiting);
+        for unit in units {
+            self.again(Waiting { refusal: why, ..unit });
         }
     }
 }
@@ -177,23 +163,15 @@ fn turns() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(UNDER_WAY))
 }
 
-/// An answer that does not come, or whose sender is gone, is unknown: the command may be in the log.
-async fn wait(answer: oneshot::Receiver<Result>, deadline: Instant) -> Result {
-    match timeout_at(deadline.into(), answer).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) | Err(_) => Err(ProposeError::OutcomeUnknown),
-    }
-}
-
 /// What the worker's tasks share.
-struct Shared {
-    local: Arc<Local>,
-    log: Log,
+pub(crate) struct Shared {
+    pub(crate) local: Arc<Local>,
+    pub(crate) log: Log,
     raft: Raft,
-    confirmer: Confirmer,
-    proposer: Proposer,
+    pub(crate) confirmer: Confirmer,
+    pub(crate) proposer: Proposer,
     callers: BTreeMap<u64, Caller>,
-    gate: mpsc::Sender<Waiting>,
+    gate: Queue,
     leading: Arc<Semaphore>,
     following: Arc<Semaphore>,
 }
@@ -201,45 +179,48 @@ struct Shared {
 /// The worker behind a [`Proposer`].
 pub(crate) struct Worker {
     shared: Arc<Shared>,
-    waiting: mpsc::Receiver<Waiting>,
-    gated: mpsc::Receiver<Waiting>,
+    waiting: Queued,
+    gated: Queued,
 }
 
 impl Worker {
     /// Serves the queue for ever.
     pub(crate) async fn run(self) {
         let Worker { shared, waiting, gated } = self;
-        tokio::join!(propose_all(shared.clone(), waiting), gate_all(shared, gated));
+        tokio::join!(propose_all(shared.clone(), waiting), gate::run(shared, gated));
     }
 }
 
-async fn propose_all(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Waiting>) {
-    let mut batch = Vec::new();
+async fn propose_all(shared: Arc<Shared>, mut waiting: Queued) {
+    let mut units = Vec::new();
     loop {
-        if batch.is_empty() && waiting.recv_many(&mut batch, BATCH).await == 0 {
-            return;
+        if units.is_empty() {
+            let Some(first) = waiting.next().await else { return };
+            units.push(first);
         }
         match timeout(RECHECK, shared.turns().acquire_owned()).await {
             Ok(Ok(turn)) => {
-                take_what_is_there(&mut waiting, &mut batch);
-                shared.clone().dispatch(std::mem::take(&mut batch), turn).await;
+                take_what_is_there(&mut waiting, &mut units);
+                shared.clone().dispatch(std::mem::take(&mut units), turn).await;
             }
             // The semaphores are never closed.
             Ok(Err(_)) => return,
-            Err(_) => shared.refuse_impatient(&mut batch),
+            Err(_) => shared.refuse_impatient(&mut units),
         }
     }
 }
 
 /// What gathered while a turn was waited for goes with the rest. Whoever gave up was told that the outcome is unknown;
 /// not executing it is one of the outcomes.
-fn take_what_is_there(waiting: &mut mpsc::Receiver<Waiting>, batch: &mut Vec<Waiting>) {
-    while batch.len() < BATCH
-        && let Ok(next) = waiting.try_recv()
+fn take_what_is_there(waiting: &mut Queued, units: &mut Vec<Waiting>) {
+    let mut commands: usize = units.iter().map(Waiting::len).sum();
+    while commands < SHARED_COMMANDS_MAX
+        && let Some(next) = waiting.try_next()
     {
-        batch.push(next);
+        commands += next.len();
+        units.push(next);
     }
-    batch.retain(|waiting| !waiting.reply.is_closed());
+    units.retain(|unit| !unit.waiter.reply.is_closed());
 }
 
 impl Shared {
@@ -249,60 +230,93 @@ impl Shared {
     }
 
     /// Refuses what no turn came for in time: it is in nobody's hands yet.
-    fn refuse_impatient(&self, batch: &mut Vec<Waiting>) {
+    fn refuse_impatient(&self, units: &mut Vec<Waiting>) {
         let why = match self.raft.as_leader() {
             Ok(_) => ProposeError::NoQuorum,
             Err(_) => ProposeError::NoLeader,
         };
-        for waiting in batch.extract_if(.., |waiting| waiting.since.elapsed() > PATIENCE) {
-            waiting.answer(Err(why));
+        for unit in units.extract_if(.., |unit| unit.waiter.since.elapsed() > PATIENCE) {
+            unit.refuse(why);
         }
     }
 
-    async fn dispatch(self: Arc<Self>, batch: Vec<Waiting>, turn: OwnedSemaphorePermit) {
+    async fn dispatch(self: Arc<Self>, units: Vec<Waiting>, turn: OwnedSemaphorePermit) {
         match self.raft.as_leader() {
-            Ok(_) => self.lead(batch, turn).await,
+            Ok(_) => self.lead(units, turn).await,
             Err(elsewhere) => {
-                let (forwarded, own) = batch.into_iter().partition::<Vec<_>, _>(|waiting| waiting.forwarded);
-                forwarded.into_iter().for_each(|waiting| waiting.answer(Err(ProposeError::NoLeader)));
+                let (forwarded, own) = units.into_iter().partition::<Vec<_>, _>(|unit| unit.waiter.forwarded);
+                forwarded.into_iter().for_each(|unit| unit.refuse(ProposeError::NoLeader));
+                if own.is_empty() {
+                    return;
+                }
                 tokio::spawn(self.follow(own, elsewhere.leader_id, turn));
             }
         }
     }
 
-    async fn lead(self: Arc<Self>, batch: Vec<Waiting>, turn: OwnedSemaphorePermit) {
-        let batch = self.divert(batch);
-        if batch.is_empty() {
-            return;
-        }
-        let (requests, waiters) = split(batch);
-        let stamped = Batch { stamp: self.stamp(), requests };
-        let proposal = match codec::encode_batch(&stamped) {
-            Ok(proposal) => proposal,
+    async fn lead(self: Arc<Self>, units: Vec<Waiting>, turn: OwnedSemaphorePermit) {
+        let entries = match pack(&self.stamp(), self.divert(units)) {
+            Ok(entries) => entries,
             Err(e) => {
                 return self.local.fatal.report(format!("commands could not be encoded: {e}"));
             }
         };
-        self.proposer.counters.entries.fetch_add(1, Ordering::Relaxed);
-        self.proposer.counters.commands.fetch_add(waiters.len() as u64, Ordering::Relaxed);
+        let turn = Arc::new(turn);
+        for entry in entries {
+            match entry {
+                Entry::Units(proposal, units) => self.write_units(proposal, units, turn.clone()).await,
+                Entry::Parts(parts, unit) => self.write_parts(parts, unit, turn.clone()).await,
+            }
+        }
+    }
+
+    async fn write_units(self: &Arc<Self>, proposal: Proposal, units: Vec<Waiting>, turn: Turn) {
+        let commands = units.iter().map(Waiting::len).sum();
         let shared = self.clone();
-        let done = Callback::new(move |result| shared.done(stamped.requests, waiters, result, turn));
-        if let Err(fatal) = self.raft.write(proposal).responder(done).await {
+        let done = move |result| shared.done(units, fate(result), turn);
+        self.write(proposal, commands, done).await;
+    }
+
+    /// Writes a unit that no entry can carry into consecutive ones. One after the other without waiting, so that
+    /// nothing of others comes between; what is tried again is decided when the fate of all is known.
+    async fn write_parts(self: &Arc<Self>, parts: Vec<(Proposal, usize)>, unit: Waiting, turn: Turn) {
+        let (mut rest, answers) = gathering(unit.len());
+        for (proposal, commands) in parts {
+            let part = rest.split_first(commands);
+            let done = move |result| match fate(result) {
+                Ok(applied) => part.answer(&mut applied.into_iter().map(answered)),
+                Err(why) => part.answer(&mut std::iter::repeat(Err(why))),
+            };
+            self.write(proposal, commands, done).await;
+        }
+        let shared = self.clone();
+        tokio::spawn(async move {
+            let answers = answers.wait(Instant::now() + DEADLINE).await;
+            shared.settle(vec![unit], answers).await;
+            drop(turn);
+        });
+    }
+
+    async fn write(
+        &self,
+        proposal: Proposal,
+        commands: usize,
+        done: impl FnOnce(ClientWriteResult<TypeConfig>) + Send + 'static,
+    ) {
+        self.proposer.counters.entries.fetch_add(1, Ordering::Relaxed);
+        self.proposer.counters.commands.fetch_add(commands as u64, Ordering::Relaxed);
+        if let Err(fatal) = self.raft.write(proposal).responder(Callback::new(done)).await {
             self.local.fatal.report(format!("raft has stopped: {fatal}"));
         }
     }
 
     /// Sends to the gate what the applied state would refuse now; the rest is to be logged.
-    fn divert(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
+    fn divert(&self, units: Vec<Waiting>) -> Vec<Waiting> {
         let applied = self.local.replica.read();
-        let refused = |w: &Waiting| applied.inventory.sure_rejection(&w.request).is_some();
-        let (refused, logged): (Vec<_>, Vec<_>) = batch.into_iter().partition(refused);
+        let refused = |unit: &Waiting| gate::is_surely_refused(&applied.inventory, unit);
+        let (refused, logged): (Vec<_>, Vec<_>) = units.into_iter().partition(refused);
         drop(applied);
-        for waiting in refused {
-            if let Err(full) = self.gate.try_send(waiting) {
-                full.into_inner().answer(Err(ProposeError::Overloaded));
-            }
-        }
+        refused.into_iter().for_each(|unit| self.gate.push(unit));
         logged
     }
 
@@ -318,7 +332,8 @@ impl Shared {
         }
     }
 
-    fn now_ms(&self) -> u64 {
+    /// The cluster clock now.
+    pub(crate) fn now_ms(&self) -> u64 {
         let applied = self.local.replica.read();
         let (log_ms, log_at) = (applied.inventory.now_ms(), applied.advanced_at);
         drop(applied);
@@ -326,150 +341,164 @@ impl Shared {
     }
 
     /// Runs where the entry was applied, or was refused: nothing here may wait.
-    fn done(
-        &self,
-        requests: Vec<Request>,
-        waiters: Vec<Waiter>,
-        result: ClientWriteResult<TypeConfig>,
-        turn: OwnedSemaphorePermit,
-    ) {
-        match result {
-            Ok(written) => {
-                let answers = written.data.into_iter().map(|applied| Ok(Answer::Applied(applied)));
-                waiters.into_iter().zip(answers).for_each(|(waiter, answer)| drop(waiter.reply.send(answer)));
+    fn done(&self, units: Vec<Waiting>, fate: Fate, turn: Turn) {
+        match fate {
+            Ok(applied) => {
+                let mut answers = applied.into_iter().map(answered);
+                units.into_iter().for_each(|unit| unit.answer(&mut answers));
             }
-            Err(ClientWriteError::ForwardToLeader(elsewhere)) => {
-                let why = match elsewhere.reason {
-                    ForwardReason::LeaseExpired => ProposeError::NoQuorum,
-                    _ => ProposeError::NoLeader,
-                };
-                let batch =
-                    requests.into_iter().zip(waiters).map(|(request, waiter)| waiter.with(request)).collect();
+            Err(ProposeError::OutcomeUnknown) => {
+                units.into_iter().for_each(|unit| unit.refuse(ProposeError::OutcomeUnknown));
+            }
+            Err(why) => {
                 let proposer = self.proposer.clone();
                 tokio::spawn(async move {
-                    proposer.again_soon(batch, why).await;
+                    proposer.again_soon(units, why).await;
                     drop(turn);
                 });
             }
-            // Discarded here, but another node may have committed it.
-            Err(_) => waiters.into_iter().for_each(|w| drop(w.reply.send(Err(ProposeError::OutcomeUnknown)))),
         }
     }
 
     /// Forwards to the leader, or waits for one.
-    async fn follow(self: Arc<Self>, batch: Vec<Waiting>, leader: Option<u64>, turn: OwnedSemaphorePermit) {
+    async fn follow(self: Arc<Self>, units: Vec<Waiting>, leader: Option<u64>, turn: OwnedSemaphorePermit) {
         let Some(caller) = leader.and_then(|leader| self.callers.get(&leader)) else {
-            return self.proposer.again_soon(batch, ProposeError::NoLeader).await;
+            return self.proposer.again_soon(units, ProposeError::NoLeader).await;
         };
-        let (requests, waiters) = split(batch);
-        self.proposer.counters.forwarded.fetch_add(waiters.len() as u64, Ordering::Relaxed);
+        let commands = units.iter().map(Waiting::len).sum();
+        let (requests, waiters): (Vec<_>, Vec<_>) =
+            units.into_iter().map(|unit| (unit.requests, unit.waiter)).unzip();
+        self.proposer.counters.forwarded.fetch_add(commands as u64, Ordering::Relaxed);
         let call = Call::Forward(requests);
         let reply = caller.call(&call, DEADLINE).await;
         drop(turn);
         let Call::Forward(requests) = call else { return };
-        let answers = match reply {
-            Ok(Reply::Forward(answers)) if answers.len() == waiters.len() => answers,
-            Ok(Reply::Failed(_)) | Err(CallError::NotSent(_)) => {
-                vec![Err(ProposeError::NoLeader); waiters.len()]
-            }
-            Ok(_) | Err(CallError::Lost(_)) => vec![Err(ProposeError::OutcomeUnknown); waiters.len()],
-        };
-        self.settle(requests, waiters, answers).await;
+        self.settle(whole_again(requests, waiters), answers_of(reply, commands)).await;
     }
 
     /// Answers what has an answer; what was not executed is tried again.
-    async fn settle(&self, requests: Vec<Request>, waiters: Vec<Waiter>, answers: Vec<Result>) {
+    async fn settle(&self, units: Vec<Waiting>, answers: Vec<Result>) {
+        let mut answers = answers.into_iter();
         let mut refused: BTreeMap<ProposeError, Vec<Waiting>> = BTreeMap::new();
-        for ((request, waiter), answer) in requests.into_iter().zip(waiters).zip(answers) {
-            match answer {
-                Err(why @ (ProposeError::NoLeader | ProposeError::NoQuorum)) => {
-                    refused.entry(why).or_default().push(waiter.with(request));
+        for unit in units {
+            let commands = unit.len();
+            match not_executed_end(answers.as_slice().get(..commands).unwrap_or_default()) {
+                Some((from, why)) => {
+                    refused.entry(why).or_default().push(unit.answer_first(from, &mut answers));
+                    answers.by_ref().take(commands - from).for_each(drop);
                 }
-                answer => drop(waiter.reply.send(answer)),
+                None => unit.answer(&mut answers),
             }
         }
-        for (why, batch) in refused {
-            self.proposer.again_soon(batch, why).await;
-        }
-    }
-
-    /// Confirms leadership, and waits until all that is in this log has been applied: an earlier try of a gated
-    /// command may be in there, and its buyer shall not be sent away by the later one.
-    async fn confirm_gate(&self) -> std::result::Result<(), ProposeError> {
-        let confirmed = self.confirmer.confirm_here().await.map_err(not_executed)?;
-        let last = self.log.state().last.map(|position| position.index);
-        let applied = self.local.replica.wait_applied(last.max(Some(confirmed)));
-        timeout(PATIENCE, applied).await.map_err(|_| ProposeError::NoQuorum)
-    }
-
-    fn answer_gated(&self, batch: Vec<Waiting>) {
-        let now_ms = self.now_ms();
-        let applied = self.local.replica.read();
-        let sequence = applied.inventory.sequence();
-        for waiting in batch {
-            match applied.inventory.sure_rejection(&waiting.request) {
-                Some(rejection) => {
-                    self.proposer.counters.gated.fetch_add(1, Ordering::Relaxed);
-                    let result = Err(at(rejection, now_ms));
-                    waiting.answer(Ok(Answer::Gated(Applied { sequence, replayed: false, result })));
-                }
-                None => self.proposer.again(waiting),
-            }
+        for (why, units) in refused {
+            self.proposer.again_soon(units, why).await;
         }
     }
 }
 
-/// A refusal as of now: while nothing is logged the state machine's clock rests.
-fn at(rejection: Rejection, now_ms: u64) -> Rejection {
-    match rejection {
-        Rejection::HeldByOthers { shortages, earliest_ms, now_ms: then } => {
-            Rejection::HeldByOthers { shortages, earliest_ms, now_ms: now_ms.max(then) }
+/// One of the turns, for as long as anything of it is under way.
+type Turn = Arc<OwnedSemaphorePermit>;
+
+/// What became of an entry: one answer for each command, or why there is none of any.
+type Fate = std::result::Result<Vec<Applied>, ProposeError>;
+
+fn fate(result: ClientWriteResult<TypeConfig>) -> Fate {
+    match result {
+        Ok(written) => Ok(written.data),
+        Err(ClientWriteError::ForwardToLeader(elsewhere)) => Err(match elsewhere.reason {
+            ForwardReason::LeaseExpired => ProposeError::NoQuorum,
+            _ => ProposeError::NoLeader,
+        }),
+        // Discarded here, but another node may have committed it.
+        Err(_) => Err(ProposeError::OutcomeUnknown),
+    }
+}
+
+fn answered(applied: Applied) -> Result {
+    Ok(Answer::Applied(applied))
+}
+
+/// The answers to so many forwarded commands.
+fn answers_of(reply: std::result::Result<PeerReply, CallError>, commands: usize) -> Vec<Result> {
+    match reply {
+        Ok(PeerReply::Forward(answers)) if answers.len() == commands => answers,
+        Ok(PeerReply::Failed(_)) | Err(CallError::NotSent(_)) => vec![Err(ProposeError::NoLeader); commands],
+        Ok(_) | Err(CallError::Lost(_)) => vec![Err(ProposeError::OutcomeUnknown); commands],
+    }
+}
+
+fn whole_again(requests: Vec<Requests>, waiters: Vec<Waiter>) -> Vec<Waiting> {
+    requests.into_iter().zip(waiters).map(|(requests, waiter)| waiter.with(requests)).collect()
+}
+
+/// Where the commands at the end of a unit begin that were not executed, and why: all that may be tried again. What
+/// stands before one that was executed, or may have been, must not be executed after it.
+fn not_executed_end(answers: &[Result]) -> Option<(usize, ProposeError)> {
+    let is_refused = |answer: &Result| matches!(answer, Err(ProposeError::NoLeader | ProposeError::NoQuorum));
+    let from = answers.iter().rposition(|answer| !is_refused(answer)).map_or(0, |last| last + 1);
+    let why = answers.get(from)?.as_ref().err()?;
+    Some((from, *why))
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::inventory::command::Command;
+    use storage::inventory::outcome::Rejection;
+
+    use super::*;
+    use crate::suite::alone;
+
+    #[test]
+    fn only_the_end_of_a_unit_that_was_not_executed_is_tried_again() {
+        let (done, unknown) = (Ok(Answer::Applied(applied())), Err(ProposeError::OutcomeUnknown));
+        let (leader, quorum) = (Err(ProposeError::NoLeader), Err(ProposeError::NoQuorum));
+        let cases = [
+            (vec![], None),
+            (vec![&done], None),
+            (vec![&done, &unknown], None),
+            (vec![&leader], Some((0, ProposeError::NoLeader))),
+            (vec![&quorum, &quorum], Some((0, ProposeError::NoQuorum))),
+            (vec![&done, &quorum, &leader], Some((1, ProposeError::NoQuorum))),
+            (vec![&unknown, &leader], Some((1, ProposeError::NoLeader))),
+            (vec![&leader, &done], None),
+            (vec![&leader, &unknown, &leader], Some((2, ProposeError::NoLeader))),
+            (vec![&Err(ProposeError::Overloaded)], None),
+        ];
+        for (answers, end) in cases {
+            let answers: Vec<_> = answers.into_iter().cloned().collect();
+            assert_eq!(not_executed_end(&answers), end, "{answers:?}");
         }
-        other => other,
     }
-}
 
-/// Answers what the applied state surely refuses: one confirmation of leadership for all that wait, begun after they
-/// arrived, so that the refusal is a linearizable read.
-async fn gate_all(shared: Arc<Shared>, mut gated: mpsc::Receiver<Waiting>) {
-    loop {
-        let mut batch = Vec::new();
-        if gated.recv_many(&mut batch, QUEUE).await == 0 {
-            return;
-        }
-        match shared.confirm_gate().await {
-            Ok(()) => shared.answer_gated(batch),
-            Err(why) => {
-                let proposer = shared.proposer.clone();
-                tokio::spawn(async move { proposer.again_soon(batch, why).await });
-            }
-        }
+    fn applied() -> Applied {
+        Applied { sequence: 1, replayed: false, result: Err(Rejection::AlreadyCommitted) }
     }
-}
 
-fn not_executed(why: ReadError) -> ProposeError {
-    match why {
-        ReadError::NoLeader => ProposeError::NoLeader,
-        ReadError::NoQuorum => ProposeError::NoQuorum,
-        ReadError::Overloaded => ProposeError::Overloaded,
+    #[test]
+    fn a_forward_that_never_left_was_not_executed_and_one_that_was_lost_is_unknown() {
+        let not_sent = CallError::NotSent("no connection".into());
+        assert_eq!(answers_of(Err(not_sent), 2), vec![Err(ProposeError::NoLeader); 2]);
+        let failed = PeerReply::Failed("a node of no cluster".into());
+        assert_eq!(answers_of(Ok(failed), 2), vec![Err(ProposeError::NoLeader); 2]);
+        let lost = CallError::Lost("nothing".into());
+        assert_eq!(answers_of(Err(lost), 2), vec![Err(ProposeError::OutcomeUnknown); 2]);
+        let short = PeerReply::Forward(vec![Err(ProposeError::NoLeader)]);
+        assert_eq!(answers_of(Ok(short), 2), vec![Err(ProposeError::OutcomeUnknown); 2]);
     }
-}
 
-/// A [`Waiting`] without its request.
-struct Waiter {
-    since: Instant,
-    forwarded: bool,
-    reply: oneshot::Sender<Result>,
-}
-
-impl Waiter {
-    fn with(self, request: Request) -> Waiting {
-        let Waiter { since, forwarded, reply } = self;
-        Waiting { request, since, forwarded, refusal: ProposeError::NoLeader, reply }
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_was_forwarded_to_a_node_that_does_not_lead_is_refused_and_not_passed_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let group = alone(&directory).await;
+        let tick = Request { idempotency_key: None, command: Command::Tick };
+        let units = vec![Requests::Many(vec![tick.clone(); 3]), Requests::One(tick.clone())];
+        let since = Instant::now();
+        let answers = group.proposer().submit_forwarded(units).await;
+        assert_eq!(answers, vec![Err(ProposeError::NoLeader); 4]);
+        assert!(since.elapsed() < PATIENCE, "it was tried again here");
+        // What this node's own clients ask is tried for longer, and refused whole.
+        assert_eq!(group.submit_many(vec![tick; 2]).await, vec![Err(ProposeError::NoLeader); 2]);
+        assert!(since.elapsed() > PATIENCE, "it was not tried again");
+        group.shutdown().await.unwrap();
     }
-}
-
-fn split(batch: Vec<Waiting>) -> (Vec<Request>, Vec<Waiter>) {
-    let parts = |w: Waiting| (w.request, Waiter { since: w.since, forwarded: w.forwarded, reply: w.reply });
-    batch.into_iter().map(parts).unzip()
 }

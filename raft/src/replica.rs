@@ -28,6 +28,11 @@ pub(crate) struct Applied {
 }
 
 impl Applied {
+    /// How far it has come.
+    pub(crate) fn progress(&self) -> Progress {
+        Progress { index: self.position.map(|p| p.index), sequence: self.inventory.sequence() }
+    }
+
     /// The header of an image of this moment.
     pub(crate) fn header(&self) -> std::io::Result<ImageHeader> {
         Ok(ImageHeader {
@@ -38,10 +43,19 @@ impl Applied {
     }
 }
 
+/// How far apply has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The last entry applied.
+    pub(crate) index: Option<u64>,
+    /// The sequence number of the last command applied.
+    pub(crate) sequence: u64,
+}
+
 /// See the module.
 pub(crate) struct Replica {
     applied: RwLock<Applied>,
-    index: watch::Sender<Option<u64>>,
+    progress: watch::Sender<Progress>,
     snapshot: Mutex<Option<Snapshot>>,
     /// Commands applied since start.
     pub(crate) commands: AtomicU64,
@@ -49,10 +63,10 @@ pub(crate) struct Replica {
 
 impl Replica {
     pub(crate) fn new(applied: Applied, snapshot: Option<Snapshot>) -> Replica {
-        let index = watch::Sender::new(applied.position.map(|p| p.index));
+        let progress = watch::Sender::new(applied.progress());
         Replica {
             applied: RwLock::new(applied),
-            index,
+            progress,
             snapshot: Mutex::new(snapshot),
             commands: AtomicU64::new(0),
         }
@@ -69,15 +83,24 @@ impl Replica {
     }
 
     /// Tells waiting readers how far apply has come.
-    pub(crate) fn announce(&self, index: Option<u64>) {
-        self.index.send_replace(index);
+    pub(crate) fn announce(&self, progress: Progress) {
+        self.progress.send_replace(progress);
     }
 
     /// Waits until the entry at `index` has been applied.
     pub(crate) async fn wait_applied(&self, index: Option<u64>) {
-        let mut applied = self.index.subscribe();
+        self.wait(|progress| progress.index >= index).await;
+    }
+
+    /// Waits until a command with a greater sequence number has been applied.
+    pub(crate) async fn wait_past(&self, sequence: u64) {
+        self.wait(|progress| progress.sequence > sequence).await;
+    }
+
+    async fn wait(&self, is_enough: impl Fn(&Progress) -> bool) {
+        let mut progress = self.progress.subscribe();
         // The sender lives as long as self, so waiting cannot fail.
-        let _ = applied.wait_for(|applied| *applied >= index).await;
+        let _ = progress.wait_for(is_enough).await;
     }
 
     /// The newest snapshot on this node's disk.

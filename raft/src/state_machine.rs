@@ -14,7 +14,7 @@ use storage::snapshot::Snapshot;
 
 use crate::codec;
 use crate::keeper::{Keeper, Save};
-use crate::replica::{Applied, Replica};
+use crate::replica::{Applied, Progress, Replica};
 use crate::types::{LogId, PeerNode, Proposal, SnapshotMeta, StoredMembership, TypeConfig, log_id, position};
 
 /// A checkpoint is saved as soon as this many records changed and the keeper is idle. Rare saves coalesce more and
@@ -56,7 +56,7 @@ impl StateMachine {
         &self,
         id: LogId,
         payload: EntryPayload<Proposal, u64, PeerNode>,
-    ) -> io::Result<Vec<CommandApplied>> {
+    ) -> io::Result<(Vec<CommandApplied>, Progress)> {
         let mut answers = Vec::new();
         let batch = match &payload {
             EntryPayload::Normal(proposal) => Some(codec::decode_batch(proposal)?),
@@ -82,7 +82,7 @@ impl StateMachine {
             applied.membership = StoredMembership::new(Some(id), membership);
         }
         applied.position = Some(position(&id));
-        Ok(answers)
+        Ok((answers, applied.progress()))
     }
 }
 
@@ -139,9 +139,9 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             if last.replace(index).is_some_and(|last| last + 1 != index) {
                 return Err(io::Error::other(format!("entry {index} does not follow the last one")));
             }
-            let answers = self.apply_entry(entry.log_id, entry.payload)?;
+            let (answers, progress) = self.apply_entry(entry.log_id, entry.payload)?;
             self.replica.count(answers.len());
-            self.replica.announce(Some(index));
+            self.replica.announce(progress);
             if let Some(responder) = responder {
                 responder.send(answers);
             }
@@ -157,15 +157,17 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Snapshot) -> io::Result<()> {
         let inventory = self.keeper.install(snapshot.clone()).await?;
         let position = meta.last_log_id.as_ref().map(position);
-        *self.replica.write() = Applied {
+        let applied = Applied {
             inventory: *inventory,
             position,
             membership: meta.last_membership.clone(),
             broken: false,
             advanced_at: Instant::now(),
         };
+        let progress = applied.progress();
+        *self.replica.write() = applied;
         self.replica.set_snapshot(snapshot);
-        self.replica.announce(position.map(|p| p.index));
+        self.replica.announce(progress);
         Ok(())
     }
 

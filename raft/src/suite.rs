@@ -1,5 +1,6 @@
-//! openraft's own tests of a log store and a state machine, on ours.
+//! openraft's own tests of a log store and a state machine, on ours; and a group of one for tests of this crate.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::StorageError;
@@ -13,7 +14,7 @@ use crate::open::{self, Store};
 use crate::replica::Replica;
 use crate::state_machine::StateMachine;
 use crate::types::TypeConfig;
-use crate::{GroupOptions, Member, SNAPSHOT_ENTRIES};
+use crate::{Group, GroupOptions, Member, SNAPSHOT_ENTRIES, WallClock};
 
 struct Builder;
 
@@ -31,10 +32,25 @@ fn options(directory: &TempDir) -> GroupOptions {
         retention: Duration::from_secs(60),
         idempotency_retention: Duration::from_secs(60),
         max_hold: Duration::from_secs(60),
-        events_retention: Duration::from_secs(86_400),
-        events_max: 1_000,
+        events_retention: Duration::from_secs(3_600),
+        events_max: 100_000,
         snapshot_entries: SNAPSHOT_ENTRIES,
     }
+}
+
+struct Wall;
+
+impl WallClock for Wall {
+    fn now_ms(&self) -> u64 {
+        1_790_000_000_000
+    }
+}
+
+/// A member of a group whose other members never come, so that nobody leads.
+pub(crate) async fn alone(directory: &TempDir) -> Group {
+    let mut options = options(directory);
+    options.members[0].raft = "127.0.0.1:0".into();
+    Group::start(options, Arc::new(Wall)).await.expect("a new directory and a free port")
 }
 
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {

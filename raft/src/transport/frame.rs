@@ -19,7 +19,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::codec::{self, MESSAGE_BYTES_MAX};
 
-const VERSION: u8 = 1;
+/// Version 1 was never released; its forwarded calls and commands are others.
+const VERSION: u8 = 2;
 const HEADER: usize = 28;
 
 /// What a frame's body is.

@@ -5,9 +5,9 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use serde::{Deserialize, Serialize};
-use storage::inventory::command::Request;
 
 use crate::types::{SnapshotMeta, TypeConfig, Vote};
+use crate::waiting::Requests;
 use crate::{Answer, ProposeError, ReadError};
 
 /// The first message on a connection.
@@ -70,8 +70,8 @@ pub(crate) enum Call {
     TransferLeader(TransferLeaderRequest<TypeConfig>),
     /// The index that a linearizable read must have seen applied.
     ReadIndex,
-    /// Commands from a node that does not lead.
-    Forward(Vec<Request>),
+    /// Units of commands from a node that does not lead.
+    Forward(Vec<Requests>),
     /// Forming: are you new, and whose directory do you have?
     Probe,
     /// Forming: this is the cluster's id from now on.

@@ -24,6 +24,7 @@ use super::dial::{Connection, split};
 use super::frame::{self, Frame, Kind};
 use super::message::{Appended, Call, Channel, Greeting, Hello, Reply, SnapshotBegin, SnapshotDone};
 use super::{GROUP, Local};
+use crate::ProposeError;
 use crate::form::Formation;
 use crate::keeper::Keeper;
 use crate::propose::Proposer;
@@ -166,11 +167,17 @@ impl Server {
     }
 
     async fn answer(&self, frame: Frame) -> Option<Vec<u8>> {
-        let reply = match frame.message(Kind::Call) {
+        let mut reply = match frame.message(Kind::Call) {
             Ok(call) => self.reply(call).await,
             Err(e) => Reply::Failed(e.to_string()),
         };
-        frame::seal_message(Kind::Reply, frame.id, self.local.clock.wall_ms(), &reply).ok()
+        loop {
+            match frame::seal_message(Kind::Reply, frame.id, self.local.clock.wall_ms(), &reply) {
+                Ok(bytes) => return Some(bytes),
+                Err(_) if shorten(&mut reply) => {}
+                Err(_) => return None,
+            }
+        }
     }
 
     async fn reply(&self, call: Call) -> Reply {
@@ -188,7 +195,7 @@ impl Server {
                 self.raft.handle_transfer_leader(request).await.map_or_else(failed, Reply::TransferLeader)
             }
             Call::ReadIndex => Reply::ReadIndex(self.confirmer.confirm_here().await),
-            Call::Forward(requests) => Reply::Forward(self.proposer.submit_forwarded(requests).await),
+            Call::Forward(units) => Reply::Forward(self.proposer.submit_forwarded(units).await),
         }
     }
 
@@ -314,6 +321,15 @@ fn failed(why: impl ToString) -> Reply {
     Reply::Failed(why.to_string())
 }
 
+/// Makes a reply that is over a frame's limit shorter, where it can be: half of the answers that it has become unknown.
+/// Ten thousand short commands can have that much to tell; whoever asked learns the rest by asking again.
+fn shorten(reply: &mut Reply) -> bool {
+    let Reply::Forward(answers) = reply else { return false };
+    let known = answers.iter().rposition(Result::is_ok).map_or(0, |last| last + 1);
+    answers[known / 2..].fill(Err(ProposeError::OutcomeUnknown));
+    known > 0
+}
+
 /// The answer to a dialler.
 fn greet(local: &Local, hello: &Hello) -> Greeting {
     if let Some(why) = mismatch(local, hello) {
@@ -351,5 +367,28 @@ fn mismatch(local: &Local, hello: &Hello) -> Option<String> {
             Some("it is of another cluster of the same name".into())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::inventory::outcome::{Applied, Outcome};
+
+    use super::*;
+    use crate::Answer;
+
+    #[test]
+    fn a_reply_over_the_limit_loses_answers_from_its_end_until_none_are_left() {
+        let ticked = Applied { sequence: 1, replayed: false, result: Ok(Outcome::Ticked) };
+        let known = Ok(Answer::Applied(ticked));
+        let mut reply = Reply::Forward(vec![known.clone(), known.clone(), known.clone()]);
+        let mut left = Vec::new();
+        while shorten(&mut reply) {
+            let Reply::Forward(answers) = &reply else { panic!("another reply") };
+            assert_eq!(answers.len(), 3);
+            left.push(answers.iter().take_while(|answer| **answer == known).count());
+        }
+        assert_eq!(left, [1, 0]);
+        assert!(!shorten(&mut Reply::Joined));
     }
 }

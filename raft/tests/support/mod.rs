@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use raft::{Answer, Group, GroupOptions, Member, WallClock};
-use storage::inventory::command::{Command, PutSku, Request, Reserve};
+use storage::inventory::command::{
+    AdjustSku, Command, OnShortfall, Precondition, PutSku, Request, Reserve, Setting,
+};
 use storage::inventory::ids::{Item, Sku};
 use storage::inventory::outcome::{Outcome, Rejection};
 
@@ -42,8 +44,8 @@ pub(crate) fn options(members: &[Member], node_id: u64, directory: &Path) -> Gro
         retention: Duration::from_secs(3_600),
         idempotency_retention: Duration::from_secs(3_600),
         max_hold: Duration::from_secs(1_800),
-        events_retention: Duration::from_secs(86_400),
-        events_max: 1_000,
+        events_retention: Duration::from_secs(3_600),
+        events_max: 100_000,
         snapshot_entries: 100,
     }
 }
@@ -117,9 +119,21 @@ pub(crate) fn put(on_hand: u64) -> Request {
         sku: sku(),
         on_hand,
         safety_stock: None,
-        max_per_customer: Default::default(),
-        on_shortfall: Default::default(),
-        precondition: Default::default(),
+        max_per_customer: Setting::Keep,
+        on_shortfall: OnShortfall::Refuse,
+        precondition: Precondition::None,
+    });
+    Request { idempotency_key: None, command }
+}
+
+pub(crate) fn adjust(delta: i64) -> Request {
+    let command = Command::AdjustSku(AdjustSku {
+        sku: sku(),
+        delta,
+        reason: None,
+        reference: None,
+        on_shortfall: OnShortfall::Refuse,
+        precondition: Precondition::None,
     });
     Request { idempotency_key: None, command }
 }
