@@ -1,7 +1,7 @@
 //! What came back from one try, and what it means.
 //!
 //! ```text
-//!  2xx                                     Answered
+//!  2xx, 304                                Answered
 //!  problem, executed "unknown"             Unanswered   ask again with the same key
 //!  problem, 429 or 503, retryable          Postponed    was not executed; later, it may be
 //!  problem, any other                      Refused
@@ -13,8 +13,11 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::RETRY_AFTER;
 
-use crate::api::{Executed, IDEMPOTENCY_REPLAYED, Problem, SEQUENCE};
+use crate::api::{APPLIED_INDEX, Executed, IDEMPOTENCY_REPLAYED, Problem, SEQUENCE};
 use crate::error::Tries;
+
+/// The status that says: what you have is still true.
+const NOT_MODIFIED: u16 = 304;
 
 /// A call's answer, and where it stands in the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,12 +25,14 @@ use crate::error::Tries;
 pub struct Answer<T> {
     /// What was answered.
     pub value: T,
-    /// The HTTP status: 201 where something was made, 200 otherwise.
+    /// The HTTP status: 201 where something was made, 202 where it waits, 304 where nothing changed.
     pub status: u16,
     /// A write: its command's place in the history. A read: that of the last command which it reflects.
     pub sequence: Option<u64>,
     /// Whether it is the kept answer of an earlier try or call with the same key.
     pub replayed: bool,
+    /// A stale read: the log entry up to which the node that answered had applied.
+    pub applied_index: Option<u64>,
     /// The tries that were made.
     pub tries: Tries,
 }
@@ -39,6 +44,7 @@ pub(crate) struct Reply {
     pub(crate) sequence: Option<u64>,
     pub(crate) replayed: bool,
     pub(crate) retry_after_seconds: Option<u64>,
+    pub(crate) applied_index: Option<u64>,
     pub(crate) body: Bytes,
 }
 
@@ -64,6 +70,20 @@ pub(crate) enum Tried {
     Invalid(Reply),
 }
 
+impl<T> Answer<T> {
+    /// The answer with that value, and with the rest from its reply.
+    pub(crate) fn new(value: T, reply: &Reply, tries: Tries) -> Answer<T> {
+        let Reply { status, sequence, replayed, applied_index, .. } = *reply;
+        Answer { value, status, sequence, replayed, applied_index, tries }
+    }
+
+    /// The same answer with another value.
+    pub fn map<U>(self, to: impl FnOnce(T) -> U) -> Answer<U> {
+        let Answer { value, status, sequence, replayed, applied_index, tries } = self;
+        Answer { value: to(value), status, sequence, replayed, applied_index, tries }
+    }
+}
+
 impl Reply {
     /// The reply with that status, those headers and that body.
     pub(crate) fn new(status: u16, headers: &HeaderMap, body: Bytes) -> Reply {
@@ -72,22 +92,29 @@ impl Reply {
             sequence: number(headers, SEQUENCE),
             replayed: headers.get(IDEMPOTENCY_REPLAYED).is_some_and(|value| value == "true"),
             retry_after_seconds: number(headers, RETRY_AFTER.as_str()),
+            applied_index: number(headers, APPLIED_INDEX),
             body,
         }
     }
 
     /// What the reply means.
     pub(crate) fn read(self) -> Tried {
-        if (200..300).contains(&self.status) {
+        if (200..300).contains(&self.status) || self.status == NOT_MODIFIED {
             return Tried::Answered(self);
         }
-        match serde_json::from_slice::<Problem>(&self.body) {
-            Ok(problem) => self.read_problem(problem),
-            Err(_) if self.status >= 500 => {
+        let problem = serde_json::from_slice(&self.body).ok();
+        self.read_refusal(problem)
+    }
+
+    /// What a reply that is no answer means, where its body is that problem document or none.
+    pub(crate) fn read_refusal(self, problem: Option<Problem>) -> Tried {
+        match problem {
+            Some(problem) => self.read_problem(problem),
+            None if self.status >= 500 => {
                 let why = format!("status {} without a problem document", self.status);
                 Tried::Unanswered { why, retry_after_seconds: self.retry_after_seconds }
             }
-            Err(_) => Tried::Invalid(self),
+            None => Tried::Invalid(self),
         }
     }
 
@@ -151,6 +178,7 @@ pub(crate) mod tests {
             (500, String::new(), "unanswered"),
             (404, "<html>".to_owned(), "invalid"),
             (302, String::new(), "invalid"),
+            (304, String::new(), "answered"),
             (409, r#"{"code":"held_by_others"}"#.to_owned(), "invalid"),
         ];
         for (status, body, meaning) in table {

@@ -28,6 +28,9 @@ pub const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
 /// Answer header: the place of the command in the whole history, or of the last one that a read reflects.
 pub const SEQUENCE: &str = "lastunit-sequence";
 
+/// Answer header of a stale read: the log entry up to which the node that answered had applied.
+pub const APPLIED_INDEX: &str = "lastunit-applied-index";
+
 /// The content type of a [`Problem`].
 pub const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -36,6 +39,7 @@ pub const PROBLEM_JSON: &str = "application/problem+json";
 /// Asked and answered with, so it is closed: new facts about an item go into lists beside it, as
 /// [`Reservation::returned`] does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Item {
     /// Which SKU: `[A-Za-z0-9._:-]{1,128}`.
@@ -53,6 +57,7 @@ impl Item {
 
 /// `POST /api/checkout/reserve`: takes a hold for a whole cart, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReserveRequest {
     /// The shop's name for the cart, 1 to 128 characters.
@@ -80,6 +85,7 @@ impl ReserveRequest {
 
 /// `POST /api/checkout/commit`: sells what a hold holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CommitRequest {
     /// Which hold.
@@ -100,6 +106,7 @@ pub struct CommitRequest {
 
 /// What a commit does with an expired hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum IfExpired {
     /// Refuse with `reservation_expired`.
@@ -111,6 +118,7 @@ pub enum IfExpired {
 
 /// `POST /api/checkout/release`: gives a hold's units back to sale.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseRequest {
     /// Which hold, or which place in the line.
@@ -122,6 +130,7 @@ pub struct ReleaseRequest {
 
 /// `POST /api/checkout/extend`: moves a hold's deadline.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExtendRequest {
     /// Which hold.
@@ -133,6 +142,7 @@ pub struct ExtendRequest {
 
 /// `POST /api/checkout/return`: takes sold units back into stock.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReturnRequest {
     /// Which committed reservation.
@@ -144,6 +154,7 @@ pub struct ReturnRequest {
 
 /// `PUT /api/inventory/{sku}`: makes a SKU, or sets its figures.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PutSkuRequest {
     /// Units that the shop owns and has not sold, those under a hold included.
@@ -151,7 +162,7 @@ pub struct PutSkuRequest {
     /// Units kept back from sale; left as they are unless given, 0 on a new SKU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub safety_stock: Option<u64>,
-    /// The most units that one customer may have; `Some(None)`, in JSON `null`, takes the limit away; left as it is
+    /// The most units that one customer may have; `null` (in Rust `Some(None)`) takes the limit away; left as it is
     /// unless given.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub max_per_customer: Option<Option<u64>>,
@@ -167,6 +178,7 @@ fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(from: D) -> Resu
 
 /// What to do where on_hand would fall below what is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnShortfall {
     /// Refuse with `stock_below_held`.
@@ -178,6 +190,7 @@ pub enum OnShortfall {
 
 /// `POST /api/inventory/{sku}/adjust`: adds to a SKU's on_hand, or takes from it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AdjustRequest {
     /// What is added to on_hand; not 0.
@@ -195,6 +208,7 @@ pub struct AdjustRequest {
 
 /// Where a reservation is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ReservationState {
@@ -212,8 +226,23 @@ pub enum ReservationState {
     Revoked,
 }
 
+impl ReservationState {
+    /// Its word on the wire, such as `held`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReservationState::Waiting => "waiting",
+            ReservationState::Held => "held",
+            ReservationState::Committed => "committed",
+            ReservationState::Released => "released",
+            ReservationState::Expired => "expired",
+            ReservationState::Revoked => "revoked",
+        }
+    }
+}
+
 /// A reservation as it was at the moment that the answer reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reservation {
     /// Its id, `res_` and 26 characters.
     pub reservation_id: String,
@@ -253,6 +282,7 @@ pub struct Reservation {
 
 /// A SKU's figures as they were at the moment that the answer reports.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct InventoryRecord {
     /// Which SKU.
     pub sku: String,
@@ -276,6 +306,7 @@ pub struct InventoryRecord {
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "{T}Page"))]
 pub struct Page<T> {
     /// The rows; a page may be short, or empty, and still have a next one.
     pub data: Vec<T>,
@@ -285,6 +316,8 @@ pub struct Page<T> {
 
 /// `POST /api/batch`: many commands in one call, each its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
 pub struct BatchRequest {
     /// 1 to 10,000 operations, executed in order.
     pub operations: Vec<Operation>,
@@ -292,6 +325,7 @@ pub struct BatchRequest {
 
 /// One operation of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Operation {
     /// Names this one operation, so that its tries are executed once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -303,6 +337,7 @@ pub struct Operation {
 
 /// What an operation of a batch does: the body of the call of that name, with `op` beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum OperationCall {
     /// Takes a hold for a whole cart, or nothing.
@@ -321,6 +356,7 @@ pub enum OperationCall {
 
 /// An adjust in a batch: the SKU stands in the body.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AdjustOperation {
     /// Which SKU.
     pub sku: String,
@@ -331,6 +367,7 @@ pub struct AdjustOperation {
 
 /// The answer to a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BatchResponse {
     /// One result for each operation, in their order.
     pub results: Vec<OperationResult>,
@@ -338,6 +375,7 @@ pub struct BatchResponse {
 
 /// The answer to one operation of a batch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OperationResult {
     /// The HTTP status that the call would have had.
     pub status: u16,
@@ -356,6 +394,7 @@ pub struct OperationResult {
 
 /// An event of the change feed, in the JSON form of CloudEvents 1.0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Event {
     /// `1.0`.
     pub specversion: String,
@@ -380,6 +419,7 @@ pub struct Event {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum EventData {
     /// To a reservation.
@@ -390,17 +430,22 @@ pub enum EventData {
 
 /// A change of a reservation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReservationEvent {
     /// What it happened by: `reserve`, `commit`, `release`, `extend`, `return`, `time`, `line` or `revoke`.
     pub cause: String,
     /// Its state before; `null` where it is new.
     pub state_before: Option<ReservationState>,
+    /// Its items before; left out unless they are others now: a part of it was given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items_before: Option<Vec<Item>>,
     /// How it is now.
     pub reservation: Reservation,
 }
 
 /// A change of a SKU's record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StockEvent {
     /// What it happened by: a reservation's causes, or `put`, `adjust`, `delete`.
     pub cause: String,
@@ -418,6 +463,7 @@ pub struct StockEvent {
 
 /// How a SKU falls short of what a cart asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Shortage {
     /// Which SKU.
     pub sku: String,
@@ -433,6 +479,7 @@ pub struct Shortage {
 
 /// Whether a refused call may have been executed all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Executed {
     /// It was not, and will not be.
@@ -443,6 +490,7 @@ pub enum Executed {
 
 /// A refusal: `application/problem+json` of RFC 9457.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// A URI reference that names the kind of problem.
     #[serde(rename = "type")]
@@ -472,6 +520,7 @@ pub struct Problem {
 
 /// `GET /api/cluster`: the cluster as one node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ClusterView {
     /// The cluster's name.
     pub cluster: String,
@@ -493,6 +542,7 @@ pub struct ClusterView {
 
 /// A member of the cluster as the node that answered sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemberView {
     /// Its id.
     pub id: u64,

@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use crate::api::Problem;
+use crate::api::{Executed, Problem};
 
 /// How a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -40,6 +40,15 @@ impl Error {
             Error::Refused(refusal) => Some(&refusal.problem),
             Error::NotExecuted(not_executed) => not_executed.problem.as_ref(),
             Error::Unknown(_) | Error::Invalid(_) | Error::Usage(_) => None,
+        }
+    }
+
+    /// Whether it may have been executed all the same.
+    pub fn executed(&self) -> Executed {
+        match self {
+            Error::Unknown(_) => Executed::Unknown,
+            Error::Invalid(invalid) => invalid.executed,
+            Error::Refused(_) | Error::NotExecuted(_) | Error::Usage(_) => Executed::No,
         }
     }
 
@@ -81,6 +90,13 @@ pub struct Refusal {
     pub tries: Tries,
 }
 
+impl Refusal {
+    /// `events_expired`: the cursor from which the feed can be read on, without what is gone.
+    pub fn resume_after(&self) -> Option<&str> {
+        self.problem.extra.get("resume_after")?.as_str()
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}: {}", self.problem.status, self.problem.code, self.problem.detail)
@@ -107,8 +123,9 @@ impl fmt::Display for NotExecuted {
 /// See [`Error::Unknown`].
 #[derive(Debug, Clone)]
 pub struct Unknown {
-    /// The key that all tries carried: with it, the same call brings the answer.
-    pub idempotency_key: String,
+    /// The key that all tries carried: with it, the same call brings the answer. `None` for a batch, whose
+    /// operations have theirs.
+    pub idempotency_key: Option<String>,
     /// What went wrong with the last try.
     pub why: String,
     /// The tries that were made.
@@ -117,8 +134,11 @@ pub struct Unknown {
 
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Unknown { idempotency_key, why, tries } = self;
-        write!(f, "{why} (tries: {}, idempotency key: {idempotency_key})", tries.made)
+        write!(f, "{} (tries: {}", self.why, self.tries.made)?;
+        match &self.idempotency_key {
+            Some(key) => write!(f, ", idempotency key: {key})"),
+            None => f.write_str(")"),
+        }
     }
 }
 
@@ -131,6 +151,8 @@ pub struct Invalid {
     pub why: String,
     /// The key of a write.
     pub idempotency_key: Option<String>,
+    /// `Unknown` of a write, `No` of a read.
+    pub executed: Executed,
     /// The tries that were made.
     pub tries: Tries,
 }

@@ -5,6 +5,9 @@
 //!                                   |  one key, one deadline, back-off
 //!                                   +-> next node
 //!                answer.rs reads what came back: an answer, a refusal, or neither
+//!
+//!  Client::skus() -> List -> page: Call, or rows: call after call
+//!  Client::events() -> Events -> page: Call, or follow: connection after connection
 //! ```
 //!
 //! # What may be relied on
@@ -23,7 +26,7 @@
 //!
 //! # async fn example() -> Result<(), Error> {
 //! let client = Client::new(["http://127.0.0.1:8101", "http://127.0.0.1:8102", "http://127.0.0.1:8103"])?;
-//! client.put_sku("PS5", &PutSkuRequest { on_hand: 1, safety_stock: None }).await?;
+//! client.put_sku("PS5", &PutSkuRequest { on_hand: 1, ..Default::default() }).await?;
 //!
 //! match client.reserve(&ReserveRequest::one("cart-1", "PS5", 1)).key("cart-1/try-1").await {
 //!     Ok(hold) => {
@@ -32,12 +35,29 @@
 //!         client.commit(&CommitRequest { reservation_id, payment_token, ..Default::default() }).await?;
 //!     }
 //!     Err(Error::Refused(refusal)) if refusal.problem.code == code::INSUFFICIENT_STOCK => println!("sold out"),
-//!     Err(Error::Unknown(unknown)) => println!("ask again with key {}", unknown.idempotency_key),
+//!     Err(Error::Unknown(unknown)) => println!("ask again: {unknown}"),
 //!     Err(other) => return Err(other),
 //! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # What there is
+//!
+//! - Checkout: [`reserve`](Client::reserve), [`commit`](Client::commit), [`release`](Client::release),
+//!   [`extend`](Client::extend) and [`return_`](Client::return_), of whole carts or parts of them.
+//! - Stock: [`put_sku`](Client::put_sku), [`adjust`](Client::adjust) and [`delete_sku`](Client::delete_sku), only
+//!   [`if_version`](Call::if_version), [`if_absent`](Call::if_absent) or [`if_present`](Call::if_present).
+//! - Reads: [`sku`](Client::sku), [`reservation`](Client::reservation) and [`cluster`](Client::cluster); also
+//!   [`stale`](Call::stale), [`if_changed_since`](Call::if_changed_since), or
+//!   [`wait_seconds`](Call::wait_seconds) for the next change.
+//! - Lists: [`skus`](Client::skus) and [`reservations`](Client::reservations), [`page`](List::page) by page or all
+//!   [`rows`](List::rows).
+//! - Many commands in one call: [`batch`](Client::batch).
+//! - What happens: [`events`](Client::events), [`page`](Events::page) by page, or [`follow`](Events::follow)ed
+//!   whatever node dies.
+//!
+//! `client/examples/checkout.rs` is a whole checkout, with a waiting line, to be run against a cluster.
 //!
 //! What is absent: TLS, which needs certificates that a cluster does not have yet.
 
@@ -49,6 +69,10 @@ mod builder;
 mod call;
 mod calls;
 mod error;
+mod events;
+mod follow;
+mod list;
+mod message;
 mod nodes;
 mod retry;
 mod transport;
@@ -56,4 +80,8 @@ mod transport;
 pub use answer::Answer;
 pub use builder::{Builder, Client};
 pub use call::Call;
+pub use calls::batch::{Batch, Outcomes, Record};
 pub use error::{Error, Invalid, NotExecuted, Refusal, Tries, Unknown};
+pub use events::Events;
+pub use follow::Follow;
+pub use list::{List, Rows};

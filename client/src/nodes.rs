@@ -58,6 +58,14 @@ impl Nodes {
         self.list.len()
     }
 
+    /// How many of them a call of that route may reach.
+    pub(crate) fn reach(&self, route: Route) -> usize {
+        match route {
+            Route::Only(_) => 1,
+            Route::Any | Route::Prefer(_) => self.len(),
+        }
+    }
+
     /// The address of a node.
     pub(crate) fn address(&self, node: usize) -> &Uri {
         &self.list[node % self.list.len()].address

@@ -21,7 +21,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::answer::{Reply, Tried};
-use crate::api::Problem;
+use crate::api::{Executed, Problem};
 use crate::error::{Error, Invalid, NotExecuted, Refusal, Tries, Unknown};
 
 /// How a call is retried.
@@ -58,8 +58,10 @@ impl Default for Policy {
 pub(crate) trait Exchange {
     /// One try, which must end within that time.
     fn once(&mut self, time_max: Duration) -> impl Future<Output = Tried> + Send;
-    /// The write's idempotency key; `None` of a read, which is never executed and hence never unknown.
+    /// The idempotency key, where the call has one.
     fn key(&self) -> Option<&str>;
+    /// Whether it changes anything. A read does not: it is never executed and hence never unknown.
+    fn writes(&self) -> bool;
     /// How many nodes can be tried before it makes sense to wait for one that was not reached.
     fn nodes(&self) -> usize;
 }
@@ -77,7 +79,7 @@ pub(crate) async fn run(exchange: &mut impl Exchange, policy: &Policy) -> Result
         let over = |wait| tries.made >= policy.tries_max || Instant::now() + wait >= deadline;
         match wait {
             Some(wait) if !over(wait) => sleep(wait).await,
-            _ => return end(tried, tries, exchange.key()),
+            _ => return end(tried, tries, &Call { key: exchange.key(), writes: exchange.writes() }),
         }
     }
 }
@@ -100,7 +102,8 @@ impl Policy {
         }
     }
 
-    fn backoff(&self, made: u32) -> Duration {
+    /// The wait after so many tries.
+    pub(crate) fn backoff(&self, made: u32) -> Duration {
         let doublings = made.saturating_sub(1).min(16);
         let most = self.backoff_base.saturating_mul(1 << doublings).min(self.backoff_max);
         most.mul_f64(rand::random_range(0.0..=1.0))
@@ -112,8 +115,17 @@ fn seconds(given: Option<u64>) -> Duration {
     Duration::from_secs(given.unwrap_or(0).min(86_400))
 }
 
+/// What the end of a call depends on besides its tries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call<'a> {
+    /// Its idempotency key, where it has one.
+    pub(crate) key: Option<&'a str>,
+    /// Whether it changes anything.
+    pub(crate) writes: bool,
+}
+
 /// The call's end, given its last try.
-fn end(tried: Tried, tries: Tries, key: Option<&str>) -> Result<(Reply, Tries), Error> {
+pub(crate) fn end(tried: Tried, tries: Tries, call: &Call<'_>) -> Result<(Reply, Tries), Error> {
     match tried {
         Tried::Answered(reply) => Ok((reply, tries)),
         Tried::Refused(reply, problem) => Err(Error::Refused(Box::new(Refusal {
@@ -124,23 +136,30 @@ fn end(tried: Tried, tries: Tries, key: Option<&str>) -> Result<(Reply, Tries), 
         }))),
         Tried::Invalid(reply) => {
             let why = format!("not a problem document: {}", excerpt(&reply.body));
-            let idempotency_key = key.map(str::to_owned);
-            Err(Error::Invalid(Box::new(Invalid { status: reply.status, why, idempotency_key, tries })))
+            Err(invalid(reply.status, why, tries, call))
         }
         Tried::Postponed(_, problem) => {
             let why = format!("{} {}: {}", problem.status, problem.code, problem.detail);
-            Err(unanswered(why, Some(problem), tries, key))
+            Err(unanswered(why, Some(problem), tries, call))
         }
-        Tried::NotReached(why) | Tried::Unanswered { why, .. } => Err(unanswered(why, None, tries, key)),
+        Tried::NotReached(why) | Tried::Unanswered { why, .. } => Err(unanswered(why, None, tries, call)),
     }
 }
 
-fn unanswered(why: String, problem: Option<Problem>, tries: Tries, key: Option<&str>) -> Error {
-    match key {
-        Some(key) if tries.unanswered > 0 => {
-            Error::Unknown(Box::new(Unknown { idempotency_key: key.to_owned(), why, tries }))
+/// The error where something answered that no node would say.
+pub(crate) fn invalid(status: u16, why: String, tries: Tries, call: &Call<'_>) -> Error {
+    let idempotency_key = call.key.map(str::to_owned);
+    let executed = if call.writes { Executed::Unknown } else { Executed::No };
+    Error::Invalid(Box::new(Invalid { status, why, idempotency_key, executed, tries }))
+}
+
+fn unanswered(why: String, problem: Option<Problem>, tries: Tries, call: &Call<'_>) -> Error {
+    match call.writes && tries.unanswered > 0 {
+        true => {
+            let idempotency_key = call.key.map(str::to_owned);
+            Error::Unknown(Box::new(Unknown { idempotency_key, why, tries }))
         }
-        _ => Error::NotExecuted(Box::new(NotExecuted { why, problem, tries })),
+        false => Error::NotExecuted(Box::new(NotExecuted { why, problem, tries })),
     }
 }
 
@@ -185,13 +204,23 @@ mod tests {
         fn key(&self) -> Option<&str> {
             self.write.then_some("k")
         }
+        fn writes(&self) -> bool {
+            self.write
+        }
         fn nodes(&self) -> usize {
             3
         }
     }
 
     fn reply(status: u16, retry_after_seconds: Option<u64>) -> Reply {
-        Reply { status, sequence: Some(7), replayed: false, retry_after_seconds, body: Default::default() }
+        Reply {
+            status,
+            sequence: Some(7),
+            replayed: false,
+            retry_after_seconds,
+            applied_index: None,
+            body: Default::default(),
+        }
     }
 
     fn problem(status: u16, code: &str, retryable: bool) -> Problem {
@@ -262,7 +291,7 @@ mod tests {
         let mut script = Script::new([(0, lost()), (0, postponed(1)), (0, not_reached())]);
         let policy = Policy { tries_max: 3, ..Policy::default() };
         let error = run(&mut script, &policy).await.unwrap_err();
-        assert!(matches!(&error, Error::Unknown(e) if e.idempotency_key == "k"), "{error}");
+        assert!(matches!(&error, Error::Unknown(e) if e.idempotency_key.as_deref() == Some("k")), "{error}");
         assert_eq!(error.tries(), Tries { made: 3, unanswered: 1 });
     }
 

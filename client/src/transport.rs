@@ -7,20 +7,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response, Uri, body::Incoming};
+use hyper::{Response, body::Incoming};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
 use crate::answer::{Reply, Tried};
-use crate::api::IDEMPOTENCY_KEY;
+use crate::message::Message;
 use crate::nodes::{Nodes, Route};
 use crate::retry::Exchange;
 
-/// The longest answer that is read.
-const BODY_BYTES_MAX: usize = 16 << 20;
+/// The longest answer that is read: a batch of 32 MiB whose every operation is refused with all that is short.
+const BODY_BYTES_MAX: usize = 128 << 20;
 
 /// How long an idle connection is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -32,15 +31,21 @@ pub(crate) struct Transport {
     pub(crate) nodes: Nodes,
 }
 
-/// What every try of a call sends.
-#[derive(Debug, Clone)]
-pub(crate) struct Message {
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    /// Empty where the call has none.
-    pub(crate) body: Bytes,
-    /// The idempotency key of a write, as text and as header.
-    pub(crate) key: Option<(String, HeaderValue)>,
+/// No head of an answer came.
+#[derive(Debug)]
+pub(crate) struct Unopened {
+    /// Whether the request can have left this machine.
+    pub(crate) sent: bool,
+    pub(crate) why: String,
+}
+
+impl From<Unopened> for Tried {
+    fn from(unopened: Unopened) -> Tried {
+        match unopened.sent {
+            true => lost(unopened.why),
+            false => Tried::NotReached(unopened.why),
+        }
+    }
 }
 
 /// A call under way.
@@ -65,14 +70,23 @@ impl Transport {
     }
 
     async fn send(&self, node: usize, message: &Message) -> Tried {
+        match self.open(node, message).await {
+            Ok(response) => receive(response).await,
+            Err(unopened) => unopened.into(),
+        }
+    }
+
+    /// The head of the answer; its body is still to be read.
+    pub(crate) async fn open(&self, node: usize, message: &Message) -> Result<Response<Incoming>, Unopened> {
         let request = match message.request(self.nodes.address(node)) {
             Ok(request) => request,
-            Err(cause) => return Tried::NotReached(format!("the request cannot be built: {cause}")),
+            Err(cause) => {
+                return Err(Unopened { sent: false, why: format!("the request cannot be built: {cause}") });
+            }
         };
         match self.pool.request(request).await {
-            Ok(response) => receive(response).await,
-            Err(cause) if cause.is_connect() => Tried::NotReached(self.tell(node, &cause)),
-            Err(cause) => lost(self.tell(node, &cause)),
+            Ok(response) => Ok(response),
+            Err(cause) => Err(Unopened { sent: !cause.is_connect(), why: self.tell(node, &cause) }),
         }
     }
 
@@ -81,23 +95,6 @@ impl Transport {
         let causes = std::iter::successors(Some(error), |cause| cause.source());
         let causes: Vec<_> = causes.map(ToString::to_string).collect();
         format!("{}: {}", self.nodes.address(node), causes.join(": "))
-    }
-}
-
-impl Message {
-    fn request(&self, address: &Uri) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-        let mut uri = Uri::builder().scheme("http").path_and_query(self.path.as_str());
-        if let Some(authority) = address.authority() {
-            uri = uri.authority(authority.clone());
-        }
-        let mut request = Request::builder().method(self.method.clone()).uri(uri.build()?);
-        if !self.body.is_empty() {
-            request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        if let Some((_, header)) = &self.key {
-            request = request.header(IDEMPOTENCY_KEY, header.clone());
-        }
-        request.body(Full::new(self.body.clone()))
     }
 }
 
@@ -114,18 +111,20 @@ impl Exchange for Sending<'_> {
     }
 
     fn key(&self) -> Option<&str> {
-        self.message.key.as_ref().map(|(key, _)| key.as_str())
+        self.message.key()
+    }
+
+    fn writes(&self) -> bool {
+        self.message.writes()
     }
 
     fn nodes(&self) -> usize {
-        match self.route {
-            Route::Only(_) => 1,
-            Route::Any | Route::Prefer(_) => self.transport.nodes.len(),
-        }
+        self.transport.nodes.reach(self.route)
     }
 }
 
-async fn receive(response: Response<Incoming>) -> Tried {
+/// The reply, read whole.
+pub(crate) async fn receive(response: Response<Incoming>) -> Tried {
     let (head, body) = response.into_parts();
     match Limited::new(body, BODY_BYTES_MAX).collect().await {
         Ok(body) => Reply::new(head.status.as_u16(), &head.headers, body.to_bytes()).read(),
@@ -135,6 +134,7 @@ async fn receive(response: Response<Incoming>) -> Tried {
     }
 }
 
-fn lost(why: String) -> Tried {
+/// A try that may have been executed.
+pub(crate) fn lost(why: String) -> Tried {
     Tried::Unanswered { why, retry_after_seconds: None }
 }

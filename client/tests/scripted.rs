@@ -1,130 +1,18 @@
-//! The client against scripted nodes on real sockets: each connection's fate and each answer is prescribed.
+//! The client's calls against scripted nodes on real sockets: each connection's fate and each answer is prescribed.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a broken script ends the test")]
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+mod support;
+
 use std::time::Duration;
 
-use client::api::{CommitRequest, Executed, PutSkuRequest, ReservationState, ReserveRequest};
-use client::{Client, Error, Tries};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use client::api::{
+    AdjustRequest, CommitRequest, Executed, Item, PutSkuRequest, ReleaseRequest, ReservationState,
+};
+use client::{Batch, Client, Error, Record, Tries, code};
+use serde_json::json;
 
-/// What a scripted node does with one request.
-#[derive(Clone)]
-enum Deed {
-    /// Answers with that status, those further header lines and that body.
-    Answer(u16, &'static str, String),
-    /// Reads the request and closes the connection.
-    Drop,
-    /// Reads the request, answers half and closes the connection.
-    Break,
-    /// Reads the request and never answers.
-    Hang,
-}
-
-/// A node that does as its script says, request by request, and notes what it was sent.
-struct Node {
-    address: String,
-    heard: Arc<Mutex<Vec<String>>>,
-}
-
-impl Node {
-    async fn new(script: impl IntoIterator<Item = Deed>) -> Node {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
-        let notes = heard.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, script.clone(), notes.clone()));
-            }
-        });
-        Node { address, heard }
-    }
-
-    /// An address at which nothing listens.
-    async fn dead() -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        format!("http://{}", listener.local_addr().unwrap())
-    }
-
-    fn heard(&self) -> Vec<String> {
-        self.heard.lock().unwrap().clone()
-    }
-
-    fn keys(&self) -> Vec<String> {
-        self.heard().iter().map(|request| header(request, "idempotency-key")).collect()
-    }
-}
-
-async fn serve(mut stream: TcpStream, script: Arc<Mutex<VecDeque<Deed>>>, heard: Arc<Mutex<Vec<String>>>) {
-    while let Some(request) = read_request(&mut stream).await {
-        heard.lock().unwrap().push(request);
-        let deed = script.lock().unwrap().pop_front().expect("the script is too short");
-        match deed {
-            Deed::Answer(status, headers, body) => {
-                let length = body.len();
-                let text = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
-                stream.write_all(text.as_bytes()).await.unwrap();
-            }
-            Deed::Drop => return,
-            Deed::Break => {
-                stream.write_all(b"HTTP/1.1 201 X\r\ncontent-length: 99\r\n\r\n{").await.unwrap();
-                return;
-            }
-            Deed::Hang => std::future::pending().await,
-        }
-    }
-}
-
-async fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let mut bytes = Vec::new();
-    loop {
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = header(head, "content-length").parse().unwrap_or(0);
-            if body.len() >= length {
-                return Some(text.into_owned());
-            }
-        }
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-    }
-}
-
-fn header(request: &str, name: &str) -> String {
-    let lines = request.lines().filter_map(|line| line.split_once(": "));
-    lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.to_owned()).collect()
-}
-
-fn held() -> Deed {
-    let body = r#"{"reservation_id":"res_1","state":"held","cart_id":"c","items":[{"sku":"PS5","qty":1}],
-        "expires_in":300,"expires_at":"2026-11-22T10:05:00.000Z","created_at":"2026-11-22T10:00:00.000Z",
-        "fencing_token":42,"a_field_of_tomorrow":[1]}"#;
-    Deed::Answer(201, "lastunit-sequence: 9\r\nidempotency-replayed: true\r\n", body.to_owned())
-}
-
-fn problem(status: u16, headers: &'static str, code: &str, retryable: bool, executed: &str) -> Deed {
-    let body = format!(
-        r#"{{"type":"about:blank","title":"t","status":{status},"detail":"d","code":"{code}",
-            "retryable":{retryable},"executed":"{executed}","oldest":5}}"#
-    );
-    Deed::Answer(status, headers, body)
-}
-
-fn cart() -> ReserveRequest {
-    ReserveRequest::one("c", "PS5", 1)
-}
-
-/// A client that backs off shortly, and asks the first address first.
-fn client<const N: usize>(addresses: [&str; N]) -> Client {
-    let short = Duration::from_millis(2);
-    Client::builder().backoff(short, short).build(addresses).unwrap().prefer(0)
-}
+use support::{Deed, Node, cart, client, header, held, problem};
 
 #[tokio::test]
 async fn an_answer_brings_its_place_in_the_history() {
@@ -190,7 +78,7 @@ async fn a_broken_connection_is_unknown_and_never_refused() {
     for deed in [Deed::Drop, Deed::Break] {
         let node = Node::new([deed]).await;
         let error = client([&node.address]).reserve(&cart()).key("k").tries_max(1).await.unwrap_err();
-        assert!(matches!(&error, Error::Unknown(e) if e.idempotency_key == "k"), "{error}");
+        assert!(matches!(&error, Error::Unknown(e) if e.idempotency_key.as_deref() == Some("k")), "{error}");
     }
 }
 
@@ -280,8 +168,235 @@ async fn a_node_that_is_not_ready_is_asked_once() {
 #[tokio::test]
 async fn a_sku_cannot_leave_its_segment_of_the_path() {
     let node = Node::new([problem(400, "", "invalid_request", false, "no")]).await;
-    let request =
-        PutSkuRequest { on_hand: 1, safety_stock: None, max_per_customer: None, on_shortfall: None };
+    let request = PutSkuRequest { on_hand: 1, ..Default::default() };
     client([&node.address]).put_sku("../x?y", &request).await.unwrap_err();
     assert!(node.heard()[0].starts_with("PUT /api/inventory/..%2Fx%3Fy HTTP/1.1\r\n"), "{}", node.heard()[0]);
+}
+
+fn record(version: u64) -> Deed {
+    let record = json!({"sku": "PS5", "on_hand": 5, "held": 1, "available": 4, "sold": 2, "safety_stock": 0,
+        "max_per_customer": null, "waiting": 0, "version": version});
+    Deed::Answer(200, "lastunit-applied-index: 17\r\n", record.to_string())
+}
+
+fn first_line(request: &str) -> &str {
+    request.lines().next().unwrap_or_default().trim_end_matches(" HTTP/1.1")
+}
+
+fn body(request: &str) -> serde_json::Value {
+    serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+#[tokio::test]
+async fn parts_of_a_reservation_stand_in_the_body() {
+    let node = Node::new([held(), held(), held()]).await;
+    let client = client([&node.address]);
+    let part = Some(vec![Item::new("PS5", 1)]);
+    client.release("res_1").await.unwrap();
+    client.release(ReleaseRequest { reservation_id: "res_1".to_owned(), items: part.clone() }).await.unwrap();
+    let request = CommitRequest { reservation_id: "res_1".to_owned(), items: part, ..Default::default() };
+    client.commit(&request).await.unwrap();
+    let heard = node.heard();
+    assert_eq!(body(&heard[0]), json!({"reservation_id": "res_1"}));
+    for request in &heard[1..] {
+        assert_eq!(body(request), json!({"reservation_id": "res_1", "items": [{"sku": "PS5", "qty": 1}]}));
+    }
+}
+
+#[tokio::test]
+async fn preconditions_are_headers() {
+    let node = Node::new([record(1), record(2), record(3), Deed::Answer(204, "", String::new())]).await;
+    let client = client([&node.address]);
+    let put = PutSkuRequest { on_hand: 1, ..Default::default() };
+    client.put_sku("PS5", &put).if_absent().await.unwrap();
+    client.put_sku("PS5", &put).if_version(7).await.unwrap();
+    client.adjust("PS5", &AdjustRequest { delta: -1, ..Default::default() }).if_present().await.unwrap();
+    let deleted = client.delete_sku("PS5").if_version(9).await.unwrap();
+    assert_eq!(deleted.status, 204);
+    let heard = node.heard();
+    let headers: Vec<_> =
+        heard.iter().map(|request| (header(request, "if-match"), header(request, "if-none-match"))).collect();
+    let expected = [("", "*"), ("\"7\"", ""), ("*", ""), ("\"9\"", "")];
+    assert_eq!(headers, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
+    assert_eq!(first_line(&heard[3]), "DELETE /api/inventory/PS5");
+    assert_ne!(header(&heard[3], "idempotency-key"), "");
+}
+
+#[tokio::test]
+async fn a_setting_that_a_call_does_not_have_is_not_sent() {
+    let node = Node::new([]).await;
+    let client = client([&node.address]);
+    for error in [
+        client.reserve(&cart()).if_version(1).await.unwrap_err(),
+        client.reserve(&cart()).wait_seconds(1).await.unwrap_err(),
+        client.reserve(&cart()).stale().await.unwrap_err(),
+        client.sku("PS5").if_absent().await.unwrap_err(),
+        client.put_sku("PS5", &PutSkuRequest::default()).if_changed_since(1).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Usage(_)), "{error}");
+    }
+    assert!(node.heard().is_empty());
+}
+
+#[tokio::test]
+async fn an_unchanged_record_is_not_sent_again() {
+    let unchanged = || Deed::Answer(304, "lastunit-sequence: 9\r\n", String::new());
+    let node = Node::new([unchanged(), record(8), unchanged()]).await;
+    let client = client([&node.address]);
+    let answer = client.sku("PS5").if_changed_since(7).await.unwrap();
+    assert_eq!((answer.value, answer.status, answer.sequence), (None, 304, Some(9)));
+    assert_eq!(client.sku("PS5").if_changed_since(7).await.unwrap().value.unwrap().version, 8);
+    // Who did not ask for it has no use for it.
+    assert!(matches!(client.sku("PS5").await, Err(Error::Invalid(_))));
+    let heard = node.heard();
+    let tags: Vec<_> = heard.iter().map(|request| header(request, "if-none-match")).collect();
+    assert_eq!(tags, ["\"7\"", "\"7\"", ""]);
+}
+
+#[tokio::test]
+async fn a_stale_read_says_how_far_it_is() {
+    let node = Node::new([record(1)]).await;
+    let answer = client([&node.address]).sku("PS5").stale().await.unwrap();
+    assert_eq!(answer.applied_index, Some(17));
+    assert_eq!(first_line(&node.heard()[0]), "GET /api/inventory/PS5?consistency=stale");
+}
+
+#[tokio::test]
+async fn a_long_poll_outlasts_the_usual_time_of_a_try() {
+    let node = Node::new([Deed::Late(Duration::from_millis(300), Box::new(held()))]).await;
+    let time = Duration::from_millis(100);
+    let client = Client::builder().try_time_max(time).deadline(time).build([&node.address]).unwrap();
+    let answer =
+        client.reservation("res_1").wait_seconds(1).wait_while(ReservationState::Waiting).await.unwrap();
+    assert_eq!(answer.tries, Tries { made: 1, unanswered: 0 });
+    assert_eq!(first_line(&node.heard()[0]), "GET /api/reservations/res_1?wait_seconds=1&while=waiting");
+}
+
+#[tokio::test]
+async fn a_delete_that_got_lost_is_repeated_under_its_key() {
+    let replay = Deed::Answer(204, "idempotency-replayed: true\r\n", String::new());
+    let node = Node::new([Deed::Drop, replay]).await;
+    let deleted = client([&node.address]).delete_sku("PS5").await.unwrap();
+    assert_eq!((deleted.replayed, deleted.tries), (true, Tries { made: 2, unanswered: 1 }));
+    let keys = node.keys();
+    assert_eq!((keys[0].len(), &keys[0]), (32, &keys[1]));
+}
+
+#[tokio::test]
+async fn a_delete_that_got_lost_is_unknown() {
+    let node = Node::new([Deed::Drop]).await;
+    let error = client([&node.address]).delete_sku("PS5").key("gone/1").tries_max(1).await.unwrap_err();
+    assert!(matches!(&error, Error::Unknown(e) if e.idempotency_key.as_deref() == Some("gone/1")), "{error}");
+    assert_eq!(error.executed(), Executed::Unknown);
+}
+
+#[tokio::test]
+async fn rows_come_page_by_page_to_the_end() {
+    let page = |skus: &[&str], next: Option<&str>| {
+        let row = |sku: &&str| {
+            json!({"sku": sku, "on_hand": 5, "held": 0, "available": 5, "sold": 0, "safety_stock": 0,
+                "max_per_customer": 2, "waiting": 0, "version": 1})
+        };
+        let data: Vec<_> = skus.iter().map(row).collect();
+        Deed::Answer(200, "", json!({"data": data, "next_cursor": next}).to_string())
+    };
+    let script = [page(&["A", "B"], Some("x=")), Deed::Drop, page(&[], Some("y")), page(&["C"], None)];
+    let node = Node::new(script).await;
+    let mut rows = client([&node.address]).skus().prefix("P&").page_size(2).stale().rows();
+    let mut skus = Vec::new();
+    while let Some(record) = rows.next().await.unwrap() {
+        skus.push(record.sku);
+    }
+    assert_eq!(skus, ["A", "B", "C"]);
+    assert!(rows.next().await.unwrap().is_none(), "the end stays the end");
+    let heard = node.heard();
+    let lines: Vec<_> = heard.iter().map(|request| first_line(request)).collect();
+    let path = "GET /api/inventory?prefix=P%26&limit=2";
+    let [first, second, third] =
+        ["", "&cursor=x%3D", "&cursor=y"].map(|cursor| format!("{path}{cursor}&consistency=stale"));
+    assert_eq!(lines, [&first, &second, &second, &third]);
+}
+
+#[tokio::test]
+async fn a_list_of_reservations_names_its_filters() {
+    let node = Node::new([Deed::Answer(200, "", r#"{"data":[],"next_cursor":null}"#.to_owned())]).await;
+    let list = client([&node.address]).reservations().cart("a b").customer("c").sku("S");
+    let page = list.state(ReservationState::Waiting).page(None).await.unwrap().value;
+    assert_eq!((page.data.len(), page.next_cursor), (0, None));
+    assert_eq!(
+        first_line(&node.heard()[0]),
+        "GET /api/reservations?cart_id=a%20b&customer_id=c&sku=S&state=waiting"
+    );
+}
+
+#[tokio::test]
+async fn each_operation_of_a_batch_ends_as_its_own_call_would() {
+    let refused = |status: u16, code: &str, retryable: bool, executed: &str| {
+        json!({"type": "about:blank", "title": "t", "status": status, "detail": "d", "code": code,
+            "retryable": retryable, "executed": executed})
+    };
+    let Deed::Answer(_, _, hold) = held() else { panic!("an answer") };
+    let hold: serde_json::Value = serde_json::from_str(&hold).unwrap();
+    let Deed::Answer(_, _, sku) = record(3) else { panic!("an answer") };
+    let sku: serde_json::Value = serde_json::from_str(&sku).unwrap();
+    let results = json!({"results": [
+        {"status": 201, "sequence": 9, "body": hold},
+        {"status": 409, "sequence": 10, "retry_after": 4, "body": refused(409, "held_by_others", true, "no")},
+        {"status": 200, "sequence": 3, "replayed": true, "body": sku},
+        {"status": 503, "body": refused(503, "no_leader", true, "no")},
+        {"status": 504, "body": refused(504, "outcome_unknown", true, "unknown")},
+        {"status": 200, "body": {}},
+    ]});
+    let node = Node::new([Deed::Drop, Deed::Answer(200, "", results.to_string())]).await;
+    let mut batch = Batch::new();
+    batch.push(cart()).push(cart()).push_adjust("PS5", AdjustRequest { delta: 5, ..Default::default() });
+    batch.push(cart()).push_keyed("mine", cart()).push(cart());
+    let outcomes = client([&node.address]).batch(&batch).await.unwrap().value;
+
+    let held = outcomes[0].as_ref().unwrap();
+    assert_eq!((held.status, held.sequence, held.replayed), (201, Some(9), false));
+    assert!(matches!(&held.value, Record::Reservation(hold) if hold.fencing_token == Some(42)));
+    let Err(Error::Refused(refusal)) = &outcomes[1] else { panic!("{:?}", outcomes[1]) };
+    assert_eq!((&*refusal.problem.code, refusal.retry_after_seconds), (code::HELD_BY_OTHERS, Some(4)));
+    let adjusted = outcomes[2].as_ref().unwrap();
+    assert!(adjusted.replayed && matches!(&adjusted.value, Record::Sku(record) if record.version == 3));
+    // The try that got lost may have executed it.
+    assert!(matches!(&outcomes[3], Err(Error::Unknown(_))), "{:?}", outcomes[3]);
+    let Err(Error::Unknown(unknown)) = &outcomes[4] else { panic!("{:?}", outcomes[4]) };
+    assert_eq!(unknown.idempotency_key.as_deref(), Some("mine"));
+    assert!(matches!(&outcomes[5], Err(Error::Invalid(_))), "{:?}", outcomes[5]);
+
+    let [first, second] = [0, 1].map(|n| body(&node.heard()[n]));
+    assert_eq!(first, second, "all tries carry the same keys");
+    let keys: std::collections::BTreeSet<_> =
+        first["operations"].as_array().unwrap().iter().map(|o| o["idempotency_key"].to_string()).collect();
+    assert_eq!(keys.len(), 6);
+    assert_eq!(header(&node.heard()[0], "idempotency-key"), "");
+}
+
+#[tokio::test]
+async fn an_operation_that_was_not_executed_is_told_as_such() {
+    let body = r#"{"results":[{"status":503,"body":{"type":"about:blank","title":"t","status":503,"detail":"d",
+        "code":"overloaded","retryable":true,"executed":"no"}}]}"#;
+    let node =
+        Node::new([Deed::Answer(200, "", body.to_owned()), Deed::Answer(200, "", body.to_owned())]).await;
+    let client = client([&node.address]);
+    let mut batch = Batch::new();
+    batch.push(cart());
+    let outcomes = client.batch(&batch).await.unwrap().value;
+    assert!(matches!(&outcomes[0], Err(Error::NotExecuted(_))), "{:?}", outcomes[0]);
+    batch.push(cart());
+    assert!(matches!(client.batch(&batch).await, Err(Error::Invalid(_))), "one result for two operations");
+}
+
+#[tokio::test]
+async fn a_page_of_events_names_its_place_and_filter() {
+    let node = Node::new([Deed::Answer(200, "", r#"{"data":[],"next_cursor":"17.3"}"#.to_owned())]).await;
+    let feed = client([&node.address]).events().sku("PS5").types(["stock", "lastunit.reservation.held"]);
+    let page = feed.after("17.3").page_size(9).page().await.unwrap().value;
+    assert_eq!(page.next_cursor.as_deref(), Some("17.3"));
+    assert_eq!(
+        first_line(&node.heard()[0]),
+        "GET /api/events?sku=PS5&types=stock%2Clastunit.reservation.held&after=17.3&limit=9"
+    );
 }

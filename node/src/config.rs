@@ -13,6 +13,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,10 +21,13 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// How many nodes a cluster has: fewer than three survive nothing, more than five only wait for one another.
-pub(crate) const NODES: std::ops::RangeInclusive<usize> = 3..=5;
+pub(crate) const NODES: RangeInclusive<usize> = 3..=5;
 
 /// The greatest number of seconds that a limit may be: ten years.
 const SECONDS_MAX: u64 = 315_360_000;
+
+/// The greatest number of events that may be kept. All of them are in memory, at about half a kilobyte each.
+const EVENTS_MAX: u64 = 16_777_216;
 
 /// What the cluster file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,10 @@ pub(crate) struct ClusterFile {
     pub(crate) retention: Duration,
     /// How long the answer under an idempotency key is kept.
     pub(crate) idempotency: Duration,
+    /// How long an event of the change feed is kept.
+    pub(crate) events_retention: Duration,
+    /// How many events of the change feed are kept at most.
+    pub(crate) events_max: u64,
     /// The nodes, in the order of the file.
     pub(crate) nodes: Vec<NodeConfig>,
 }
@@ -138,9 +146,20 @@ fn limits(mut section: Section<'_>) -> Result<ClusterFile, ConfigError> {
     let max_hold = section.seconds("max_hold_seconds", 1800)?;
     let retention = section.seconds("retention_seconds", 86_400)?;
     let idempotency = section.seconds("idempotency_seconds", 86_400)?;
+    let events_retention = section.seconds("events_retention_seconds", 86_400)?;
+    let events_max = section.number("events_max", 1..=EVENTS_MAX, 262_144)?;
     section.check_limits(max_ttl, max_hold)?;
     section.finish()?;
-    Ok(ClusterFile { name: name.value, max_ttl, max_hold, retention, idempotency, nodes: Vec::new() })
+    Ok(ClusterFile {
+        name: name.value,
+        max_ttl,
+        max_hold,
+        retention,
+        idempotency,
+        events_retention,
+        events_max,
+        nodes: Vec::new(),
+    })
 }
 
 fn node(mut section: Section<'_>) -> Result<Placed, ConfigError> {
@@ -285,15 +304,24 @@ impl<'t> Section<'t> {
     }
 
     fn seconds(&mut self, key: &'static str, default: u64) -> Result<Duration, ConfigError> {
+        self.number(key, 1..=SECONDS_MAX, default).map(Duration::from_secs)
+    }
+
+    fn number(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+        default: u64,
+    ) -> Result<u64, ConfigError> {
         let Some(found) = self.take(key) else {
-            return Ok(Duration::from_secs(default));
+            return Ok(default);
         };
         let At { value, line } = self.to_integer(key, found)?;
-        if !(1..=SECONDS_MAX).contains(&value) {
-            let mend = format!("write 1 to {SECONDS_MAX} seconds");
+        if !range.contains(&value) {
+            let mend = format!("write {} to {}", range.start(), range.end());
             return Err(self.error(key, Some(line), &format!("{value} is out of range"), &mend));
         }
-        Ok(Duration::from_secs(value))
+        Ok(value)
     }
 
     fn check_limits(&self, max_ttl: Duration, max_hold: Duration) -> Result<(), ConfigError> {

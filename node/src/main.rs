@@ -5,6 +5,7 @@
 //!   lastunit up       every node of a cluster file on this machine   cli::up    -> local: child processes
 //!   lastunit serve    one node in the foreground                     serve      -> http -> raft
 //!   lastunit sale     a flash sale, checked to the last unit         cli::sale  -> client
+//!   lastunit reserve, commit, sku, events, ...                       cli        -> client
 //! ```
 //!
 //! Invariants:
@@ -24,7 +25,7 @@ mod serve;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Raft-replicated, self-hosted inventory: the last unit is sold once, whatever crashes.
 #[derive(Debug, Parser)]
@@ -42,6 +43,8 @@ enum Command {
     Serve(serve::Args),
     /// Hold a flash sale and check that no unit was oversold or lost.
     Sale(cli::sale::Args),
+    #[command(flatten)]
+    Cluster(cli::Command),
 }
 
 fn main() -> ExitCode {
@@ -72,6 +75,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Up(args) => cli::up::run(args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Sale(args) => cli::sale::run(args).await,
+        Command::Cluster(command) => command.run(Line::command()).await,
     }
 }
 
@@ -93,13 +97,56 @@ fn one_line(told: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use std::collections::HashMap;
 
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Line::command().debug_assert();
+    }
+
+    /// The line and all commands below it.
+    fn commands() -> Vec<clap::Command> {
+        let mut commands = vec![Line::command()];
+        let mut seen = 0;
+        while let Some(command) = commands.get(seen).cloned() {
+            commands.extend(command.get_subcommands().cloned());
+            seen += 1;
+        }
+        commands
+    }
+
+    #[test]
+    fn a_variable_has_one_meaning() {
+        let mut meanings = HashMap::new();
+        for command in commands() {
+            for flag in command.get_arguments().filter(|flag| flag.get_env().is_some()) {
+                let variable = flag.get_env().map(|name| name.to_string_lossy().into_owned());
+                let of_sale = command.get_name() == "sale";
+                let meaning = (flag.get_long().map(str::to_owned), flag.get_action().takes_values(), of_sale);
+                // A sale sells what a running cluster has: it must not be told which one by what is meant for others.
+                let told = meanings.entry(variable.clone()).or_insert_with(|| meaning.clone());
+                assert_eq!(*told, meaning, "{variable:?}");
+            }
+        }
+        assert!(meanings.len() > 30, "{meanings:?}");
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_and_every_command_a_help() {
+        for command in commands() {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name}");
+            for flag in command.get_arguments().filter(|it| !it.is_positional()) {
+                let id = flag.get_id();
+                let variable = flag.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+                // One key for many commands would make all but the first a repetition.
+                let asked = ["help", "version", "key"].contains(&id.as_str());
+                assert!(asked || variable.starts_with("LASTUNIT_"), "{name} {id}: {variable:?}");
+                assert!(flag.get_help().is_some(), "{name} {id}");
+            }
+        }
     }
 
     #[test]

@@ -17,25 +17,33 @@ use raft::{Role, Stats, Status};
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The calls that are told apart, by method and by path as the router writes it; the last one is all others.
-const ROUTES: [(&str, &str); 14] = [
+const ROUTES: [(&str, &str); 21] = [
     ("POST", "/api/checkout/reserve"),
     ("POST", "/api/checkout/commit"),
     ("POST", "/api/checkout/release"),
     ("POST", "/api/checkout/extend"),
     ("POST", "/api/checkout/return"),
+    ("GET", "/api/reservations"),
     ("GET", "/api/reservations/{id}"),
+    ("GET", "/api/inventory"),
     ("GET", "/api/inventory/{sku}"),
     ("PUT", "/api/inventory/{sku}"),
+    ("DELETE", "/api/inventory/{sku}"),
     ("POST", "/api/inventory/{sku}/adjust"),
+    ("POST", "/api/batch"),
+    ("GET", "/api/events"),
     ("GET", "/api/cluster"),
     ("GET", "/livez"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
     ("other", "other"),
 ];
 
 /// The statuses that are told apart; 0 is all others.
-const STATUSES: [u16; 14] = [200, 201, 400, 404, 405, 409, 410, 412, 413, 415, 422, 503, 504, 0];
+const STATUSES: [u16; 17] =
+    [200, 201, 202, 204, 304, 400, 404, 405, 409, 410, 412, 413, 415, 422, 503, 504, 0];
 
 /// The upper bounds of the duration buckets, in microseconds.
 const BUCKETS_US: [u64; 14] = [
@@ -125,6 +133,14 @@ impl Metrics {
         let labelled = ROUTES.iter().zip(&self.routes).filter(|(_, counters)| counters.count() > 0);
         labelled.map(|((method, path), counters)| (format!("method=\"{method}\",route=\"{path}\""), counters))
     }
+}
+
+/// The gauges of those who wait for something to happen, to go behind [`Metrics::render`].
+pub(crate) fn waiting(streams: usize, polls: usize) -> String {
+    let mut page = Page::default();
+    page.gauge("lastunit_event_streams_open", "Streams of the change feed that are open.", streams);
+    page.gauge("lastunit_long_polls_waiting", "Calls that wait for a reservation to change.", polls);
+    page.0
 }
 
 impl RouteCounters {
@@ -285,7 +301,7 @@ mod tests {
     #[test]
     fn what_no_route_answers_is_counted_under_one_name() {
         let other = Route::of(&Method::GET, None);
-        assert_eq!(Route::of(&Method::DELETE, Some("/api/inventory/{sku}")), other);
+        assert_eq!(Route::of(&Method::PATCH, Some("/api/inventory/{sku}")), other);
         assert_eq!(Route::of(&Method::HEAD, Some("/livez")), Route::of(&Method::GET, Some("/livez")));
         assert_ne!(Route::of(&Method::GET, Some("/livez")), other);
     }

@@ -35,11 +35,6 @@ const EXIT_FAILED: u8 = 1;
 /// What was asked for cannot be had.
 const EXIT_USAGE: u8 = 2;
 
-/// How long an event of the change feed is kept.
-const EVENTS_RETENTION: Duration = Duration::from_secs(86_400);
-/// How many events of the change feed are kept at most.
-const EVENTS_MAX: u64 = 262_144;
-
 /// How long handing leadership over and writing the checkpoint may take.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -103,6 +98,11 @@ async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let api = Api::new(group.clone(), file.name.clone(), node.id, file.max_ttl.as_secs());
+    let drain = api.drain();
+    let stop = async move {
+        stop.await;
+        drain.begin();
+    };
     tokio::select! {
         // A failure outranks a stop in order: what failed must not be called finished.
         biased;
@@ -144,8 +144,8 @@ fn options(file: &ClusterFile, node: &NodeConfig) -> GroupOptions {
         retention: file.retention,
         idempotency_retention: file.idempotency,
         max_hold: file.max_hold,
-        events_retention: EVENTS_RETENTION,
-        events_max: EVENTS_MAX,
+        events_retention: file.events_retention,
+        events_max: file.events_max,
         snapshot_entries: raft::SNAPSHOT_ENTRIES,
     }
 }

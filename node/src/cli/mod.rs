@@ -1,21 +1,114 @@
 //! The subcommands that talk to a cluster, over the client crate.
 //!
-//! What they tell goes to stdout, in lines that a program may read; how far they are, and errors, go to stderr.
-//! Exit code 0: done. 1: it failed. 2: it was asked wrongly.
+//! ```text
+//!   reserve commit release extend return get   the life of a reservation
+//!   sku set adjust get list rm import export   what is on sale
+//!   events status                              what happens; who serves
+//!     reach    which nodes are called, and how an answer is told
+//!     failure  how a command ends that was not done
+//!     out      stdout: text, JSON, tables
+//!   up sale                                    whole clusters
+//! ```
+//!
+//! What they tell goes to stdout; how far they are, and in one line why they were not done, goes to stderr. With
+//! `--json` a command that answers with one record tells one document: the record, or the problem. Commands that tell
+//! many tell one a line, and no problem among them. [`failure`] has the exit codes.
 
+mod commit;
+mod completions;
+mod events;
+mod extend;
+mod failure;
+mod get;
+mod out;
+mod reach;
+mod release;
+mod reserve;
+mod return_;
 pub(crate) mod sale;
+mod show;
+mod sku;
+mod status;
 pub(crate) mod up;
+mod words;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// It failed.
 pub(crate) const EXIT_FAILED: u8 = 1;
 /// It was asked wrongly.
 pub(crate) const EXIT_USAGE: u8 = 2;
+
+/// What the help of each command over the cluster says at its end.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 refused; 2 wrong usage, nothing was sent; 3 not executed, later it may be;
+4 outcome unknown: the same command with the same --key tells.";
+
+/// The commands over the cluster.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    #[command(after_help = EXIT_CODES)]
+    Reserve(reserve::Args),
+    #[command(after_help = EXIT_CODES)]
+    Commit(commit::Args),
+    #[command(after_help = EXIT_CODES)]
+    Release(release::Args),
+    #[command(after_help = EXIT_CODES)]
+    Extend(extend::Args),
+    #[command(after_help = EXIT_CODES)]
+    Return(return_::Args),
+    #[command(after_help = EXIT_CODES)]
+    Get(get::Args),
+    Sku(sku::Args),
+    #[command(after_help = EXIT_CODES)]
+    Events(events::Args),
+    #[command(after_help = EXIT_CODES)]
+    Status(status::Args),
+    Completions(completions::Args),
+}
+
+impl Command {
+    /// Runs it to its exit code. `line` is the whole command line, of which completions are made.
+    pub(crate) async fn run(self, line: clap::Command) -> ExitCode {
+        let ended = match &self {
+            Command::Reserve(args) => reserve::run(args).await,
+            Command::Commit(args) => commit::run(args).await,
+            Command::Release(args) => release::run(args).await,
+            Command::Extend(args) => extend::run(args).await,
+            Command::Return(args) => return_::run(args).await,
+            Command::Get(args) => get::run(args).await,
+            Command::Sku(args) => sku::run(args).await,
+            Command::Events(args) => events::run(args).await,
+            Command::Status(args) => status::run(args).await,
+            Command::Completions(args) => completions::run(args, line),
+        };
+        match ended {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => failure.end(self.json()),
+        }
+    }
+
+    /// Whether a failure is told in JSON, too.
+    fn json(&self) -> bool {
+        match self {
+            Command::Reserve(args) => args.reach.json,
+            Command::Commit(args) => args.reach.json,
+            Command::Release(args) => args.reach.json,
+            Command::Extend(args) => args.reach.json,
+            Command::Return(args) => args.reach.json,
+            Command::Get(args) => args.reach.json,
+            Command::Sku(args) => args.json(),
+            // What they tell is whole before they fail, or a line for each of many.
+            Command::Events(_) | Command::Status(_) | Command::Completions(_) => false,
+        }
+    }
+}
 
 /// Ctrl-C or SIGTERM. While one of these is there, neither ends the process by itself.
 struct Stop {
@@ -54,6 +147,18 @@ fn fail(code: u8, why: &dyn std::fmt::Display) -> ExitCode {
 /// The program whose `serve` runs a node: this one.
 fn this_program() -> Result<PathBuf, String> {
     std::env::current_exe().map_err(|cause| format!("cannot tell where this program is: {cause}"))
+}
+
+/// `200ms`, `1.5s`, `2m`.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let time =
+        text.parse::<jiff::SignedDuration>().map_err(|_| "not a time such as 200ms or 2s".to_owned())?;
+    Duration::try_from(time).map_err(|_| "a time before the start".to_owned())
+}
+
+/// Whether a flag is set, where its environment variable says so: `1`, `true`, `yes`, `0`, `false`, `no`.
+fn flag() -> BoolishValueParser {
+    BoolishValueParser::new()
 }
 
 /// Where to call a node that listens at that address: one that listens on all addresses is called on the loopback.

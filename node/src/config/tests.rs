@@ -23,6 +23,7 @@ fn the_shipped_file_is_three_nodes_with_the_usual_limits() {
         (file.retention, file.idempotency),
         (Duration::from_secs(86_400), Duration::from_secs(86_400))
     );
+    assert_eq!((file.events_retention, file.events_max), (Duration::from_secs(86_400), 262_144));
     let second = file.node(2).unwrap();
     assert_eq!((second.http.as_str(), second.raft.as_str()), ("127.0.0.1:8102", "127.0.0.1:9102"));
     assert_eq!(second.data_dir, PathBuf::from("data/2"));
@@ -32,11 +33,12 @@ fn the_shipped_file_is_three_nodes_with_the_usual_limits() {
 #[test]
 fn limits_are_read_where_given() {
     let name = "name = \"lastunit-dev\"";
-    let limits =
-        "max_ttl_seconds = 60\nmax_hold_seconds = 90\nretention_seconds = 7\nidempotency_seconds = 8";
+    let limits = "max_ttl_seconds = 60\nmax_hold_seconds = 90\nretention_seconds = 7\nidempotency_seconds = 8\n\
+                  events_retention_seconds = 9\nevents_max = 10";
     let file = ClusterFile::parse(&shipped_with(name, &format!("{name}\n{limits}\n#"))).unwrap();
     let seconds = [file.max_ttl, file.max_hold, file.retention, file.idempotency].map(|d| d.as_secs());
     assert_eq!(seconds, [60, 90, 7, 8]);
+    assert_eq!((file.events_retention, file.events_max), (Duration::from_secs(9), 10));
 }
 
 #[test]
@@ -63,6 +65,14 @@ fn every_mistake_names_its_line_its_key_and_the_mend() {
             "cluster.retention_seconds",
             "range",
         ),
+        (
+            "# events_retention_seconds = 86400",
+            "events_retention_seconds = 0",
+            "cluster.events_retention_seconds",
+            "0 is out of range",
+        ),
+        ("# events_max = 262144", "events_max = 0", "cluster.events_max", "0 is out of range"),
+        ("# events_max = 262144", "events_max = 16777217", "cluster.events_max", "out of range"),
         ("# max_ttl_seconds", "max_tll_seconds", "cluster.max_tll_seconds", "is not a key of this file"),
         ("id = 1", "", "node[1].id", "is missing"),
         ("id = 1", "id = 0", "node[1].id", "is 0"),
@@ -94,7 +104,7 @@ fn every_mistake_names_its_line_its_key_and_the_mend() {
 fn a_mistake_reads_as_one_line_of_plain_words() {
     let error =
         ConfigError { file: Some("cluster.toml".into()), ..error_of(&shipped_with("id = 2", "id = 1")) };
-    let told = "cluster.toml, line 19, key `node[2].id`: another node has the id 1; give each node its own";
+    let told = "cluster.toml, line 21, key `node[2].id`: another node has the id 1; give each node its own";
     assert_eq!(error.to_string(), told);
 }
 

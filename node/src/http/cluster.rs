@@ -11,12 +11,13 @@ use tokio::time::timeout;
 
 use super::limits::CALL_TIME_MAX;
 use super::problem::{self, Problem};
-use super::{Shared, Store, parse, reply};
+use super::query::Query;
+use super::{Shared, Store, reply};
 use crate::metrics;
 
 /// `GET /api/cluster`: the cluster as this node sees it.
 pub(crate) async fn cluster<S: Store>(State(api): Shared<S>, uri: Uri) -> Result<Response, Problem> {
-    parse::no_query(&uri)?;
+    Query::of(&uri, &[])?;
     let view = view(&api.cluster_name, api.node_id, api.store.status());
     Ok(reply::json(StatusCode::OK, &view))
 }
@@ -37,7 +38,9 @@ pub(crate) async fn readyz<S: Store>(State(api): Shared<S>) -> Result<Response, 
 
 /// `GET /metrics`: counters and gauges, in Prometheus' text format.
 pub(crate) async fn metrics<S: Store>(State(api): Shared<S>) -> Response {
-    let text = api.metrics.render(api.node_id, &api.store.status(), &api.store.stats());
+    let mut text = api.metrics.render(api.node_id, &api.store.status(), &api.store.stats());
+    let (streams, polls) = api.events.watch.counts();
+    text.push_str(&metrics::waiting(streams, polls));
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
 }
 

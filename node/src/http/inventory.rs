@@ -1,17 +1,19 @@
-//! `/api/inventory`: a SKU's figures, set, adjusted and read.
+//! `/api/inventory`: a SKU's figures, set, adjusted, read, listed and removed.
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::http::Uri;
+use axum::http::header::HeaderMap;
 use axum::response::Response;
 use client::api::{AdjustRequest, PutSkuRequest};
-use storage::inventory::command::{AdjustSku, Command, PutSku};
-use storage::inventory::ids::{Sku, UNITS_MAX};
+use storage::inventory::Inventory;
+use storage::inventory::command::{self, Command, DeleteSku};
+use storage::inventory::ids::Sku;
 
+use super::precondition::{self, ReadConditions};
 use super::problem::{Problem, invalid};
-use super::{Shared, Store, checkout, parse, reply};
-
-/// The query of an address, as far as it could be read.
-pub(super) type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+use super::query::Query;
+use super::{Shared, Store, checkout, commands, parse, reply};
 
 /// A part of the path, as far as it could be read.
 pub(super) type Part = Result<Path<String>, PathRejection>;
@@ -23,19 +25,8 @@ pub(crate) async fn put<S: Store>(
     request: Request,
 ) -> Result<Response, Problem> {
     let sku = self::sku(sku)?;
-    let command = |body: PutSkuRequest| {
-        let on_hand = units("on_hand", body.on_hand)?;
-        let safety_stock = body.safety_stock.map(|given| units("safety_stock", given)).transpose()?;
-        Ok(Command::PutSku(PutSku {
-            sku,
-            on_hand,
-            safety_stock,
-            max_per_customer: Default::default(),
-            on_shortfall: Default::default(),
-            precondition: Default::default(),
-        }))
-    };
-    checkout::run(&api, request, command).await
+    let precondition = precondition::of_put(request.headers())?;
+    checkout::run(&api, request, |body: PutSkuRequest| commands::put(sku, precondition, body)).await
 }
 
 /// `POST /api/inventory/{sku}/adjust`: adds to a SKU's on_hand, or takes from it.
@@ -45,40 +36,49 @@ pub(crate) async fn adjust<S: Store>(
     request: Request,
 ) -> Result<Response, Problem> {
     let sku = self::sku(sku)?;
-    let command = |body: AdjustRequest| {
-        let delta = delta(body.delta)?;
-        let reason = parse::note("reason", body.reason)?;
-        let reference = parse::note("reference", body.reference)?;
-        Ok(Command::AdjustSku(AdjustSku {
-            sku,
-            delta,
-            reason,
-            reference,
-            on_shortfall: Default::default(),
-            precondition: Default::default(),
-        }))
-    };
-    checkout::run(&api, request, command).await
+    let precondition = precondition::of_change(request.headers())?;
+    checkout::run(&api, request, |body: AdjustRequest| commands::adjust(sku, precondition, body)).await
+}
+
+/// `DELETE /api/inventory/{sku}`: removes a SKU that nobody holds or waits for.
+pub(crate) async fn delete<S: Store>(
+    State(api): Shared<S>,
+    sku: Part,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let sku = self::sku(sku)?;
+    Query::of(&uri, &[])?;
+    let precondition = precondition::of_change(&headers)?;
+    let idempotency_key = parse::idempotency_key(&headers)?;
+    let command = Command::DeleteSku(DeleteSku { sku, precondition });
+    let units_field = commands::units_field(&command);
+    let answer = api.submit(command::Request { idempotency_key, command }).await;
+    Ok(reply::command(answer, units_field))
 }
 
 /// `GET /api/inventory/{sku}`: a SKU's figures.
 pub(crate) async fn get<S: Store>(
     State(api): Shared<S>,
     sku: Part,
-    query: Pairs,
+    uri: Uri,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let sku = self::sku(sku)?;
-    let consistency = consistency(query)?;
-    let read = api.read(api.store.stock(sku, consistency)).await?;
-    Ok(reply::stock(read, consistency))
+    let consistency = Query::of(&uri, &["consistency"])?.consistency()?;
+    let conditions = ReadConditions::of(&headers)?;
+    let read = api.read(consistency, move |inventory| inventory.stock(&sku)).await?;
+    Ok(reply::stock(read, consistency, &conditions))
 }
 
-/// How fresh a read is to be.
-pub(super) fn consistency(query: Pairs) -> Result<super::store::Consistency, Problem> {
-    match query {
-        Ok(Query(pairs)) => parse::consistency(&pairs),
-        Err(_) => Err(invalid("query", "Is not made of name=value pairs in UTF-8.")),
-    }
+/// `GET /api/inventory`: SKUs in order of their names.
+pub(crate) async fn list<S: Store>(State(api): Shared<S>, uri: Uri) -> Result<Response, Problem> {
+    let query = Query::of(&uri, &["prefix", "limit", "cursor", "consistency"])?;
+    let prefix = prefix(query.get("prefix").unwrap_or_default())?;
+    let (after, limit, consistency) = (query.cursor()?, query.limit()?, query.consistency()?);
+    let page = move |inventory: &Inventory| inventory.list_stocks(&prefix, after.as_ref(), limit);
+    let read = api.read(consistency, page).await?;
+    Ok(reply::stocks(&read, consistency))
 }
 
 fn sku(part: Part) -> Result<Sku, Problem> {
@@ -88,16 +88,10 @@ fn sku(part: Part) -> Result<Sku, Problem> {
     }
 }
 
-fn units(field: &str, given: u64) -> Result<u64, Problem> {
-    match given <= UNITS_MAX {
-        true => Ok(given),
-        false => Err(invalid(field, format!("Must be 0 to {UNITS_MAX}."))),
-    }
-}
-
-fn delta(given: i64) -> Result<i64, Problem> {
-    match (1..=UNITS_MAX).contains(&given.unsigned_abs()) {
-        true => Ok(given),
-        false => Err(invalid("delta", format!("Must be -{UNITS_MAX} to {UNITS_MAX}, and not 0."))),
+/// The beginning of a SKU's name; all names begin with nothing.
+fn prefix(text: &str) -> Result<String, Problem> {
+    match text {
+        "" => Ok(String::new()),
+        text => parse::sku("prefix", text).map(|prefix| prefix.as_str().to_owned()),
     }
 }

@@ -5,53 +5,79 @@
 //!      |
 //!   observe           mod       counts, times, refuses at once what is too much
 //!      |
-//!   checkout, inventory, reservations, cluster
-//!      |   body, parse          bytes -> typed body -> values in range   (400, 413, 415)
+//!   checkout, batch, inventory, reservations, events, cluster
+//!      |   body                 bytes -> typed body                     (400, 413, 415)
+//!      |   commands, parse      typed body -> command with values in range     (400)
+//!      |   query, precondition  address and headers -> what is wanted          (400)
 //!      |   store                submit or read, through whichever node leads
-//!      |   reply                Outcome, Rejection, Read -> status and body
+//!      |   reply, record        Outcome, Rejection, Read -> status and body
 //!      v
-//!   answer            JSON, or a problem document
+//!   answer            JSON, a problem document, or a stream of events
 //! ```
+//!
+//! What waits for something to happen (`poll`, `stream`) is woken by the one watcher of the change feed (`watch`), and
+//! ends when the process is to stop (`drain`).
 //!
 //! Invariants:
 //! - Every answer that is not a success is a problem document, an unknown path's and a wrong method's included.
+//! - An outcome gets its status in [`reply`]'s `commands` and nowhere else, a rejection its problem in its
+//!   `rejections`; a batch has both from there.
 //! - A call costs no task, no lock shared with other calls and no copy of its body.
 //! - Nothing here decides about stock: what passes the parsers goes to the store as it is.
 //!
 //! What is absent: authentication and rate limits.
 
+mod batch;
 mod body;
 mod checkout;
+mod cloud_event;
 mod cluster;
+mod commands;
+mod cursor;
+mod drain;
+mod events;
 mod inventory;
 mod limits;
+mod openapi;
+mod pages;
 mod parse;
+mod poll;
+mod precondition;
 mod problem;
+mod query;
+mod record;
 mod reply;
 mod reservations;
 mod server;
 mod store;
+mod stream;
 #[cfg(test)]
 pub(crate) mod testing;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::header::{CACHE_CONTROL, ETAG, HOST, HeaderValue};
+use axum::http::{HeaderMap, Method, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use raft::{Answer, ProposeError, ReadError};
-use storage::inventory::command;
+use axum::routing::{MethodRouter, get, post};
+use raft::{Answer, ProposeError, Read, ReadError};
+use storage::inventory::{Inventory, command};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+pub(crate) use drain::Drain;
 pub(crate) use server::{bind, serve};
 pub(crate) use store::Store;
 
-use self::limits::{CALL_TIME_MAX, CALLS_MAX};
-use self::problem::Problem;
+use self::events::Events;
+use self::limits::{BIG_BODIES_ROOM, CALL_TIME_MAX, CALLS_MAX};
+use self::problem::{Problem, invalid};
+use self::store::Consistency;
 use crate::clock::Stopwatch;
 use crate::metrics::{Metrics, Route};
 
@@ -69,6 +95,10 @@ pub(crate) struct Api<S> {
     pub(crate) metrics: Metrics,
     /// How many calls are in flight: at most [`CALLS_MAX`], and a few that are being refused.
     calls: AtomicUsize,
+    /// Room for large bodies: see [`BIG_BODIES_ROOM`].
+    big_bodies: Arc<Semaphore>,
+    /// The change feed, and who waits for it.
+    events: Events,
 }
 
 type Shared<S> = State<Arc<Api<S>>>;
@@ -77,25 +107,26 @@ impl<S: Store> Api<S> {
     /// The interface to that store.
     pub(crate) fn new(store: S, cluster_name: String, node_id: u64, ttl_seconds_max: u64) -> Api<S> {
         let (metrics, calls) = (Metrics::default(), AtomicUsize::new(0));
-        Api { store, cluster_name, node_id, ttl_seconds_max, metrics, calls }
+        let big_bodies = Arc::new(Semaphore::new(BIG_BODIES_ROOM));
+        let events = Events::of(&cluster_name);
+        Api { store, cluster_name, node_id, ttl_seconds_max, metrics, calls, big_bodies, events }
+    }
+
+    /// What ends the calls that would wait for long, once it has begun.
+    pub(crate) fn drain(&self) -> Drain {
+        self.events.drain.clone()
     }
 
     /// The routes.
     pub(crate) fn router(self) -> Router {
-        let api = Arc::new(self);
-        Router::new()
-            .route("/api/checkout/reserve", post(checkout::reserve::<S>))
-            .route("/api/checkout/commit", post(checkout::commit::<S>))
-            .route("/api/checkout/release", post(checkout::release::<S>))
-            .route("/api/checkout/extend", post(checkout::extend::<S>))
-            .route("/api/checkout/return", post(checkout::take_back::<S>))
-            .route("/api/reservations/{id}", get(reservations::get::<S>))
-            .route("/api/inventory/{sku}", get(inventory::get::<S>).put(inventory::put::<S>))
-            .route("/api/inventory/{sku}/adjust", post(inventory::adjust::<S>))
-            .route("/api/cluster", get(cluster::cluster::<S>))
-            .route("/livez", get(cluster::livez))
-            .route("/readyz", get(cluster::readyz::<S>))
-            .route("/metrics", get(cluster::metrics::<S>))
+        Api::routed(Arc::new(self))
+    }
+
+    fn routed(api: Arc<Api<S>>) -> Router {
+        let add = |router: Router<Arc<Api<S>>>, (path, methods)| router.route(path, methods);
+        routes(api.ttl_seconds_max)
+            .into_iter()
+            .fold(Router::new(), add)
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
             .layer(from_fn_with_state(Arc::clone(&api), observe::<S>))
@@ -108,9 +139,20 @@ impl<S: Store> Api<S> {
         answer.unwrap_or(Err(ProposeError::OutcomeUnknown))
     }
 
-    /// Waits for a read, but not for ever.
-    async fn read<T>(&self, read: impl Future<Output = Result<T, ReadError>>) -> Result<T, Problem> {
-        let read = timeout(CALL_TIME_MAX, read).await;
+    /// Gets many commands applied, likewise.
+    async fn submit_many(&self, requests: Vec<command::Request>) -> Vec<Result<Answer, ProposeError>> {
+        let count = requests.len();
+        let answers = timeout(CALL_TIME_MAX, self.store.submit_many(requests)).await;
+        answers.unwrap_or_else(|_| vec![Err(ProposeError::OutcomeUnknown); count])
+    }
+
+    /// What a query finds; waits for it, but not for ever.
+    async fn read<T: Send>(
+        &self,
+        consistency: Consistency,
+        query: impl FnOnce(&Inventory) -> T + Send,
+    ) -> Result<Read<T>, Problem> {
+        let read = timeout(CALL_TIME_MAX, self.store.read(consistency, query)).await;
         read.unwrap_or(Err(ReadError::NoQuorum)).map_err(reply::not_read)
     }
 
@@ -120,6 +162,36 @@ impl<S: Store> Api<S> {
         let entered = Entered { calls: &self.calls };
         (self.calls.fetch_add(1, Ordering::Relaxed) < CALLS_MAX).then_some(entered)
     }
+
+    /// While a call only waits for something to happen it takes nobody's room.
+    fn step_outside(&self) -> Outside<'_> {
+        self.calls.fetch_sub(1, Ordering::Relaxed);
+        Outside { calls: &self.calls }
+    }
+}
+
+/// Every path, and the methods that it answers.
+fn routes<S: Store>(ttl_seconds_max: u64) -> Vec<(&'static str, MethodRouter<Arc<Api<S>>>)> {
+    let sku = get(inventory::get::<S>).put(inventory::put::<S>).delete(inventory::delete::<S>);
+    let calls = [
+        ("/api/checkout/reserve", post(checkout::reserve::<S>)),
+        ("/api/checkout/commit", post(checkout::commit::<S>)),
+        ("/api/checkout/release", post(checkout::release::<S>)),
+        ("/api/checkout/extend", post(checkout::extend::<S>)),
+        ("/api/checkout/return", post(checkout::take_back::<S>)),
+        ("/api/reservations", get(reservations::list::<S>)),
+        ("/api/reservations/{id}", get(reservations::get::<S>)),
+        ("/api/inventory", get(inventory::list::<S>)),
+        ("/api/inventory/{sku}", sku),
+        ("/api/inventory/{sku}/adjust", post(inventory::adjust::<S>)),
+        ("/api/batch", post(batch::batch::<S>)),
+        ("/api/events", get(events::get::<S>)),
+        ("/api/cluster", get(cluster::cluster::<S>)),
+        ("/livez", get(cluster::livez)),
+        ("/readyz", get(cluster::readyz::<S>)),
+        ("/metrics", get(cluster::metrics::<S>)),
+    ];
+    calls.into_iter().chain(openapi::routes(ttl_seconds_max)).collect()
 }
 
 /// A call in flight.
@@ -133,18 +205,50 @@ impl Drop for Entered<'_> {
     }
 }
 
+/// A call that waits, and is not counted as in flight. It comes back in without asking for room: it is nearly done.
+struct Outside<'a> {
+    calls: &'a AtomicUsize,
+}
+
+impl Drop for Outside<'_> {
+    fn drop(&mut self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Counts and times a call, and refuses it at once where too many are in flight.
 async fn observe<S: Store>(State(api): Shared<S>, request: Request, next: Next) -> Response {
     let watch = Stopwatch::start();
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = Route::of(request.method(), path);
     let entered = api.enter();
-    let response = match entered.is_some() || route.is_of_operators() {
-        true => next.run(request).await,
-        false => reply::overloaded().into_response(),
+    let of_state =
+        [Method::GET, Method::HEAD].contains(request.method()) && request.uri().path().starts_with("/api/");
+    let mut response = match check_host(&request) {
+        Err(problem) => problem.into_response(),
+        Ok(()) if entered.is_some() || route.is_of_operators() => next.run(request).await,
+        Ok(()) => reply::overloaded().into_response(),
     };
+    if of_state {
+        bound_caches(response.headers_mut());
+    }
     api.metrics.answered(route, response.status(), watch.elapsed());
     response
+}
+
+/// A cache may keep what has a tag to ask again with, and asks each time; it keeps nothing else of the state.
+fn bound_caches(headers: &mut HeaderMap) {
+    let word = if headers.contains_key(ETAG) { "no-cache" } else { "no-store" };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(word));
+}
+
+/// One `Host` comes with each request of HTTP/1.1 (RFC 9112, section 3.2); the library leaves that to us.
+fn check_host(request: &Request) -> Result<(), Problem> {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    match hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11) {
+        true => Ok(()),
+        false => Err(invalid("Host", "A request of HTTP/1.1 has one Host.")),
+    }
 }
 
 async fn not_found() -> Problem {

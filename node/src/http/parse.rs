@@ -4,29 +4,35 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::{HeaderMap, Uri};
+use axum::extract::Path;
+use axum::http::HeaderMap;
 use client::api;
 use storage::inventory::ids::{Item, ReservationId, Sku};
 
+use super::inventory::Part;
 use super::limits::{ITEMS_MAX, KEY_BYTES_MAX, NAME_CHARS_MAX, QTY_MAX, TEXT_CHARS_MAX, TTL_SECONDS_DEFAULT};
 use super::problem::{Problem, invalid};
-use super::store::Consistency;
+use super::reply::no_reservation;
 
 /// The `Idempotency-Key`, where there is one.
 pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<Box<str>>, Problem> {
     let mut given = headers.get_all(api::IDEMPOTENCY_KEY).iter();
-    let Some(key) = given.next() else {
-        return Ok(None);
-    };
-    let visible = key.as_bytes().iter().all(u8::is_ascii_graphic);
-    match key.to_str() {
-        Ok(key) if given.next().is_none() && visible && (1..=KEY_BYTES_MAX).contains(&key.len()) => {
-            Ok(Some(Box::from(key)))
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        (Some(key), None) => self::key("Idempotency-Key", key.as_bytes()).map(Some),
+        (Some(_), Some(_)) => Err(invalid("Idempotency-Key", "There must be one Idempotency-Key.")),
+    }
+}
+
+/// An idempotency key.
+pub(crate) fn key(field: &str, text: &[u8]) -> Result<Box<str>, Problem> {
+    let fits = (1..=KEY_BYTES_MAX).contains(&text.len()) && text.iter().all(u8::is_ascii_graphic);
+    match std::str::from_utf8(text) {
+        Ok(text) if fits => Ok(Box::from(text)),
+        _ => {
+            let detail = format!("An idempotency key has 1 to {KEY_BYTES_MAX} visible ASCII characters.");
+            Err(invalid(field, detail))
         }
-        _ => Err(invalid(
-            "Idempotency-Key",
-            format!("There must be one Idempotency-Key, of 1 to {KEY_BYTES_MAX} visible ASCII characters."),
-        )),
     }
 }
 
@@ -59,6 +65,12 @@ pub(crate) fn sku(field: &str, name: &str) -> Result<Sku, Problem> {
 pub(crate) fn reservation_id(text: &str) -> Result<ReservationId, Problem> {
     let detail = "Must be the reservation_id of a reserve's answer: res_ and 26 characters.";
     text.parse().map_err(|()| invalid("reservation_id", detail))
+}
+
+/// The reservation's id in a path: nothing has an id that is none.
+pub(crate) fn reservation_id_in_path(part: Part) -> Result<ReservationId, Problem> {
+    let id = part.ok().and_then(|Path(text)| text.parse().ok());
+    id.ok_or_else(no_reservation)
 }
 
 /// A cart's items: each SKU once, sorted, with the sum of its quantities.
@@ -106,30 +118,6 @@ pub(crate) fn ttl_ms(given: Option<u64>, seconds_max: u64) -> Result<u64, Proble
     match (1..=seconds_max).contains(&seconds) {
         true => Ok(seconds * 1000),
         false => Err(invalid("ttl_seconds", format!("Must be 1 to {seconds_max}."))),
-    }
-}
-
-/// How fresh a read is to be, by the query of its address.
-pub(crate) fn consistency(query: &[(String, String)]) -> Result<Consistency, Problem> {
-    if let Some((unknown, _)) = query.iter().find(|(name, _)| name != "consistency") {
-        return Err(invalid(unknown.as_str(), "Is not a parameter of this call."));
-    }
-    match query {
-        [] => Ok(Consistency::Linearizable),
-        [(_, value)] if value == "stale" => Ok(Consistency::Stale),
-        [_] => Err(invalid("consistency", "Must be stale, or left out for a linearizable read.")),
-        _ => Err(invalid("consistency", "Must be given once.")),
-    }
-}
-
-/// Refuses a query where the call has none.
-pub(crate) fn no_query(uri: &Uri) -> Result<(), Problem> {
-    match uri.query() {
-        None | Some("") => Ok(()),
-        Some(query) => {
-            let name = query.split(['=', '&']).next().unwrap_or(query);
-            Err(invalid(name, "This call has no parameters in its address."))
-        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Refusals as problem documents: `application/problem+json`, RFC 9457.
 //!
 //! A [`Kind`] is what all problems of one code share; a [`Problem`] is one of them, with its detail. Every answer
-//! of this server that is not a success is one, whoever refused: a route, a parser, the state machine.
+//! of this server that is not a success is one, whoever refused: a route, a parser, the state machine, or the HTTP
+//! library (see `server::refusal`).
+//!
+//! What a kind tells beyond the members of every problem stands beside it in [`KINDS`].
 
 use std::borrow::Cow;
 
@@ -29,9 +32,11 @@ pub(crate) struct Kind {
 }
 
 macro_rules! kinds {
-    ($($name:ident = $status:ident, $retryable:literal, $title:literal;)+) => {
+    ($($(#[$more:meta])* $name:ident = $status:ident, $retryable:literal, $title:literal;)+) => {
         $(
             #[doc = $title]
+            #[doc = ""]
+            $(#[$more])*
             pub(crate) const $name: Kind = Kind {
                 status: StatusCode::$status,
                 code: code::$name,
@@ -41,42 +46,55 @@ macro_rules! kinds {
         )+
 
         /// Every kind.
-        #[cfg(test)]
         pub(crate) const KINDS: &[Kind] = &[$($name),+];
     };
 }
 
 kinds! {
+    /// `"field":"items[0].qty"`: what is at fault.
     INVALID_REQUEST = BAD_REQUEST, false, "The request is invalid";
     NOT_FOUND = NOT_FOUND, false, "There is nothing at this path";
+    /// The `Allow` header lists the methods that the path answers.
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, false, "The path does not answer this method";
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE, false, "The body is too large";
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, false, "The body must be JSON";
     IDEMPOTENCY_KEY_REUSED = UNPROCESSABLE_ENTITY, false, "The idempotency key was used for another call";
+    /// `"shortages":[{"sku":"PS5","requested":1,"available":0,"held":1,"sold_out":false}]`, and `Retry-After`.
     HELD_BY_OTHERS = CONFLICT, true, "The units are held by others";
+    /// `"shortages":[{"sku":"PS5","requested":1,"available":0,"held":0,"sold_out":true}]`.
     INSUFFICIENT_STOCK = CONFLICT, false, "There is not enough stock";
-    CUSTOMER_LIMIT = CONFLICT, false, "The customer would have too many units";
-    CART_ALREADY_RESERVED = CONFLICT, false, "The cart holds a reservation of other items";
+    /// `"reservation_id":"res_0000000000G00000000000001C"`: the cart's live reservation. Retryable, as that may lapse.
+    CART_ALREADY_RESERVED = CONFLICT, true, "The cart holds a reservation of other items";
+    /// `"sku":"PS5","limit":2,"held":1,"sold":1,"requested":1`. Retryable where it would fit if the customer's own
+    /// holds lapsed.
+    CUSTOMER_LIMIT = CONFLICT, false, "The customer would have more than one customer may";
+    /// `"sku":"PS5"`, where it is a command that named it.
     SKU_NOT_FOUND = NOT_FOUND, false, "There is no such SKU";
     RESERVATION_NOT_FOUND = NOT_FOUND, false, "There is no such reservation";
     FENCING_TOKEN_STALE = PRECONDITION_FAILED, false, "The hold has another fencing token";
     RESERVATION_EXPIRED = GONE, false, "The reservation has expired";
-    RESERVATION_WAITING = CONFLICT, true, "The reservation still waits";
+    /// Retryable, since it may be served meanwhile.
+    RESERVATION_WAITING = CONFLICT, true, "The reservation waits and holds nothing yet";
     RESERVATION_RELEASED = CONFLICT, false, "The reservation was released";
     ALREADY_COMMITTED = CONFLICT, false, "The reservation is committed already";
+    /// `"latest_expires_at":"2026-11-18T11:36:40.123Z"`: how far an extend can go.
     HOLD_LIMIT = CONFLICT, false, "The hold would last too long";
     NOT_COMMITTED = CONFLICT, false, "The reservation is not committed";
     RETURN_EXCEEDS_SALE = CONFLICT, false, "More would be returned than was sold";
-    STOCK_BELOW_HELD = CONFLICT, false, "Stock would fall below what is held";
+    /// `"version":7`: that of the record as it is, or `null` where there is no such SKU.
     PRECONDITION_FAILED = PRECONDITION_FAILED, false, "The record is not what the call demands";
-    SKU_HAS_HOLDS = CONFLICT, false, "The SKU has holds or a line";
-    EVENTS_EXPIRED = GONE, false, "The events are no longer kept";
+    /// `"held":3,"waiting":1`: the units under a hold, and how many reservations wait.
+    SKU_HAS_HOLDS = CONFLICT, true, "The SKU is held or waited for";
+    /// `"oldest":"812.3","resume_after":"812.2"`: the oldest event that is kept (or `null`), and the `after` that
+    /// reads on from it.
+    EVENTS_EXPIRED = GONE, false, "These events are no longer kept";
+    /// `"on_hand":10,"held":3`.
+    STOCK_BELOW_HELD = CONFLICT, true, "Stock would fall below what is held";
     NO_LEADER = SERVICE_UNAVAILABLE, true, "No leader is known";
     NO_QUORUM = SERVICE_UNAVAILABLE, true, "The leader cannot reach a quorum";
     OVERLOADED = SERVICE_UNAVAILABLE, true, "Too many calls are waiting";
     OUTCOME_UNKNOWN = GATEWAY_TIMEOUT, true, "The outcome could not be learned in time";
 }
-
 /// One refusal. Boxed, since it travels in results whose other half is small.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Problem(Box<Parts>);
@@ -86,6 +104,8 @@ struct Parts {
     status: StatusCode,
     body: api::Problem,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// What the header of that name says, for those who have no headers: operations of a batch.
+    retry_after: Option<u64>,
 }
 
 impl Kind {
@@ -107,7 +127,7 @@ impl Kind {
             shortages: Vec::new(),
             extra: serde_json::Map::new(),
         };
-        Problem(Box::new(Parts { status: self.status, body, headers: Vec::new() }))
+        Problem(Box::new(Parts { status: self.status, body, headers: Vec::new(), retry_after: None }))
     }
 }
 
@@ -138,6 +158,19 @@ impl Problem {
         self
     }
 
+    /// Says whether the very same call may succeed later by itself, where that differs within the kind.
+    pub(crate) fn retryable(mut self, retryable: bool) -> Problem {
+        self.0.body.retryable = retryable;
+        self
+    }
+
+    /// Answers with another status than that of the kind.
+    pub(crate) fn status(mut self, status: StatusCode) -> Problem {
+        self.0.status = status;
+        self.0.body.status = status.as_u16();
+        self
+    }
+
     /// Tells one more thing.
     pub(crate) fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Problem {
         self.0.body.extra.insert(name.to_owned(), value.into());
@@ -145,8 +178,19 @@ impl Problem {
     }
 
     /// Says when to come again.
-    pub(crate) fn retry_after(self, seconds: u64) -> Problem {
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Problem {
+        self.0.retry_after = Some(seconds);
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    /// The document.
+    pub(crate) fn body(&self) -> &api::Problem {
+        &self.0.body
+    }
+
+    /// The whole seconds after which the call may be worth another try.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        self.0.retry_after
     }
 
     /// Adds a header.
@@ -158,7 +202,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Parts { status, body, headers } = *self.0;
+        let Parts { status, body, headers, .. } = *self.0;
         let mut response = Response::new(Body::from(to_json(&body)));
         *response.status_mut() = status;
         let content_type = HeaderValue::from_static(api::PROBLEM_JSON);

@@ -1,15 +1,24 @@
 //! Connections: accepted, bounded, and drained when the process is to stop.
 //!
-//! hyper's own loop is used, and not axum's, for three things that axum's does not offer: a bound on connections,
-//! a deadline for a request's head, and a drain that waits no longer than it may.
+//! hyper's own loop is used, and not axum's, for what axum's does not offer: a bound on connections, a deadline and a
+//! bound for a request's head, a drain that waits no longer than it may, problem documents for heads that cannot be
+//! read, refusals that arrive though nobody read the body, and an end for those who do not take their answer.
 
+mod refusal;
+mod taken;
+mod unread;
+
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -17,7 +26,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-use super::limits::{CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_TIME_MAX};
+use self::refusal::Refusing;
+use self::taken::Taken;
+use self::unread::Unread;
+use super::limits::{CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX};
 
 /// How long to wait after the system refused to accept, for want of file descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -40,8 +52,18 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
             accepted = accept(&listener, &room) => accepted,
             () = &mut stop => break,
         };
-        let connection = http1().serve_connection(TokioIo::new(stream), service.clone());
-        let connection = drain.watch(connection);
+        let (service, unread) = (service.clone(), Unread::default());
+        let stream = TokioIo::new(Refusing::new(Taken::new(stream), unread.clone()));
+        let answer = move |request: Request<Incoming>| {
+            let (request, large) = unread.watch(request);
+            let (answer, unread) = (service.call(request), unread.clone());
+            async move {
+                let mut answer = answer.await?;
+                unread.tell(&mut answer, large);
+                Ok::<_, Infallible>(answer)
+            }
+        };
+        let connection = drain.watch(http1().serve_connection(stream, service_fn(answer)));
         tokio::spawn(async move {
             // What goes wrong here went wrong for that client alone, and it knows.
             if let Err(error) = connection.await {
@@ -59,6 +81,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
 fn http1() -> http1::Builder {
     let mut http1 = http1::Builder::new();
     http1.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
+    // The second bounds what is kept of a head that does not end; the first is exact where it does.
+    http1.max_header_size(HEAD_BYTES_MAX).max_buf_size(HEAD_BYTES_MAX);
     http1
 }
 

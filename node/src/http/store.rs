@@ -1,13 +1,12 @@
 //! What the handlers need of the replicated store: a boundary as narrow as what they ask.
 //!
-//! [`raft::Group`] is the store. The handlers' own tests put answers of their choice in its place.
+//! [`raft::Group`] is the store. The handlers' own tests put a state of their own in its place.
 
 use std::future::Future;
 
 use raft::{Answer, Group, ProposeError, Read, ReadError, Stats, Status};
+use storage::inventory::Inventory;
 use storage::inventory::command::Request;
-use storage::inventory::ids::{ReservationId, Sku};
-use storage::inventory::outcome::{ReservationView, StockView};
 
 /// How fresh a read is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,22 +18,25 @@ pub(crate) enum Consistency {
     Stale,
 }
 
-/// The replicated store, as the handlers see it.
-pub(crate) trait Store: Send + Sync + 'static {
+/// The replicated store, as the handlers see it. A clone is the same store.
+pub(crate) trait Store: Clone + Send + Sync + 'static {
     /// Gets a command applied, through the leader, wherever it is.
     fn submit(&self, request: Request) -> impl Future<Output = Result<Answer, ProposeError>> + Send;
-    /// A SKU's figures.
-    fn stock(
+    /// Gets commands applied together and in order: one answer for each.
+    fn submit_many(
         &self,
-        sku: Sku,
-        consistency: Consistency,
-    ) -> impl Future<Output = Result<Read<Option<StockView>>, ReadError>> + Send;
-    /// A reservation.
-    fn reservation(
+        requests: Vec<Request>,
+    ) -> impl Future<Output = Vec<Result<Answer, ProposeError>>> + Send;
+    /// What a query finds. It holds up apply: it must be short.
+    fn read<T: Send>(
         &self,
-        id: ReservationId,
         consistency: Consistency,
-    ) -> impl Future<Output = Result<Read<Option<ReservationView>>, ReadError>> + Send;
+        query: impl FnOnce(&Inventory) -> T + Send,
+    ) -> impl Future<Output = Result<Read<T>, ReadError>> + Send;
+    /// What a query finds in this node's own applied state, at once.
+    fn read_stale<T>(&self, query: impl FnOnce(&Inventory) -> T) -> Read<T>;
+    /// Resolves as soon as this node has applied a command with a greater sequence.
+    fn applied_past(&self, sequence: u64) -> impl Future<Output = ()> + Send;
     /// This node's view of the cluster.
     fn status(&self) -> Status;
     /// Counters and gauges.
@@ -48,22 +50,27 @@ impl Store for Group {
         Group::submit(self, request).await
     }
 
-    async fn stock(&self, sku: Sku, consistency: Consistency) -> Result<Read<Option<StockView>>, ReadError> {
+    async fn submit_many(&self, requests: Vec<Request>) -> Vec<Result<Answer, ProposeError>> {
+        Group::submit_many(self, requests).await
+    }
+
+    async fn read<T: Send>(
+        &self,
+        consistency: Consistency,
+        query: impl FnOnce(&Inventory) -> T + Send,
+    ) -> Result<Read<T>, ReadError> {
         match consistency {
-            Consistency::Linearizable => self.read(move |inventory| inventory.stock(&sku)).await,
-            Consistency::Stale => Ok(self.read_stale(|inventory| inventory.stock(&sku))),
+            Consistency::Linearizable => Group::read(self, query).await,
+            Consistency::Stale => Ok(Group::read_stale(self, query)),
         }
     }
 
-    async fn reservation(
-        &self,
-        id: ReservationId,
-        consistency: Consistency,
-    ) -> Result<Read<Option<ReservationView>>, ReadError> {
-        match consistency {
-            Consistency::Linearizable => self.read(move |inventory| inventory.reservation(id)).await,
-            Consistency::Stale => Ok(self.read_stale(|inventory| inventory.reservation(id))),
-        }
+    fn read_stale<T>(&self, query: impl FnOnce(&Inventory) -> T) -> Read<T> {
+        Group::read_stale(self, query)
+    }
+
+    async fn applied_past(&self, sequence: u64) {
+        Group::applied_past(self, sequence).await;
     }
 
     fn status(&self) -> Status {

@@ -12,51 +12,127 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use raft::{Answer, Member, MemberStatus, ProposeError, Read, ReadError, Role, Stats, Status};
 use serde_json::Value;
-use storage::inventory::command::Request;
+use storage::inventory::Inventory;
+use storage::inventory::command::{
+    Command, OnShortfall, Precondition, PutSku, Request, Reserve, Setting, Stamp,
+};
 use storage::inventory::ids::{Item, ReservationId, Sku};
 use storage::inventory::outcome::{Applied, Grant, Outcome, ReservationView, State, StockView};
+use tokio::sync::watch;
 
 use super::Api;
 use super::store::{Consistency, Store};
 
-/// Answers what it was told to, and remembers what it was asked.
+/// A real inventory of its own, which no log and no peers stand behind; it remembers what it was asked, and answers
+/// otherwise where it was told to.
 pub(crate) struct Fake {
-    /// The answer to every command; `None` never answers.
-    pub(crate) answer: Option<Result<Answer, ProposeError>>,
-    /// What every read finds, or why it finds nothing.
-    pub(crate) read: Result<bool, ReadError>,
+    /// How commands are answered.
+    pub(crate) answer: Answering,
+    /// Why every read fails; `None`: none does.
+    pub(crate) read_error: Option<ReadError>,
     /// Whether it is ready.
     pub(crate) ready: Result<(), String>,
     /// Every command that it was given.
     pub(crate) asked: Mutex<Vec<Request>>,
+    /// What commands are applied to and reads look at.
+    pub(crate) inventory: Mutex<Inventory>,
+    /// The sequence of the last command applied.
+    pub(crate) applied: watch::Sender<u64>,
+}
+
+/// How commands are answered.
+pub(crate) enum Answering {
+    /// All alike, and none is applied.
+    Always(Box<Result<Answer, ProposeError>>),
+    /// Not at all.
+    Never,
+    /// By the inventory.
+    State,
 }
 
 impl Default for Fake {
+    /// Every command is answered as [`reserved`] and applied to nothing; reads find what that reserve would have left.
     fn default() -> Fake {
-        Fake { answer: Some(Ok(reserved())), read: Ok(true), ready: Ok(()), asked: Mutex::default() }
+        Fake { answer: Answering::Always(Box::new(Ok(reserved()))), ..Fake::of(after_a_reserve()) }
+    }
+}
+
+impl Fake {
+    /// A store with that state, to which commands are applied.
+    pub(crate) fn of(inventory: Inventory) -> Fake {
+        let applied = watch::Sender::new(inventory.sequence());
+        Fake {
+            answer: Answering::State,
+            read_error: None,
+            ready: Ok(()),
+            asked: Mutex::default(),
+            inventory: Mutex::new(inventory),
+            applied,
+        }
+    }
+
+    /// Applies a command at that moment.
+    pub(crate) fn apply(&self, now_ms: u64, command: Command) -> Applied {
+        self.apply_request(now_ms, &Request { idempotency_key: None, command })
+    }
+
+    fn apply_request(&self, now_ms: u64, request: &Request) -> Applied {
+        let applied = self.inventory.lock().unwrap().apply(&stamp(now_ms), request);
+        self.applied.send_replace(applied.sequence);
+        applied
+    }
+
+    fn answer(&self, request: Request) -> Option<Result<Answer, ProposeError>> {
+        let answer = match &self.answer {
+            Answering::Always(answer) => Some(Result::clone(answer)),
+            Answering::Never => None,
+            Answering::State => Some(Ok(Answer::Applied(self.apply_request(0, &request)))),
+        };
+        self.asked.lock().unwrap().push(request);
+        answer
     }
 }
 
 /// The fake of a test and the router share it.
 impl Store for std::sync::Arc<Fake> {
     async fn submit(&self, request: Request) -> Result<Answer, ProposeError> {
-        self.asked.lock().unwrap().push(request);
-        match &self.answer {
-            Some(answer) => answer.clone(),
+        match self.answer(request) {
+            Some(answer) => answer,
             None => pending().await,
         }
     }
 
-    async fn stock(&self, sku: Sku, _: Consistency) -> Result<Read<Option<StockView>>, ReadError> {
-        self.read.map(|found| read(found.then(|| stock_view(sku.as_str()))))
+    async fn submit_many(&self, requests: Vec<Request>) -> Vec<Result<Answer, ProposeError>> {
+        let answers: Option<Vec<_>> = requests.into_iter().map(|request| self.answer(request)).collect();
+        match answers {
+            Some(answers) => answers,
+            None => pending().await,
+        }
     }
 
-    async fn reservation(
+    async fn read<T: Send>(
         &self,
-        id: ReservationId,
         _: Consistency,
-    ) -> Result<Read<Option<ReservationView>>, ReadError> {
-        self.read.map(|found| read(found.then(|| ReservationView { id, ..view() })))
+        query: impl FnOnce(&Inventory) -> T + Send,
+    ) -> Result<Read<T>, ReadError> {
+        match self.read_error {
+            Some(error) => Err(error),
+            None => Ok(self.read_stale(query)),
+        }
+    }
+
+    fn read_stale<T>(&self, query: impl FnOnce(&Inventory) -> T) -> Read<T> {
+        let inventory = self.inventory.lock().unwrap();
+        Read {
+            value: query(&inventory),
+            sequence: inventory.sequence(),
+            applied_index: Some(17),
+            now_ms: inventory.now_ms(),
+        }
+    }
+
+    async fn applied_past(&self, sequence: u64) {
+        self.applied.subscribe().wait_for(|applied| *applied > sequence).await.unwrap();
     }
 
     fn status(&self) -> Status {
@@ -72,8 +148,55 @@ impl Store for std::sync::Arc<Fake> {
     }
 }
 
-fn read<T>(value: T) -> Read<T> {
-    Read { value, sequence: 41, applied_index: Some(17), now_ms: view().now_ms }
+/// A stamp of that moment, with the usual limits.
+pub(crate) fn stamp(now_ms: u64) -> Stamp {
+    let day_ms = 86_400_000;
+    Stamp {
+        now_ms,
+        retention_ms: day_ms,
+        idempotency_ms: day_ms,
+        max_hold_ms: 1_800_000,
+        events_ms: day_ms,
+        events_max: 262_144,
+    }
+}
+
+/// The inventory that [`view`] was read from, as its fortieth command: two of eight units of PS5 are held.
+pub(crate) fn after_a_reserve() -> Inventory {
+    let mut inventory = Inventory::default();
+    let view = view();
+    let mut apply = |command| {
+        let request = Request { idempotency_key: None, command };
+        inventory.apply(&stamp(view.created_ms), &request).result.unwrap();
+    };
+    (1..=38).for_each(|_| apply(Command::Tick));
+    apply(Command::PutSku(put("PS5", 8)));
+    apply(Command::Reserve(Reserve { nonce: view.id.nonce, ..reserve(&view.cart_id, "PS5", 2) }));
+    inventory
+}
+
+/// A reserve of so many units of one SKU for that cart, for five minutes.
+pub(crate) fn reserve(cart: &str, name: &str, qty: u64) -> Reserve {
+    Reserve {
+        nonce: 7,
+        cart_id: cart.into(),
+        customer_id: None,
+        items: vec![Item { sku: sku(name), qty }],
+        ttl_ms: 300_000,
+        wait: false,
+    }
+}
+
+/// A put of so many units of a SKU, and nothing else.
+pub(crate) fn put(name: &str, on_hand: u64) -> PutSku {
+    PutSku {
+        sku: sku(name),
+        on_hand,
+        safety_stock: None,
+        max_per_customer: Setting::Keep,
+        on_shortfall: OnShortfall::Refuse,
+        precondition: Precondition::None,
+    }
 }
 
 /// A router over that store, for node 1.
@@ -88,13 +211,13 @@ pub(crate) async fn ask(router: &Router, request: HttpRequest<Body>) -> Response
 
 /// A call with a JSON body.
 pub(crate) fn call(method: &str, path: &str, body: impl Into<Body>) -> HttpRequest<Body> {
-    let request = HttpRequest::builder().method(method).uri(path);
+    let request = HttpRequest::builder().method(method).uri(path).header("host", "test");
     request.header("content-type", "application/json").body(body.into()).unwrap()
 }
 
 /// A call without a body.
 pub(crate) fn get(path: &str) -> HttpRequest<Body> {
-    HttpRequest::builder().uri(path).body(Body::empty()).unwrap()
+    HttpRequest::builder().uri(path).header("host", "test").body(Body::empty()).unwrap()
 }
 
 /// The body of an answer.

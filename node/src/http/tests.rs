@@ -6,10 +6,16 @@ use axum::body::Body;
 use axum::http::Request;
 use raft::ReadError;
 use serde_json::{Value, json};
-use storage::inventory::command::{Command, IfExpired};
+use storage::inventory::command::{Command, IfExpired, OnShortfall, Precondition, Setting};
 
-use super::testing::{Fake, ask, call, get, json_of, router, text_of, view};
+use super::testing::{Answering, Fake, ask, call, get, json_of, router, text_of, view};
 use super::*;
+
+/// A commit of a part that is nothing.
+const COMMIT_NOTHING: &str = r#"{"reservation_id":"res_00000000000000000000000001","items":[]}"#;
+
+/// A cart that would wait for two SKUs.
+const WAIT_FOR_TWO: &str = r#"{"cart_id":"c","items":[{"sku":"A","qty":1},{"sku":"B","qty":1}],"wait":true}"#;
 
 const RESERVE: &str = r#"{"cart_id":"c-1","items":[{"sku":"PS5","qty":2}]}"#;
 
@@ -68,6 +74,138 @@ async fn each_other_call_becomes_its_command() {
 }
 
 #[tokio::test]
+async fn the_optional_fields_reach_their_commands() {
+    let part = r#"{"reservation_id":"res_00000000000000000000000001","items":[{"sku":"B","qty":1},{"sku":"A","qty":2}]}"#;
+    let plain = |items: &Option<Vec<storage::inventory::ids::Item>>| -> Vec<(String, u64)> {
+        items.iter().flatten().map(|item| (item.sku.to_string(), item.qty)).collect()
+    };
+    let sorted = [("A".to_owned(), 2), ("B".to_owned(), 1)];
+    let commit = command_of("POST", "/api/checkout/commit", part).await;
+    assert!(matches!(commit, Command::Commit(it) if plain(&it.items) == sorted));
+    let release = command_of("POST", "/api/checkout/release", part).await;
+    assert!(matches!(release, Command::Release(it) if plain(&it.items) == sorted));
+    let back = command_of("POST", "/api/checkout/return", part).await;
+    assert!(matches!(back, Command::Return(it) if plain(&it.items) == sorted));
+    let wait = r#"{"cart_id":"c","items":[{"sku":"A","qty":1},{"sku":"A","qty":1}],"wait":true}"#;
+    let reserve = command_of("POST", "/api/checkout/reserve", wait).await;
+    assert!(matches!(reserve, Command::Reserve(it) if it.wait && it.items.len() == 1));
+    for (limit, setting) in [
+        ("", Setting::Keep),
+        (",\"max_per_customer\":null", Setting::Clear),
+        (",\"max_per_customer\":1", Setting::Set(1)),
+    ] {
+        let body = format!("{{\"on_hand\":1{limit},\"on_shortfall\":\"revoke_newest\"}}").leak();
+        let put = command_of("PUT", "/api/inventory/A", body).await;
+        assert!(matches!(put, Command::PutSku(it)
+            if it.max_per_customer == setting && it.on_shortfall == OnShortfall::RevokeNewest));
+    }
+}
+
+#[tokio::test]
+async fn what_a_change_demands_goes_with_its_command() {
+    for (method, path, header, tags, demanded) in [
+        ("PUT", "/api/inventory/A", "if-match", "\"7\"", Precondition::Versions(vec![7])),
+        ("PUT", "/api/inventory/A", "if-none-match", "*", Precondition::Absent),
+        ("POST", "/api/inventory/A/adjust", "if-match", "*", Precondition::Exists),
+        ("DELETE", "/api/inventory/A", "if-match", "\"7\"", Precondition::Versions(vec![7])),
+        ("DELETE", "/api/inventory/A", "accept", "*/*", Precondition::None),
+    ] {
+        let fake = Arc::new(Fake::default());
+        let body = if method == "PUT" { r#"{"on_hand":1}"# } else { r#"{"delta":1}"# };
+        let mut request = call(method, path, body);
+        request.headers_mut().insert(header, tags.parse().unwrap());
+        request.headers_mut().insert("idempotency-key", "k".parse().unwrap());
+        assert!(ask(&router(&fake), request).await.status().is_success());
+        let asked = fake.asked.lock().unwrap().remove(0);
+        assert_eq!(asked.idempotency_key.as_deref(), Some("k"));
+        let precondition = match asked.command {
+            Command::PutSku(it) => it.precondition,
+            Command::AdjustSku(it) => it.precondition,
+            Command::DeleteSku(it) => it.precondition,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(precondition, demanded, "{method} {header}: {tags}");
+    }
+}
+
+#[tokio::test]
+async fn a_malformed_id_in_a_path_is_that_of_no_reservation() {
+    for path in ["/api/reservations/7", "/api/reservations/%ff", "/api/reservations/res_0"] {
+        let (status, told) = told(Fake::default(), get(path)).await;
+        assert_eq!((status, &told["code"]), (404, &"reservation_not_found".into()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_http_1_1_has_one_host() {
+    let router = router(&Arc::new(Fake::default()));
+    for (version, hosts, status) in [
+        (Version::HTTP_11, 0, 400),
+        (Version::HTTP_11, 1, 200),
+        (Version::HTTP_11, 2, 400),
+        (Version::HTTP_10, 0, 200),
+        (Version::HTTP_10, 2, 400),
+    ] {
+        let mut request = Request::builder().version(version).uri("/livez");
+        for _ in 0..hosts {
+            request = request.header("host", "a");
+        }
+        let response = ask(&router, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), status, "{version:?}, {hosts}");
+        if status == 400 {
+            assert_eq!(json_of(response).await["field"], "Host");
+        }
+    }
+}
+
+#[tokio::test]
+async fn head_has_the_headers_of_get_and_no_body() {
+    let router = router(&Arc::new(Fake::default()));
+    for path in ["/api/inventory/PS5", "/api/inventory/NONE"] {
+        let got = ask(&router, get(path)).await;
+        let head = ask(&router, call("HEAD", path, "")).await;
+        assert_eq!(head.status(), got.status());
+        for name in ["content-type", "etag", "cache-control", "lastunit-sequence"] {
+            assert_eq!(head.headers().get(name), got.headers().get(name), "{path}: {name}");
+        }
+        assert_eq!(text_of(head).await, "");
+    }
+}
+
+/// A cache between that keeps what is told of the state would tell it to others as if it were still so.
+#[tokio::test]
+async fn caches_keep_nothing_of_the_state_but_what_they_ask_again_for() {
+    let router = router(&Arc::new(Fake::default()));
+    let reservation = format!("/api/reservations/{}", view().id);
+    for (path, etag, caching, vary) in [
+        ("/api/inventory/PS5", Some("\"2\""), Some("no-cache"), None),
+        ("/api/inventory/PS5?consistency=stale", None, Some("no-store"), None),
+        ("/api/inventory/NONE", None, Some("no-store"), None),
+        ("/api/inventory", None, Some("no-store"), None),
+        (&*reservation, None, Some("no-store"), None),
+        ("/api/reservations", None, Some("no-store"), None),
+        ("/api/cluster", None, Some("no-store"), None),
+        ("/api/events", None, Some("no-store"), Some("Accept")),
+        ("/api/events?limit=0", None, Some("no-store"), Some("Accept")),
+        ("/livez", None, None, None),
+    ] {
+        let response = ask(&router, get(path)).await;
+        let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap());
+        let told = (header("etag"), header("cache-control"), header("vary"));
+        assert_eq!(told, (etag, caching, vary), "{path}");
+    }
+    let mut known = get("/api/inventory/PS5");
+    known.headers_mut().insert("if-none-match", "*".parse().unwrap());
+    let known = ask(&router, known).await;
+    assert_eq!(
+        (known.status().as_u16(), &known.headers()["cache-control"]),
+        (304, &"no-cache".parse().unwrap())
+    );
+    let put = ask(&router, call("PUT", "/api/inventory/PS5", r#"{"on_hand":8}"#)).await;
+    assert_eq!(put.headers().get("cache-control"), None);
+}
+
+#[tokio::test]
 async fn a_key_goes_with_its_command() {
     let fake = Arc::new(Fake::default());
     let mut request = call("POST", "/api/checkout/reserve", RESERVE);
@@ -91,7 +229,25 @@ async fn what_is_refused_by_its_form_never_reaches_the_store() {
         ("POST", "/api/inventory/A/adjust", r#"{"delta":-9223372036854775808}"#, "delta"),
         ("GET", "/api/inventory/A?consistency=eventual", "", "consistency"),
         ("GET", "/api/inventory/a%20b", "", "sku"),
-        ("GET", "/api/reservations/7", "", "reservation_id"),
+        ("PUT", "/api/inventory/A", r#"{"on_hand":1,"max_per_customer":0}"#, "max_per_customer"),
+        (
+            "PUT",
+            "/api/inventory/A",
+            r#"{"on_hand":1,"max_per_customer":1000000000000001}"#,
+            "max_per_customer",
+        ),
+        ("POST", "/api/checkout/commit", COMMIT_NOTHING, "items"),
+        ("POST", "/api/checkout/reserve", WAIT_FOR_TWO, "wait"),
+        ("DELETE", "/api/inventory/a%20b", "", "sku"),
+        ("DELETE", "/api/inventory/A?force=1", "", "force"),
+        ("GET", "/api/inventory?prefix=a%20b", "", "prefix"),
+        ("GET", "/api/inventory?limit=0", "", "limit"),
+        ("GET", "/api/inventory?cursor=made-up", "", "cursor"),
+        ("GET", "/api/inventory?sku=A", "", "sku"),
+        ("GET", "/api/reservations?cart_id=", "", "cart_id"),
+        ("GET", "/api/reservations?sku=a%20b", "", "sku"),
+        ("GET", "/api/reservations?state=gone", "", "state"),
+        ("GET", "/api/reservations?prefix=A", "", "prefix"),
     ] {
         let fake = Arc::new(Fake::default());
         let response = ask(&router(&fake), call(method, path, body)).await;
@@ -105,14 +261,17 @@ async fn what_is_refused_by_its_form_never_reaches_the_store() {
 #[tokio::test]
 async fn paths_methods_and_media_types_are_refused_as_problems() {
     let router = router(&Arc::new(Fake::default()));
-    for path in ["/", "/api", "/api/checkout/reserve/", "/api/reservations", "/api/inventory/a/b"] {
+    for path in ["/", "/api", "/api/checkout/reserve/", "/api/reservations/", "/api/inventory/a/b", "*"] {
         let response = ask(&router, get(path)).await;
         assert_eq!(response.status(), 404, "{path}");
         assert_eq!(json_of(response).await["code"], "not_found", "{path}");
     }
     for (method, path, allow) in [
         ("GET", "/api/checkout/reserve", "POST"),
-        ("DELETE", "/api/inventory/A", "GET,HEAD,PUT"),
+        ("PATCH", "/api/inventory/A", "GET,HEAD,PUT,DELETE"),
+        ("OPTIONS", "/api/inventory/A", "GET,HEAD,PUT,DELETE"),
+        ("DELETE", "/api/inventory", "GET,HEAD"),
+        ("GET", "/api/batch", "POST"),
         ("POST", "/livez", "GET,HEAD"),
     ] {
         let response = ask(&router, call(method, path, "")).await;
@@ -139,7 +298,7 @@ async fn reads_answer_what_the_store_found() {
     let path = format!("/api/reservations/{}", view().id);
     let (status, told_hold) = told(Fake::default(), get(&path)).await;
     assert_eq!((status, &told_hold["cart_id"]), (200, &"c-1".into()));
-    let none = || Fake { read: Ok(false), ..Fake::default() };
+    let none = || Fake::of(Inventory::default());
     assert_eq!(told(none(), get("/api/inventory/PS5")).await.1["code"], "sku_not_found");
     assert_eq!(told(none(), get(&path)).await.1["code"], "reservation_not_found");
     for (error, code) in [
@@ -148,7 +307,7 @@ async fn reads_answer_what_the_store_found() {
         (ReadError::Overloaded, "overloaded"),
     ] {
         let (status, told) =
-            told(Fake { read: Err(error), ..Fake::default() }, get("/api/inventory/PS5")).await;
+            told(Fake { read_error: Some(error), ..Fake::default() }, get("/api/inventory/PS5")).await;
         assert_eq!((status, &told["code"]), (503, &code.into()));
     }
 }
@@ -180,7 +339,7 @@ async fn readiness_says_what_is_missing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_never_answers_leaves_the_outcome_unknown() {
-    let fake = Fake { answer: None, ..Fake::default() };
+    let fake = Fake { answer: Answering::Never, ..Fake::default() };
     let (status, told) = told(fake, call("POST", "/api/checkout/reserve", RESERVE)).await;
     assert_eq!((status, &told["executed"]), (504, &"unknown".into()));
 }

@@ -17,6 +17,9 @@ const READERS_MAX: usize = 32;
 /// For how long it waits until all nodes have applied the same entries.
 const AGREE_TIME_MAX: Duration = Duration::from_secs(15);
 
+/// For how long, beyond a hold's own time, it waits until the last holds left unpaid have ended.
+const LAPSE_TIME_MAX: Duration = Duration::from_secs(3);
+
 /// How long it waits between two looks.
 const AGREE_POLL: Duration = Duration::from_millis(100);
 
@@ -27,6 +30,8 @@ pub(super) struct Facts {
     pub(super) stock: u64,
     /// Buyers who came.
     pub(super) buyers: u32,
+    /// Whether those who found no unit waited.
+    pub(super) waited: bool,
     /// How many of them at a time.
     pub(super) connections: u32,
     /// The nodes.
@@ -85,6 +90,9 @@ pub(super) enum Agreement {
 
 /// Reads everything back: each figure through every node, and each winner's reservation through some node.
 pub(super) async fn read_back(client: &Client, shop: &Shop, tally: &Tally) -> ReadBack {
+    if tally.abandoned > 0 {
+        until_lapsed(client, shop).await;
+    }
     let mut records = Vec::new();
     for node in 0..client.nodes() {
         let record = client.only(node).sku(shop.sku()).await;
@@ -92,6 +100,17 @@ pub(super) async fn read_back(client: &Client, shop: &Shop, tally: &Tally) -> Re
     }
     let wrong_winners = wrong_winners(client, shop, &tally.winners).await;
     ReadBack { records, wrong_winners, agreement: agreement(client).await }
+}
+
+/// Waits for the holds that were left unpaid. Where they do not end, the figures will tell.
+async fn until_lapsed(client: &Client, shop: &Shop) {
+    let deadline = Instant::now() + shop.rules().hold() + LAPSE_TIME_MAX;
+    while Instant::now() < deadline {
+        match client.sku(shop.sku()).await {
+            Ok(answer) if answer.value.held == 0 => return,
+            _ => sleep(AGREE_POLL).await,
+        }
+    }
 }
 
 /// What is wrong with the winners' reservations; each of so many readers stops at the first that is.

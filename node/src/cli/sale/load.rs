@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use client::api::{Reservation, ReservationState};
 use client::{Client, Error};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::sync::watch;
@@ -11,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 
 use super::shop::Shop;
-use super::tally::{Fate, Step, Tally};
+use super::tally::{Fate, Served, Step, Tally};
 
 /// How many ask again at a time.
 const ASKING_AGAIN_MAX: usize = 64;
@@ -65,6 +66,16 @@ impl Load {
     pub(super) async fn over(&self) {
         // An error says that the sender is gone, and it is `self`'s.
         let _ = self.over.subscribe().wait_for(|over| *over).await;
+    }
+
+    /// The client of the buyers.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The sale's names and rules.
+    pub(super) fn shop(&self) -> &Shop {
+        &self.shop
     }
 
     /// Asks again for whoever got no answer, until there is one or patience ends.
@@ -126,17 +137,45 @@ impl Load {
 
     /// From that step to the end.
     async fn buy(&self, client: &Client, buyer: u32, step: Step, round: Round) -> Fate {
-        let held = match step {
-            Step::Reserve => self.reserve(client, buyer, round).await,
-            Step::Commit { reservation_id } => Ok(reservation_id),
-        };
-        match held {
-            Ok(reservation_id) => self.commit(client, buyer, reservation_id, round).await,
-            Err(fate) => fate,
+        match step {
+            Step::Reserve => match self.reserve(client, buyer, round).await {
+                Ok(reservation) => self.go_on(client, buyer, reservation, round).await,
+                Err(fate) => fate,
+            },
+            Step::Commit { reservation_id } => self.commit(client, buyer, reservation_id, round).await,
+            Step::Leave { reservation_id } => self.leave(client, reservation_id).await,
         }
     }
 
-    async fn reserve(&self, client: &Client, buyer: u32, round: Round) -> Result<String, Fate> {
+    /// From a reservation to the end, or into the line.
+    pub(super) async fn go_on(
+        &self,
+        client: &Client,
+        buyer: u32,
+        reservation: Reservation,
+        round: Round,
+    ) -> Fate {
+        let Reservation { reservation_id, state, fencing_token, .. } = reservation;
+        let Some(fencing_token) = fencing_token.filter(|_| state != ReservationState::Waiting) else {
+            return Fate::Waiting { reservation_id };
+        };
+        self.tally().served.push(Served { reservation_id: reservation_id.clone(), fencing_token });
+        match self.shop.rules().abandons(buyer) {
+            true => Fate::Abandoned,
+            false => self.commit(client, buyer, reservation_id, round).await,
+        }
+    }
+
+    /// Gives a place in the line up. Whoever was served in that very moment goes home without paying.
+    pub(super) async fn leave(&self, client: &Client, reservation_id: String) -> Fate {
+        match client.release(reservation_id.as_str()).await {
+            Ok(answer) if answer.value.fencing_token.is_none() => Fate::LeftLine { reservation_id },
+            Ok(_) => Fate::Abandoned,
+            Err(error) => fate(&mut self.tally(), &error, Fate::Forfeited, Step::Leave { reservation_id }),
+        }
+    }
+
+    async fn reserve(&self, client: &Client, buyer: u32, round: Round) -> Result<Reservation, Fate> {
         let started = Instant::now();
         let call = client.reserve(&self.shop.reserve(buyer)).key(self.shop.reserve_key(buyer));
         let answer = call.await;
@@ -146,7 +185,7 @@ impl Load {
         }
         round.count(&mut tally, answer.as_ref().map_or_else(Error::tries, |answer| answer.tries));
         match answer {
-            Ok(answer) => Ok(answer.value.reservation_id),
+            Ok(answer) => Ok(answer.value),
             Err(error) => Err(fate(&mut tally, &error, Fate::Lost, Step::Reserve)),
         }
     }
@@ -162,12 +201,12 @@ impl Load {
         }
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally> {
+    pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
         lock(&self.tally)
     }
 
     async fn show_progress(&self) {
-        let bar = ProgressBar::new(u64::from(self.buyers)).with_style(style());
+        let bar = ProgressBar::new(u64::from(self.buyers)).with_style(style("buyers"));
         let mut ticks = interval(BAR_EVERY);
         // The bar goes when its future is dropped, with the last worker.
         let _clear = Clear(&bar);
@@ -180,8 +219,10 @@ impl Load {
 
 /// Whether a buyer calls for the first time or asks again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Round {
+pub(super) enum Round {
+    /// The first time.
     First,
+    /// Not the first time.
     Again,
 }
 
@@ -211,7 +252,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Clear<'a>(&'a ProgressBar);
+/// Takes the bar away at the end, however that comes.
+pub(super) struct Clear<'a>(pub(super) &'a ProgressBar);
 
 impl Drop for Clear<'_> {
     fn drop(&mut self) {
@@ -219,9 +261,10 @@ impl Drop for Clear<'_> {
     }
 }
 
-fn style() -> ProgressStyle {
-    let template = "{bar:40} {pos}/{len} buyers  {per_sec}  {elapsed}";
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+/// A bar that counts those.
+pub(super) fn style(what: &str) -> ProgressStyle {
+    let template = format!("{{bar:40}} {{pos}}/{{len}} {what}  {{per_sec}}  {{elapsed}}");
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 #[cfg(test)]
@@ -244,7 +287,7 @@ mod tests {
     #[test]
     fn only_a_refusal_of_all_that_was_sent_is_definite() {
         let (why, tries) = ("x".to_owned(), Tries { made: 1, unanswered: 1 });
-        let idempotency_key = "k".to_owned();
+        let idempotency_key = Some("k".to_owned());
         let unknown = Error::Unknown(Box::new(Unknown { idempotency_key, why: why.clone(), tries }));
         let not_executed = Error::NotExecuted(Box::new(NotExecuted { why, problem: None, tries }));
         let open = Fate::Open(Step::Reserve);

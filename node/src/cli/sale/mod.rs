@@ -3,15 +3,18 @@
 //! ```text
 //!  a cluster ----> put the SKU -> load: every buyer reserves, winners pay -> ask again what stayed open
 //!  (given, or      `-- kill -9 of the leader, in the middle of it --'             |
-//!   our own)                                                                     v
+//!   our own)                                   line (--wait): units that come free go to whoever waits
+//!                                                                                v
 //!                  exit 0 or 1 <- report <- verdict <- read everything back from every node
 //! ```
 //!
-//! A buyer who is refused has lost and goes home. A buyer whose call got no answer asks again with the same key
-//! until there is one, because a unit may stand behind it. All names carry a random run id, so that a cluster can
-//! hold any number of sales.
+//! A buyer who is refused has lost and goes home; with `--wait` nobody is, and who finds no unit stands in the line,
+//! where the units come free again that `--abandon` leaves unpaid. A buyer whose call got no answer asks again with
+//! the same key until there is one, because a unit may stand behind it. All names carry a random run id, so that a
+//! cluster can hold any number of sales.
 
 mod facts;
+mod line;
 mod load;
 mod report;
 mod shop;
@@ -28,8 +31,8 @@ use tokio::time::{Instant, sleep};
 
 use self::facts::{Facts, Kill};
 use self::load::Load;
-use self::shop::Shop;
-use super::{EXIT_FAILED, EXIT_USAGE, Stop, dial, fail, tell, this_program};
+use self::shop::{Rules, Shop};
+use super::{EXIT_FAILED, EXIT_USAGE, Stop, dial, fail, parse_time, tell, this_program};
 use crate::config::ClusterFile;
 use crate::local::{LocalCluster, LocalError, Logs};
 
@@ -39,32 +42,45 @@ const OWN_NODES: u64 = 3;
 /// How long the sale's own cluster may take to serve, and to end.
 const OWN_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// How long a hold lasts where many are left unpaid, in seconds: nobody wants to watch for longer.
+const HOLD_SECONDS_ABANDONING: u64 = 2;
+
 /// How long is waited between two looks for a leader.
 const LEADER_POLL: Duration = Duration::from_millis(20);
 
 /// Sells the last units to many buyers at once, and checks that each was sold once.
 ///
-/// Without --cluster and --nodes it starts a cluster of three nodes of its own, and removes it at the end. Exit
+/// Without --cluster and --nodes it starts a cluster of three nodes of its own, and removes it at the end. What
+/// other commands are told by LASTUNIT_NODES is nothing to it: its own variables begin with LASTUNIT_SALE. Exit
 /// code 1: a unit was oversold or lost, an outcome stayed unknown, or the sale could not be held. 2: wrong usage.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Args {
     /// Units on sale.
-    #[arg(long, default_value_t = 1, env = "LASTUNIT_STOCK", value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
+    #[arg(long, default_value_t = 1, env = "LASTUNIT_SALE_STOCK", value_parser = clap::value_parser!(u64).range(0..=1_000_000_000))]
     stock: u64,
     /// Buyers, each of whom wants one unit.
-    #[arg(long, default_value_t = 50_000, env = "LASTUNIT_BUYERS", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, default_value_t = 50_000, env = "LASTUNIT_SALE_BUYERS", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     buyers: u32,
     /// Buyers that call at the same time, spread over all nodes.
-    #[arg(long, default_value_t = 256, env = "LASTUNIT_CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 256, env = "LASTUNIT_SALE_CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
+    /// Buyers who find no unit wait in the line, until the last one is sold.
+    #[arg(long, env = "LASTUNIT_SALE_WAIT", value_parser = super::flag())]
+    wait: bool,
+    /// Of a hundred buyers who get a hold, so many never pay. Their units go to the line.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, env = "LASTUNIT_SALE_ABANDON", requires = "wait", value_parser = clap::value_parser!(u32).range(0..=90))]
+    abandon: u32,
+    /// How long a hold lasts, in seconds; 300 unless given, 2 with --abandon.
+    #[arg(long, value_name = "SECONDS", env = "LASTUNIT_SALE_HOLD_SECONDS", value_parser = clap::value_parser!(u64).range(1..=1800))]
+    hold_seconds: Option<u64>,
     /// Kill -9 the leader so long after the start, such as 200ms. Only in the sale's own cluster.
-    #[arg(long, value_name = "TIME", env = "LASTUNIT_KILL_LEADER_AFTER", value_parser = parse_time, conflicts_with_all = ["cluster", "nodes"])]
+    #[arg(long, value_name = "TIME", env = "LASTUNIT_SALE_KILL_LEADER_AFTER", value_parser = parse_time, conflicts_with_all = ["cluster", "nodes"])]
     kill_leader_after: Option<Duration>,
     /// Hold the sale in the running cluster of this file.
-    #[arg(long, value_name = "FILE", env = "LASTUNIT_CLUSTER", conflicts_with = "nodes")]
+    #[arg(long, value_name = "FILE", env = "LASTUNIT_SALE_CLUSTER", conflicts_with = "nodes")]
     cluster: Option<PathBuf>,
     /// Hold the sale in the running cluster at these addresses, such as http://a:8101,http://b:8101.
-    #[arg(long, value_name = "URLS", env = "LASTUNIT_NODES", value_delimiter = ',')]
+    #[arg(long, value_name = "URLS", env = "LASTUNIT_SALE_NODES", value_delimiter = ',')]
     nodes: Vec<String>,
 }
 
@@ -87,6 +103,12 @@ pub(crate) async fn run(args: Args) -> ExitCode {
     }
 }
 
+/// What the buyers do.
+fn rules(args: &Args) -> Rules {
+    let abandoning = (args.abandon > 0).then_some(HOLD_SECONDS_ABANDONING);
+    Rules { wait: args.wait, abandon_percent: args.abandon, hold_seconds: args.hold_seconds.or(abandoning) }
+}
+
 fn end(facts: &Facts) -> ExitCode {
     let findings = verdict::judge(facts);
     tell(&report::report(facts, &findings));
@@ -105,13 +127,6 @@ fn given_nodes(args: &Args) -> Result<Vec<String>, String> {
         }
         None => Ok(args.nodes.clone()),
     }
-}
-
-/// `200ms`, `1.5s`, `2m`.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let time =
-        text.parse::<jiff::SignedDuration>().map_err(|_| "not a time such as 200ms or 2s".to_owned())?;
-    Duration::try_from(time).map_err(|_| "a time before the start".to_owned())
 }
 
 async fn in_own_cluster(args: &Args) -> Result<Facts, String> {
@@ -146,22 +161,33 @@ struct Sale<'a> {
 
 impl<'a> Sale<'a> {
     fn new(args: &'a Args, client: Client, addresses: Vec<String>) -> Sale<'a> {
-        Sale { args, client, addresses, shop: Shop::new() }
+        Sale { args, client, addresses, shop: Shop::new(rules(args)) }
     }
 
     async fn hold(self, cluster: Option<&mut LocalCluster>) -> Result<Facts, String> {
         let Args { stock, buyers, connections, .. } = *self.args;
-        let request =
-            PutSkuRequest { on_hand: stock, safety_stock: None, max_per_customer: None, on_shortfall: None };
+        let request = PutSkuRequest { on_hand: stock, ..PutSkuRequest::default() };
         let put = self.client.put_sku(self.shop.sku(), &request).await;
         put.map_err(|why| format!("cannot put the stock on sale: {why}"))?;
 
         let load = Load::new(self.client.clone(), self.shop.clone(), buyers);
         let (elapsed, kill) = self.rush(&load, cluster).await?;
         load.ask_again().await;
+        line::serve(&load, stock).await;
+        load.ask_again().await;
         let tally = load.into_tally();
         let read_back = facts::read_back(&self.client, &self.shop, &tally).await;
-        Ok(Facts { stock, buyers, connections, addresses: self.addresses, elapsed, kill, tally, read_back })
+        Ok(Facts {
+            stock,
+            buyers,
+            waited: self.args.wait,
+            connections,
+            addresses: self.addresses,
+            elapsed,
+            kill,
+            tally,
+            read_back,
+        })
     }
 
     /// The buyers' rush and how long it took, with the leader's death in it. All nodes run again afterwards.

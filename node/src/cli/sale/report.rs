@@ -39,6 +39,14 @@ fn head(text: &mut String, facts: &Facts) -> std::fmt::Result {
 fn outcomes(text: &mut String, facts: &Facts) -> std::fmt::Result {
     let tally = &facts.tally;
     writeln!(text, "\n  {:>9}  winners", tally.winners.len())?;
+    for (count, what) in [
+        (tally.abandoned, "left their hold unpaid"),
+        (tally.left_line.len() as u64, "waited until the last unit was sold"),
+    ] {
+        if count > 0 {
+            writeln!(text, "  {count:>9}  {what}")?;
+        }
+    }
     for (code, count) in &tally.lost {
         writeln!(text, "  {count:>9}  refused: {code}")?;
     }

@@ -19,6 +19,11 @@ pub(super) enum Step {
         /// Which one.
         reservation_id: String,
     },
+    /// Giving the place in the line up.
+    Leave {
+        /// With which reservation.
+        reservation_id: String,
+    },
 }
 
 /// What a buyer came to.
@@ -31,6 +36,18 @@ pub(super) enum Fate {
     },
     /// Was refused a hold, with that code.
     Lost(String),
+    /// Had a hold, and left it unpaid.
+    Abandoned,
+    /// Stands in the line.
+    Waiting {
+        /// With which reservation.
+        reservation_id: String,
+    },
+    /// Waited until the last unit was sold, and went home.
+    LeftLine {
+        /// With which reservation.
+        reservation_id: String,
+    },
     /// Had a hold, and was refused the commit, with that code.
     Forfeited(String),
     /// Got no answer yet.
@@ -46,6 +63,15 @@ pub(super) struct Winner {
     pub(super) reservation_id: String,
 }
 
+/// A buyer who got a hold: at once, or out of the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Served {
+    /// The reservation. Ids of later reserves are greater, as texts, too.
+    pub(super) reservation_id: String,
+    /// The hold's fencing token. That of a later hold is greater.
+    pub(super) fencing_token: u64,
+}
+
 /// The sum of all buyers' fates.
 #[derive(Debug, Clone)]
 pub(super) struct Tally {
@@ -53,6 +79,14 @@ pub(super) struct Tally {
     pub(super) winners: Vec<Winner>,
     /// How many were refused a hold, by code.
     pub(super) lost: BTreeMap<String, u64>,
+    /// How many left their hold unpaid.
+    pub(super) abandoned: u64,
+    /// Who got a hold, paid for or not, in no order.
+    pub(super) served: Vec<Served>,
+    /// The reservations of those who waited and went home.
+    pub(super) left_line: Vec<String>,
+    /// Who stands in the line, and with which reservation.
+    pub(super) waiting: Vec<(u32, String)>,
     /// How many were refused the commit of their hold, by code.
     pub(super) forfeited: BTreeMap<String, u64>,
     /// Who got no answer yet, and to what.
@@ -75,6 +109,10 @@ impl Tally {
         Tally {
             winners: Vec::new(),
             lost: BTreeMap::new(),
+            abandoned: 0,
+            served: Vec::new(),
+            left_line: Vec::new(),
+            waiting: Vec::new(),
             forfeited: BTreeMap::new(),
             open: Vec::new(),
             unanswered_first: 0,
@@ -89,6 +127,9 @@ impl Tally {
     pub(super) fn add(&mut self, buyer: u32, fate: Fate) {
         match fate {
             Fate::Won { reservation_id } => self.winners.push(Winner { buyer, reservation_id }),
+            Fate::Abandoned => self.abandoned += 1,
+            Fate::Waiting { reservation_id } => self.waiting.push((buyer, reservation_id)),
+            Fate::LeftLine { reservation_id } => self.left_line.push(reservation_id),
             Fate::Lost(code) => *self.lost.entry(code).or_default() += 1,
             Fate::Forfeited(code) => *self.forfeited.entry(code).or_default() += 1,
             Fate::Open(step) => self.open.push((buyer, step)),
@@ -116,7 +157,9 @@ impl Tally {
     /// How many buyers it is of.
     pub(super) fn buyers(&self) -> u64 {
         let refused: u64 = self.lost.values().chain(self.forfeited.values()).sum();
-        self.winners.len() as u64 + refused + self.open.len() as u64
+        let went_home = self.abandoned + self.left_line.len() as u64;
+        let on_their_way = self.waiting.len() + self.open.len();
+        self.winners.len() as u64 + refused + went_home + on_their_way as u64
     }
 }
 

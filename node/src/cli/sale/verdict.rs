@@ -38,6 +38,9 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         let fault = record.as_ref().map_or_else(|why| Some(why.clone()), |record| misfit(facts, record));
         finding(format!("the stock adds up, read through {address}"), fault)
     }));
+    if facts.waited {
+        findings.push(served_in_order(facts));
+    }
     findings.push(winners_committed(facts));
     findings.push(nodes_agree(facts));
     findings
@@ -67,12 +70,39 @@ fn not_oversold(facts: &Facts) -> Finding {
     finding("no unit was sold twice".to_owned(), fault)
 }
 
-/// Every winner pays, so no unit may be left that a buyer asked for. A forfeited hold went to nobody, and is told.
+/// Whoever gets a hold and does not leave it pays, so no unit may be left that a buyer asked for. Without a line a
+/// unit whose payment came too late is nobody's; with one, it is the next buyer's.
 fn all_sold(facts: &Facts) -> Finding {
     let forfeited: u64 = facts.tally.forfeited.values().sum();
-    let (winners, wanted) = (facts.tally.winners.len() as u64, facts.stock.min(u64::from(facts.buyers)));
-    let fault = (winners + forfeited < wanted).then(|| format!("{winners} of {wanted} were"));
+    let buyers = u64::from(facts.buyers).saturating_sub(facts.tally.abandoned);
+    let wanted = match facts.waited {
+        true => facts.stock.min(buyers.saturating_sub(forfeited)),
+        false => facts.stock.min(buyers).saturating_sub(forfeited),
+    };
+    let winners = facts.tally.winners.len() as u64;
+    let fault = (winners < wanted).then(|| format!("{winners} of {wanted} were"));
     finding("every unit that was wanted was sold".to_owned(), fault)
+}
+
+/// First come, first served: in the order of their reserves the holds have growing fencing tokens, and nobody who
+/// went home unserved had come before somebody who was served.
+fn served_in_order(facts: &Facts) -> Finding {
+    let mut served: Vec<_> = facts.tally.served.iter().collect();
+    served.sort_unstable_by(|a, b| a.reservation_id.cmp(&b.reservation_id));
+    served.dedup();
+    let overtaken = served.windows(2).find(|two| two[0].fencing_token >= two[1].fencing_token);
+    let first_home = facts.tally.left_line.iter().min();
+    let passed = served.last().filter(|last| first_home.is_some_and(|home| *home < last.reservation_id));
+    let fault = match (overtaken, passed) {
+        (Some(two), _) => {
+            Some(format!("{} was overtaken by {}", two[0].reservation_id, two[1].reservation_id))
+        }
+        (None, Some(last)) => {
+            Some(format!("{} was served, and somebody before it never was", last.reservation_id))
+        }
+        (None, None) => None,
+    };
+    finding("the line was served in the order in which it formed".to_owned(), fault)
 }
 
 fn misfit(facts: &Facts, record: &InventoryRecord) -> Option<String> {
@@ -126,7 +156,7 @@ pub(super) mod tests {
     use std::time::Duration;
 
     use super::super::facts::ReadBack;
-    use super::super::tally::{Fate, Step, Tally};
+    use super::super::tally::{Fate, Served, Step, Tally};
     use super::*;
 
     /// A sale of one unit to three buyers that went well.
@@ -143,6 +173,7 @@ pub(super) mod tests {
         Facts {
             stock: 1,
             buyers: 3,
+            waited: false,
             connections: 2,
             addresses: ["a", "b", "c"].map(|host| format!("http://{host}:1")).to_vec(),
             elapsed: Duration::from_millis(500),
@@ -207,6 +238,36 @@ pub(super) mod tests {
             assert!(!passed(&findings), "{word}");
             let failed = |f: &Finding| f.result == CheckResult::Failed && f.text.contains(word);
             assert!(findings.iter().any(failed), "{word}: {findings:?}");
+        }
+    }
+
+    #[test]
+    fn a_unit_that_came_free_is_sold_to_the_line() {
+        let mut facts = Facts { waited: true, buyers: 2, ..good() };
+        facts.tally = Tally::new();
+        facts.tally.add(0, Fate::Abandoned);
+        facts.tally.add(1, Fate::LeftLine { reservation_id: "res_2".to_owned() });
+        assert_eq!(all_sold(&facts).result, CheckResult::Failed);
+        facts.tally.left_line.clear();
+        facts.tally.add(1, Fate::Won { reservation_id: "res_2".to_owned() });
+        assert_eq!(all_sold(&facts).result, CheckResult::Passed);
+    }
+
+    #[test]
+    fn a_line_out_of_order_fails() {
+        let served = |id: &str, fencing_token| Served { reservation_id: id.to_owned(), fencing_token };
+        let table = [
+            (vec![served("res_1", 1), served("res_2", 2)], vec!["res_3"], true),
+            (vec![served("res_2", 2), served("res_1", 1), served("res_1", 1)], vec![], true),
+            (vec![served("res_1", 2), served("res_2", 1)], vec![], false),
+            (vec![served("res_1", 1), served("res_3", 2)], vec!["res_2"], false),
+        ];
+        for (served, left_line, in_order) in table {
+            let mut facts = Facts { waited: true, ..good() };
+            facts.tally.left_line = left_line.iter().map(|id| (*id).to_owned()).collect();
+            facts.tally.served = served;
+            let finding = served_in_order(&facts);
+            assert_eq!(finding.result == CheckResult::Passed, in_order, "{finding:?}");
         }
     }
 

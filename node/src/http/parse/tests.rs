@@ -107,26 +107,11 @@ async fn a_reservation_id_is_as_it_was_answered() {
 }
 
 #[tokio::test]
-async fn a_read_is_linearizable_or_stale() {
-    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
-        pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
-    };
-    assert_eq!(consistency(&[]).unwrap(), Consistency::Linearizable);
-    assert_eq!(consistency(&pairs(&[("consistency", "stale")])).unwrap(), Consistency::Stale);
-    for (query, field) in [
-        (vec![("consistency", "")], "consistency"),
-        (vec![("consistency", "Stale")], "consistency"),
-        (vec![("consistency", "stale"), ("consistency", "stale")], "consistency"),
-        (vec![("fresh", "1")], "fresh"),
-        (vec![("consistency", "stale"), ("fresh", "1")], "fresh"),
-    ] {
-        assert_eq!(field_of(consistency(&pairs(&query))).await, field);
+async fn nothing_has_an_id_that_is_none() {
+    let id = ReservationId { sequence: 7, nonce: 1 };
+    assert_eq!(reservation_id_in_path(Ok(Path(id.to_string()))).unwrap(), id);
+    for bad in ["", "7", "res_", "res_8ZZZZZZZZZZZZZZZZZZZZZZZZZ"] {
+        let problem = reservation_id_in_path(Ok(Path(bad.to_owned()))).expect_err(bad);
+        assert_eq!(json_of(problem.into_response()).await["code"], "reservation_not_found");
     }
-}
-
-#[tokio::test]
-async fn a_call_without_parameters_takes_none() {
-    assert!(no_query(&Uri::from_static("/a")).is_ok());
-    assert!(no_query(&Uri::from_static("/a?")).is_ok());
-    assert_eq!(field_of(no_query(&Uri::from_static("/a?dry_run=1&x"))).await, "dry_run");
 }
