@@ -7,12 +7,10 @@
 
 mod support;
 
-use client::Client;
-use client::api::{PutSkuRequest, ReserveRequest};
 use client::code;
 
-use support::cluster::Cluster;
-use support::http::{self, Reply};
+use support::http;
+use support::shop::{Shop, check};
 
 const RESERVE: &str = "/api/checkout/reserve";
 const COMMIT: &str = "/api/checkout/commit";
@@ -24,64 +22,6 @@ const ADJUST: &str = "/api/inventory/S/adjust";
 
 /// The greatest number of units that a figure may be.
 const UNITS_MAX: u64 = 1_000_000_000_000_000;
-
-/// A cluster with one SKU, asked through a follower.
-struct Shop {
-    cluster: Cluster,
-    address: String,
-    client: Client,
-}
-
-impl Shop {
-    async fn new() -> Shop {
-        let cluster = Cluster::start().await;
-        let follower = cluster.followers().await[0];
-        let (address, client) = (cluster.http(follower).to_owned(), cluster.only(follower));
-        let stock = PutSkuRequest {
-            on_hand: 7_000_000,
-            safety_stock: Some(3),
-            max_per_customer: None,
-            on_shortfall: None,
-        };
-        client.put_sku("S", &stock).await.unwrap();
-        Shop { cluster, address, client }
-    }
-
-    /// The SKU's whole record: what was taken shows in it, and a change that was undone in its version.
-    async fn record(&self) -> String {
-        let stock = self.client.sku("S").await.unwrap().value;
-        format!("{stock:?}")
-    }
-
-    /// Each of these calls is refused with 400 for this field, and none of them changes anything.
-    async fn refuses(&self, table: &[(&str, &str, String, &str)]) {
-        let before = self.record().await;
-        for (method, path, body, field) in table {
-            let reply = http::json(&self.address, method, path, body).await;
-            let shown: String = body.chars().take(200).collect();
-            check(&format!("{method} {path} {shown}"), &reply, 400, code::INVALID_REQUEST);
-            assert_eq!(reply.json()["field"].as_str(), Some(*field), "{method} {path} {shown}: {reply:?}");
-        }
-        self.goes_on(&before).await;
-    }
-
-    /// Nothing was taken, and the node serves.
-    async fn goes_on(&self, before: &str) {
-        assert_eq!(self.record().await, before);
-        self.client.ready().await.unwrap();
-        let good = ReserveRequest::one(format!("good-{}", rand::random::<u64>()), "S", 1);
-        let held = self.client.reserve(&good).await.unwrap().value;
-        self.client.release(&held.reservation_id).await.unwrap();
-        self.cluster.check_digests().await;
-    }
-}
-
-fn check(what: &str, reply: &Reply, status: u16, code: &str) {
-    assert_eq!((reply.status, reply.code().as_str()), (status, code), "{what}: {reply:?}");
-    assert_eq!(reply.json()["executed"], "no", "{what}: {reply:?}");
-    assert_eq!(reply.json()["retryable"], false, "{what}: {reply:?}");
-    assert!(reply.body.len() < 4096, "{what}: a call must not choose how long its refusal is");
-}
 
 /// A reserve's body with these items.
 fn cart(items: &str) -> String {
@@ -134,6 +74,20 @@ async fn each_field_below_and_past_its_bounds_is_named() {
         ("POST", RESERVE, and(r#""ttl_seconds":18446744073709551615"#), "ttl_seconds"),
         ("POST", RESERVE, and(r#""customer_id":"""#), "customer_id"),
         ("POST", RESERVE, and(&format!(r#""customer_id":"{}""#, text(129))), "customer_id"),
+        ("POST", RESERVE, and(r#""wait":"yes""#), "wait"),
+        (
+            "POST",
+            RESERVE,
+            format!(r#"{{"cart_id":"c","items":[{item},{{"sku":"T","qty":1}}],"wait":true}}"#),
+            "wait",
+        ),
+        ("POST", COMMIT, of(r#""items":[]"#), "items"),
+        ("POST", COMMIT, of(r#""items":[{"sku":"S","qty":0}]"#), "items[0].qty"),
+        ("POST", COMMIT, of(r#""items":[{"sku":"S","qty":1000001}]"#), "items[0].qty"),
+        ("POST", RELEASE, of(r#""items":[]"#), "items"),
+        ("POST", RELEASE, of(r#""items":[{"sku":"S","qty":1000000},{"sku":"S","qty":1}]"#), "items[1].qty"),
+        ("POST", RETURN, of(r#""items":[{"sku":"a b","qty":1}]"#), "items[0].sku"),
+        ("POST", RETURN, of(&format!(r#""items":[{}]"#, vec![item; 101].join(","))), "items"),
         ("POST", COMMIT, of(r#""payment_token":"""#), "payment_token"),
         ("POST", COMMIT, of(&format!(r#""payment_token":"{}""#, text(256))), "payment_token"),
         ("POST", COMMIT, of(r#""fencing_token":-1"#), "fencing_token"),
@@ -144,6 +98,13 @@ async fn each_field_below_and_past_its_bounds_is_named() {
         ("PUT", SKU, r#"{"on_hand":-1}"#.to_owned(), "on_hand"),
         ("PUT", SKU, format!(r#"{{"on_hand":{}}}"#, UNITS_MAX + 1), "on_hand"),
         ("PUT", SKU, format!(r#"{{"on_hand":1,"safety_stock":{}}}"#, UNITS_MAX + 1), "safety_stock"),
+        ("PUT", SKU, r#"{"on_hand":1,"safety_stock":-1}"#.to_owned(), "safety_stock"),
+        ("PUT", SKU, r#"{"on_hand":1,"max_per_customer":0}"#.to_owned(), "max_per_customer"),
+        ("PUT", SKU, format!(r#"{{"on_hand":1,"max_per_customer":{}}}"#, UNITS_MAX + 1), "max_per_customer"),
+        ("PUT", SKU, r#"{"on_hand":1,"on_shortfall":"revoke"}"#.to_owned(), "on_shortfall"),
+        ("POST", ADJUST, r#"{"delta":1,"on_shortfall":true}"#.to_owned(), "on_shortfall"),
+        ("DELETE", "/api/inventory/a%20b", String::new(), "sku"),
+        ("DELETE", "/api/inventory/S?force=1", String::new(), "force"),
         ("PUT", "/api/inventory/a%20b", r#"{"on_hand":1}"#.to_owned(), "sku"),
         ("PUT", "/api/inventory/%ff", r#"{"on_hand":1}"#.to_owned(), "sku"),
         ("GET", "/api/inventory/a%2Fb", String::new(), "sku"),
@@ -154,13 +115,30 @@ async fn each_field_below_and_past_its_bounds_is_named() {
         ("POST", ADJUST, r#"{"delta":9223372036854775808}"#.to_owned(), "delta"),
         ("POST", ADJUST, r#"{"delta":1,"reason":""}"#.to_owned(), "reason"),
         ("POST", ADJUST, format!(r#"{{"delta":1,"reference":"{}"}}"#, text(256)), "reference"),
-        ("GET", "/api/reservations/res_1", String::new(), "reservation_id"),
+        ("GET", "/api/reservations?cart_id=", String::new(), "cart_id"),
+        ("GET", "/api/reservations?customer_id=x%ff", String::new(), "customer_id"),
+        ("GET", "/api/reservations?sku=a%20b", String::new(), "sku"),
+        ("GET", "/api/reservations?state=", String::new(), "state"),
+        ("GET", "/api/reservations?state=Held", String::new(), "state"),
+        ("GET", "/api/reservations?limit=0", String::new(), "limit"),
+        ("GET", "/api/reservations?limit=1001", String::new(), "limit"),
+        ("GET", "/api/reservations?limit=18446744073709551617", String::new(), "limit"),
+        ("GET", "/api/reservations?cursor=made-up", String::new(), "cursor"),
+        // The cursor of the other list.
+        ("GET", "/api/reservations?cursor=AQFB", String::new(), "cursor"),
+        ("GET", "/api/reservations?order=desc", String::new(), "order"),
+        ("GET", "/api/inventory?prefix=a%2Fb", String::new(), "prefix"),
+        ("GET", "/api/inventory?limit=1.0", String::new(), "limit"),
+        ("GET", "/api/inventory?limit=1&limit=1", String::new(), "limit"),
+        ("GET", "/api/inventory?cursor=", String::new(), "cursor"),
+        ("GET", "/api/inventory?cursor=AQFB%3D", String::new(), "cursor"),
+        ("GET", "/api/inventory?sku=S", String::new(), "sku"),
         ("GET", "/api/inventory/S?consistency=maybe", String::new(), "consistency"),
         ("GET", "/api/inventory/S?fresh=1", String::new(), "fresh"),
         ("POST", "/api/checkout/reserve?dry=1", cart(&format!("[{item}]")), "dry"),
     ];
     // The sum is looked at when it is applied: only there is it known what stands on hand.
-    table.push(("POST", ADJUST, format!(r#"{{"delta":{UNITS_MAX}}}"#), "on_hand"));
+    table.push(("POST", ADJUST, format!(r#"{{"delta":{UNITS_MAX}}}"#), "delta"));
     for id in [
         "",
         "1",
@@ -210,6 +188,17 @@ async fn each_field_at_its_bounds_is_taken() {
         let reply = http::keyed(&shop.address, "POST", ADJUST, &key, r#"{"delta":1}"#).await;
         assert_eq!((reply.status, reply.header("idempotency-replayed")), (200, replayed), "{reply:?}");
     }
+    let limits = format!(r#"{{"on_hand":1,"max_per_customer":{UNITS_MAX},"on_shortfall":"revoke_newest"}}"#);
+    let limited = http::json(&shop.address, "PUT", "/api/inventory/L", &limits).await;
+    assert_eq!((limited.status, limited.json()["max_per_customer"].as_u64()), (201, Some(UNITS_MAX)));
+    for (limit, told) in [(r#""max_per_customer":1"#, Some(1)), (r#""max_per_customer":null"#, None)] {
+        let set = format!(r#"{{"on_hand":1,{limit}}}"#);
+        let reply = http::json(&shop.address, "PUT", "/api/inventory/L", &set).await;
+        assert_eq!((reply.status, reply.json()["max_per_customer"].as_u64()), (200, told), "{reply:?}");
+    }
+    let waits = r#"{"cart_id":"w","wait":true,"items":[{"sku":"L","qty":1},{"sku":"L","qty":999999}]}"#;
+    let waits = http::json(&shop.address, "POST", RESERVE, waits).await;
+    assert_eq!((waits.status, waits.json()["position"].as_u64()), (202, Some(1)), "{waits:?}");
     let before = shop.record().await;
     shop.goes_on(&before).await;
 }
@@ -245,6 +234,11 @@ async fn a_body_of_another_shape_is_refused_for_the_field() {
         ("POST", RESERVE, and(r#""ttl_seconds":"5""#), "ttl_seconds"),
         ("POST", RESERVE, and(r#""ttl_seconds":5.5"#), "ttl_seconds"),
         ("POST", RESERVE, and(r#""ttl_seconds":true"#), "ttl_seconds"),
+        ("POST", RESERVE, and(r#""ttl_seconds":-0"#), "ttl_seconds"),
+        ("POST", RESERVE, and(r#""ttl_seconds":null"#), "ttl_seconds"),
+        ("POST", RESERVE, and(r#""customer_id":null"#), "customer_id"),
+        ("POST", RESERVE, and(r#""wait":null"#), "wait"),
+        ("POST", RESERVE, and(r#""wait":0"#), "wait"),
         ("POST", RESERVE, and(r#""colour":"red""#), "colour"),
         ("POST", RESERVE, cart(&deep), "items[0][0]"),
         ("POST", RESERVE, deep.clone(), "body[0]"),
@@ -252,11 +246,20 @@ async fn a_body_of_another_shape_is_refused_for_the_field() {
         ("POST", COMMIT, of(r#""if_expired":7"#), "if_expired"),
         ("POST", COMMIT, of(r#""if_expired":{"fail":null}"#), "body"),
         ("POST", COMMIT, of(r#""fencing_token":"1""#), "fencing_token"),
+        ("POST", COMMIT, of(r#""items":null"#), "items"),
+        ("POST", COMMIT, of(r#""items":{"S":1}"#), "items"),
+        ("POST", RELEASE, of(r#""items":["S"]"#), "items[0]"),
+        ("POST", RELEASE, of(r#""items":[["S",1]]"#), "body"),
         ("POST", COMMIT, "{}".to_owned(), "reservation_id"),
         ("POST", RELEASE, of(r#""why":"no""#), "why"),
         ("POST", RETURN, "{}".to_owned(), "reservation_id"),
         ("PUT", SKU, "{}".to_owned(), "on_hand"),
         ("PUT", SKU, r#"{"on_hand":"1"}"#.to_owned(), "on_hand"),
+        ("PUT", SKU, r#"{"on_hand":null}"#.to_owned(), "on_hand"),
+        ("PUT", SKU, r#"{"on_hand":1,"safety_stock":null}"#.to_owned(), "safety_stock"),
+        ("PUT", SKU, r#"{"on_hand":1,"max_per_customer":1.0}"#.to_owned(), "max_per_customer"),
+        ("PUT", SKU, r#"{"on_hand":1,"on_shortfall":null}"#.to_owned(), "on_shortfall"),
+        ("PUT", SKU, r#"{"on_hand":18446744073709551616}"#.to_owned(), "on_hand"),
         ("PUT", SKU, r#"{"on_hand":1,"onhand":1}"#.to_owned(), "onhand"),
         ("PUT", SKU, r#"{"on_hand":1,"on_hand":2}"#.to_owned(), "on_hand"),
         ("POST", ADJUST, "{}".to_owned(), "delta"),
@@ -288,6 +291,7 @@ async fn what_is_no_text_and_no_json_is_refused() {
         "Content-Type: application/json; charset=latin1\r\n",
         "Content-Type: application/json\r\nContent-Type: application/json\r\n",
         "Content-Type: \u{e9}\r\n",
+        "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
     ] {
         let reply = http::call(&shop.address, "POST", RESERVE, headers, body.as_bytes()).await;
         check(headers, &reply, 415, code::UNSUPPORTED_MEDIA_TYPE);
@@ -297,6 +301,17 @@ async fn what_is_no_text_and_no_json_is_refused() {
         let reply = http::call(&shop.address, "POST", RESERVE, &headers, body.as_bytes()).await;
         check(key, &reply, 400, code::INVALID_REQUEST);
         assert_eq!(reply.json()["field"], "Idempotency-Key", "{key:?}");
+    }
+    for (header, field) in [
+        ("If-Match: 7\r\n", "If-Match"),
+        ("If-Match: *, \"7\"\r\n", "If-Match"),
+        ("If-None-Match: \"7\"\r\n", "If-None-Match"),
+        ("If-None-Match: *\r\nIf-Match: *\r\n", "If-None-Match"),
+    ] {
+        let reply =
+            http::call(&shop.address, "PUT", SKU, &format!("{json}{header}"), br#"{"on_hand":1}"#).await;
+        check(header, &reply, 400, code::INVALID_REQUEST);
+        assert_eq!(reply.json()["field"], field, "{header:?}");
     }
     shop.goes_on(&before).await;
 }
@@ -331,31 +346,38 @@ async fn what_is_too_long_is_refused() {
     shop.goes_on(&before).await;
 }
 
-/// Such a head is refused by the HTTP library before it is a call, so that its status is all that is told.
+/// Such a head is refused by the HTTP library before it is a call.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_cannot_be_read_is_answered_before_the_connection_closes() {
+async fn a_head_that_cannot_be_read_is_refused_with_a_problem() {
     let shop = Shop::new().await;
     let before = shop.record().await;
     let head =
         |headers: &str| format!("GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
     let many: String = (0..5_000).map(|n| format!("X-{n}: 1\r\n")).collect();
     let table = [
-        (head(&many), 431),
-        (head(&format!("X: {}\r\n", text(1 << 20))), 431),
-        (head("X y: 1\r\n"), 400),
-        ("nonsense\r\n\r\n".to_owned(), 400),
-        ("GET / HTTP/9.9\r\n\r\n".to_owned(), 400),
-        ("GET /a b HTTP/1.1\r\n\r\n".to_owned(), 400),
-        ("\0\0\0\0\r\n\r\n".to_owned(), 400),
-        (format!("GET /{} HTTP/1.1\r\n\r\n", text(70_000)), 414),
+        (head(&many), 431, "headers"),
+        (head(&format!("X: {}\r\n", text(1 << 20))), 431, "headers"),
+        (head("X y: 1\r\n"), 400, "request"),
+        ("GET /livez HTTP/1.1\r\n\r\n".to_owned(), 400, "Host"),
+        (head("Host: y\r\n"), 400, "Host"),
+        ("nonsense\r\n\r\n".to_owned(), 400, "request"),
+        ("GET / HTTP/9.9\r\n\r\n".to_owned(), 400, "request"),
+        ("GET /a b HTTP/1.1\r\n\r\n".to_owned(), 400, "request"),
+        ("\0\0\0\0\r\n\r\n".to_owned(), 400, "request"),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", text(70_000)), 414, "uri"),
     ];
-    for (bytes, status) in table {
-        let reply = http::send(&shop.address, bytes.as_bytes()).await;
+    for (bytes, status, field) in table {
+        // The connection may be kept where the head could be read.
+        let reply = http::send(&shop.address, bytes.replace(" HTTP/1.1\r\n\r\n", CLOSE).as_bytes()).await;
         let shown: String = bytes.chars().take(60).collect();
-        assert_eq!(reply.status, status, "{shown:?}: {reply:?}");
+        check(&format!("{shown:?}"), &reply, status, code::INVALID_REQUEST);
+        assert_eq!(reply.json()["field"], field, "{shown:?}: {reply:?}");
     }
     shop.goes_on(&before).await;
 }
+
+/// The end of a head that names no host.
+const CLOSE: &str = " HTTP/1.1\r\nConnection: close\r\n\r\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_breaks_off_is_refused() {
@@ -376,7 +398,7 @@ async fn a_body_that_breaks_off_is_refused() {
 async fn what_no_route_answers_is_a_problem_too() {
     let shop = Shop::new().await;
     let before = shop.record().await;
-    let sku = "GET,HEAD,PUT";
+    let sku = "DELETE,GET,HEAD,PUT";
     for (method, path, status, code, allow) in [
         ("GET", "/", 404, code::NOT_FOUND, None),
         ("GET", "/api", 404, code::NOT_FOUND, None),
@@ -385,6 +407,12 @@ async fn what_no_route_answers_is_a_problem_too() {
         ("GET", "/api/inventory/S/adjust/now", 404, code::NOT_FOUND, None),
         ("GET", "/api/../../etc/passwd", 404, code::NOT_FOUND, None),
         ("GET", "/api/inventory/", 404, code::NOT_FOUND, None),
+        ("GET", "/api/reservations/", 404, code::NOT_FOUND, None),
+        ("GET", "/api/reservations/7", 404, code::RESERVATION_NOT_FOUND, None),
+        ("GET", "/api/reservations/%ff", 404, code::RESERVATION_NOT_FOUND, None),
+        ("GET", "/api/batch", 405, code::METHOD_NOT_ALLOWED, Some("POST")),
+        ("DELETE", "/api/inventory", 405, code::METHOD_NOT_ALLOWED, Some("GET,HEAD")),
+        ("OPTIONS", "/api/reservations", 405, code::METHOD_NOT_ALLOWED, Some("GET,HEAD")),
         ("GET", RESERVE, 405, code::METHOD_NOT_ALLOWED, Some("POST")),
         ("PUT", RESERVE, 405, code::METHOD_NOT_ALLOWED, Some("POST")),
         ("PATCH", SKU, 405, code::METHOD_NOT_ALLOWED, Some(sku)),

@@ -61,11 +61,20 @@ impl Cluster {
         Cluster::start_at(seed(), free_places()).await
     }
 
+    /// A new cluster with these lines in its `[cluster]`, that serves.
+    pub(crate) async fn start_with(limits: &str) -> Cluster {
+        Cluster::start_from(seed(), free_places(), limits).await
+    }
+
     /// A new cluster at these places, that serves.
     pub(crate) async fn start_at(seed: u64, places: Vec<Place>) -> Cluster {
+        Cluster::start_from(seed, places, "").await
+    }
+
+    async fn start_from(seed: u64, places: Vec<Place>, limits: &str) -> Cluster {
         let alone = ALONE.lock().await;
         let directory = tempfile::Builder::new().prefix("lastunit-test-").tempdir().unwrap();
-        let text = cluster_file(directory.path(), &places);
+        let text = cluster_file(directory.path(), &places, limits);
         std::fs::write(config(directory.path()), text).unwrap();
         let client = Client::new(places.iter().map(|place| &place.http)).unwrap();
         let nodes = places.into_iter().map(Node::new).collect();
@@ -159,6 +168,14 @@ impl Cluster {
     /// Where a node keeps its files.
     pub(crate) fn data_dir(&self, id: u64) -> PathBuf {
         data_dir(self.directory.path(), id)
+    }
+
+    /// The most memory that a node has had at once, in KiB.
+    pub(crate) fn memory_peak_kib(&self, id: u64) -> u64 {
+        let process = self.node(id).process.as_ref().expect("the node runs");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// The cluster file.
@@ -283,9 +300,9 @@ fn free_places() -> Vec<Place> {
     ports.chunks_exact(2).map(place).collect()
 }
 
-/// The text of a cluster file with these nodes.
-fn cluster_file(directory: &Path, places: &[Place]) -> String {
-    let mut text = "[cluster]\nname = \"lastunit-test\"\n".to_owned();
+/// The text of a cluster file with these nodes and limits.
+fn cluster_file(directory: &Path, places: &[Place], limits: &str) -> String {
+    let mut text = format!("[cluster]\nname = \"lastunit-test\"\n{limits}\n");
     for (id, place) in IDS.into_iter().zip(places) {
         let data_dir = data_dir(directory, id);
         let Place { http, raft, .. } = place;

@@ -94,15 +94,29 @@ pub(crate) async fn get(address: &str, path: &str) -> Reply {
     send(address, head.as_bytes()).await
 }
 
+/// A call at a node that may be killed meanwhile: `None` where it gives no whole answer.
+pub(crate) async fn try_call(address: &str, method: &str, path: &str, body: &str) -> Option<Reply> {
+    let length = body.len();
+    let text = format!(
+        "{method} {path} HTTP/1.1\r\nHost: lastunit\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    let stream = TcpStream::connect(address).await.ok()?;
+    let told = timeout(CALL_TIME_MAX, exchange(stream, text.as_bytes())).await.ok()?;
+    let reply = Reply::parse(&told)?;
+    let whole = reply.header("content-length").is_none_or(|length| length == reply.body.len().to_string());
+    whole.then_some(reply)
+}
+
 /// These bytes, and whatever is answered until the connection ends.
 pub(crate) async fn send(address: &str, bytes: &[u8]) -> Reply {
-    let told = timeout(CALL_TIME_MAX, exchange(address, bytes)).await;
+    let stream = TcpStream::connect(address).await.expect("the node accepts connections");
+    let told = timeout(CALL_TIME_MAX, exchange(stream, bytes)).await;
     let told = told.unwrap_or_else(|_| panic!("{address} did not answer within {CALL_TIME_MAX:?}"));
     Reply::parse(&told).unwrap_or_else(|| panic!("no HTTP answer: {:?}", String::from_utf8_lossy(&told)))
 }
 
-async fn exchange(address: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut stream = TcpStream::connect(address).await.expect("the node accepts connections");
+async fn exchange(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
     let mut told = Vec::new();
     let (mut from, mut to) = stream.split();
     // A node that refuses a call early answers before it was sent whole, and may then reset the connection.

@@ -4,7 +4,9 @@
 //!   cluster   three `lastunit serve` child processes: started, killed, paused, asked
 //!   process   one child process: its signals, its end, its last words
 //!   http      one call as raw bytes, for what no client would send
+//!   shop      a SKU that must not change, whatever is asked
 //!   load      buyers that write down every answer, and the checks of what they wrote down
+//!   sse       streams of the change feed
 //!   netns     network namespaces, so that a link can be cut
 //! ```
 //!
@@ -22,6 +24,8 @@ pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod netns;
 pub(crate) mod process;
+pub(crate) mod shop;
+pub(crate) mod sse;
 
 use std::fmt::Debug;
 use std::io::Write;

@@ -54,6 +54,11 @@ impl Process {
         Process { child, reader: Some(reader) }
     }
 
+    /// Its id, while it is not reaped.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("a child can be killed");
