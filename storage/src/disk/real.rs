@@ -27,8 +27,13 @@ impl Disk for RealDisk {
         let missing: Vec<&Path> =
             path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.is_dir()).collect();
         for dir in missing.into_iter().rev() {
-            fs::create_dir(dir)?;
-            self.sync_dir(parent(dir))?;
+            // The nodes of one machine start together and make their common parent: another one may have been faster.
+            match fs::create_dir(dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists || !dir.is_dir() => {
+                    return Err(error);
+                }
+                _ => self.sync_dir(parent(dir))?,
+            }
         }
         Ok(())
     }
@@ -84,5 +89,41 @@ impl File for RealFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    /// `lastunit up` in a new directory ended with "File exists" where two nodes made `data` at once.
+    #[test]
+    fn nodes_that_start_together_make_their_common_parent() {
+        let scratch = tempfile::tempdir().unwrap();
+        for round in 0..50 {
+            let (data, start) = (scratch.path().join(format!("{round}/data")), Barrier::new(8));
+            thread::scope(|scope| {
+                for node in 0..8 {
+                    let (own, start) = (data.join(node.to_string()), &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        RealDisk.create_dir_all(&own).unwrap();
+                        assert!(own.is_dir());
+                    });
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_file_in_the_way_of_a_directory_is_refused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("data");
+        fs::write(&path, "").unwrap();
+        assert!(RealDisk.create_dir_all(&path.join("1")).is_err());
+        assert!(RealDisk.create_dir_all(&path).is_err());
     }
 }
