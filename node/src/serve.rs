@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::{Group, GroupOptions, Member, StartError};
+use raft::{Group, GroupOptions, Member, StartError, Tuning};
 use storage::StorageError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -146,7 +146,7 @@ fn options(file: &ClusterFile, node: &NodeConfig) -> GroupOptions {
         max_hold: file.max_hold,
         events_retention: file.events_retention,
         events_max: file.events_max,
-        snapshot_entries: raft::SNAPSHOT_ENTRIES,
+        tuning: Tuning::default(),
     }
 }
 

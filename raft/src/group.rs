@@ -8,6 +8,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{Config, ServerState, SnapshotPolicy};
+use storage::disk::{Disk, RealDisk};
 use storage::inventory::Inventory;
 use storage::inventory::command::Request;
 use storage::log::Log;
@@ -76,9 +77,18 @@ struct Inner {
 impl Group {
     /// Opens the storage, listens for peers, and takes part in the group. Returns before there is a leader.
     pub async fn start(options: GroupOptions, wall: Arc<dyn WallClock>) -> Result<Group, StartError> {
+        Group::start_on(Arc::new(RealDisk), options, wall).await
+    }
+
+    /// As [`Group::start`], on another disk than this machine's: a faulty one, in tests.
+    pub async fn start_on(
+        disk: Arc<dyn Disk>,
+        options: GroupOptions,
+        wall: Arc<dyn WallClock>,
+    ) -> Result<Group, StartError> {
         let listener = listen(&options).await?;
         let opening = options.clone();
-        let opened = tokio::task::spawn_blocking(move || open::open(&opening)).await;
+        let opened = tokio::task::spawn_blocking(move || open::open(disk, &opening)).await;
         let store = opened.map_err(|e| StartError::Raft(e.to_string()))??;
         Group::wire(options, wall, listener, store).await
     }
@@ -357,8 +367,8 @@ async fn start_raft(local: &Arc<Local>, log: &Log, machine: StateMachine) -> Res
         election_timeout_min: ELECTION_MS.0,
         election_timeout_max: ELECTION_MS.1,
         install_snapshot_timeout: INSTALL.as_millis() as u64,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(local.options.snapshot_entries),
-        max_in_snapshot_log_to_keep: local.options.snapshot_entries,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(local.options.tuning.snapshot_entries),
+        max_in_snapshot_log_to_keep: local.options.tuning.snapshot_entries,
         // A node that was cut off asks before it campaigns, and so unseats nobody when it comes back.
         enable_pre_vote: Some(true),
         // A leader that restarts is elected anew: it does not know how far it had committed, and would confirm reads

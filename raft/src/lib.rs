@@ -45,6 +45,6 @@ mod waiting;
 
 pub use answer::{Answer, ProposeError, Read, ReadError};
 pub use group::Group;
-pub use options::{GroupOptions, Member, SNAPSHOT_ENTRIES, StartError, WallClock};
+pub use options::{GroupOptions, Member, StartError, Tuning, WallClock};
 pub use propose::UNIT_COMMANDS_MAX;
 pub use status::{MemberStatus, Role, Stats, Status};

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rand::random;
 use storage::checkpoint::{Checkpoint, ImageHeader, Opened};
-use storage::disk::{Disk, RealDisk};
+use storage::disk::Disk;
 use storage::identity::DataDir;
 use storage::inventory::Inventory;
 use storage::log::{Log, LogOptions};
@@ -18,9 +18,6 @@ use crate::codec;
 use crate::replica::Applied;
 use crate::transport::GROUP;
 use crate::{GroupOptions, StartError};
-
-/// How long a segment of the log is, in bytes.
-const SEGMENT_BYTES: u64 = 32 << 20;
 
 /// How much of the log's tail stays in memory, in bytes.
 const CACHE_BYTES: usize = 64 << 20;
@@ -36,14 +33,14 @@ pub(crate) struct Store {
 }
 
 /// Opens or creates everything. Blocking.
-pub(crate) fn open(options: &GroupOptions) -> Result<Store, StartError> {
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store, StartError> {
     let path = &options.data_dir;
     let directory = DataDir::open(disk.clone(), path, &options.cluster_name, options.node_id, random())?;
-    let log_options = LogOptions { group: GROUP, segment_bytes: SEGMENT_BYTES, cache_bytes: CACHE_BYTES };
+    let segment_bytes = options.tuning.segment_bytes;
+    let log_options = LogOptions { group: GROUP, segment_bytes, cache_bytes: CACHE_BYTES };
     let log = Log::open(disk.clone(), &path.join("log"), log_options)?;
-    let snapshots = SnapshotStore::open(disk, &path.join("snapshots"))?;
-    let (mut checkpoint, opened) = Checkpoint::open(&path.join("checkpoint"))?;
+    let snapshots = SnapshotStore::open(disk.clone(), &path.join("snapshots"))?;
+    let (mut checkpoint, opened) = Checkpoint::open(disk, &path.join("checkpoint"))?;
     let newest = newest_snapshot(&snapshots, &opened)?;
     let (header, inventory) = newest_image(&mut checkpoint, opened, newest.as_ref())?;
     check_log(&log, header.applied, path)?;

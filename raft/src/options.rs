@@ -43,14 +43,36 @@ pub struct GroupOptions {
     pub events_retention: Duration,
     /// How many events of the change feed are kept at most.
     pub events_max: u64,
-    /// A snapshot is built this many entries after the last one, and as many entries stay behind it, so that a
-    /// follower that was away for a moment is served from the log: [`SNAPSHOT_ENTRIES`], but in tests.
-    pub snapshot_entries: u64,
+    /// Sizes and paces: the default, but in tests.
+    pub tuning: Tuning,
 }
 
-/// What [`GroupOptions::snapshot_entries`] should be: an entry carries all the commands that waited, so even under
-/// full load this is more than twice what is written while a snapshot is installed.
-pub const SNAPSHOT_ENTRIES: u64 = 20_000;
+/// Sizes and paces that no operator needs to set, and tests set low.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tuning {
+    /// How long a segment of the log is, in bytes.
+    pub segment_bytes: u64,
+    /// A snapshot is built this many entries after the last one, and at most as many entries stay behind it, so that
+    /// a follower that was away for a moment is served from the log.
+    pub snapshot_entries: u64,
+    /// The same in bytes of log, whichever comes first.
+    pub snapshot_bytes: u64,
+    /// How often the leader compares the digests of all nodes.
+    pub digests_every: Duration,
+}
+
+impl Default for Tuning {
+    /// An entry carries all the commands that waited: even under full load 20,000 of them are more than twice what is
+    /// written while a snapshot is installed.
+    fn default() -> Tuning {
+        Tuning {
+            segment_bytes: 32 << 20,
+            snapshot_entries: 20_000,
+            snapshot_bytes: 256 << 20,
+            digests_every: Duration::from_secs(30),
+        }
+    }
+}
 
 /// Why a group did not start. Displayed as one line that says what to do.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
+use storage::disk::RealDisk;
 use tempfile::TempDir;
 
 use crate::fatal::Fatal;
@@ -14,7 +15,7 @@ use crate::open::{self, Store};
 use crate::replica::Replica;
 use crate::state_machine::StateMachine;
 use crate::types::TypeConfig;
-use crate::{Group, GroupOptions, Member, SNAPSHOT_ENTRIES, WallClock};
+use crate::{Group, GroupOptions, Member, Tuning, WallClock};
 
 struct Builder;
 
@@ -34,7 +35,7 @@ fn options(directory: &TempDir) -> GroupOptions {
         max_hold: Duration::from_secs(60),
         events_retention: Duration::from_secs(3_600),
         events_max: 100_000,
-        snapshot_entries: SNAPSHOT_ENTRIES,
+        tuning: Tuning::default(),
     }
 }
 
@@ -56,7 +57,8 @@ pub(crate) async fn alone(directory: &TempDir) -> Group {
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let directory = tempfile::tempdir().expect("a scratch directory");
-        let store: Store = open::open(&options(&directory)).expect("a new directory opens");
+        let store: Store =
+            open::open(Arc::new(RealDisk), &options(&directory)).expect("a new directory opens");
         let keeper = Keeper::start(store.checkpoint, store.snapshots, Fatal::new()).expect("a thread starts");
         let replica = Replica::new(store.applied, store.snapshot).into();
         Ok((directory, LogStore::new(store.log), StateMachine::new(replica, keeper)))

@@ -49,6 +49,14 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether it is for want of room that this failed, and nothing that was acknowledged can be affected: a write or
+    /// a creation that the file system refused. An fdatasync that says so is a failed one, and final.
+    pub fn is_out_of_space(&self) -> bool {
+        let StorageError::Io { action, source, .. } = self else { return false };
+        let full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        full && !matches!(*action, "fdatasync" | "fsync")
+    }
+
     /// For `map_err`: a file operation on `path` failed.
     pub(crate) fn io<'a>(
         action: &'static str,

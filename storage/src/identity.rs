@@ -192,7 +192,11 @@ fn sync_parent(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
     disk.sync_dir(parent).map_err(StorageError::io("fsync", parent))
 }
 
-fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, StorageError> {
+/// The identity of a directory, which is neither locked nor changed; `None` where it has none.
+///
+/// # Errors
+/// Corrupt: the file is damaged. Refused: a newer lastunit wrote it. IO: the system said no.
+pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, StorageError> {
     let path = dir.join(NAME);
     let file = match disk.open(&path, Mode::Read) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use raft::{Answer, Group, GroupOptions, Member, WallClock};
+use raft::{Answer, Group, GroupOptions, Member, Tuning, WallClock};
 use storage::inventory::command::{
     AdjustSku, Command, OnShortfall, Precondition, PutSku, Request, Reserve, Setting,
 };
@@ -46,7 +46,7 @@ pub(crate) fn options(members: &[Member], node_id: u64, directory: &Path) -> Gro
         max_hold: Duration::from_secs(1_800),
         events_retention: Duration::from_secs(3_600),
         events_max: 100_000,
-        snapshot_entries: 100,
+        tuning: Tuning { snapshot_entries: 100, ..Tuning::default() },
     }
 }
 

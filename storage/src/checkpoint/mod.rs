@@ -34,9 +34,11 @@ mod tests;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::Disk;
 use crate::inventory::Inventory;
 use crate::inventory::record::{Change, Record, RecordKey};
 use crate::{Position, StorageError};
@@ -95,7 +97,8 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Refused: another process has it open, or a newer lastunit wrote it. IO: the system said no.
-    pub fn open(dir: &Path) -> Result<(Checkpoint, Opened), StorageError> {
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<(Checkpoint, Opened), StorageError> {
+        let _ = disk;
         fs::create_dir_all(dir).map_err(StorageError::io("create", dir))?;
         durable::sync_parent(dir)?;
         let lock = lock(dir)?;

@@ -9,9 +9,10 @@ use tempfile::TempDir;
 
 use super::fixture::Shop;
 use super::*;
+use crate::disk::RealDisk;
 
 fn open(dir: &Path) -> (Checkpoint, Opened) {
-    Checkpoint::open(dir).unwrap()
+    Checkpoint::open(Arc::new(RealDisk), dir).unwrap()
 }
 
 /// The reason for an empty checkpoint; panics where an image was loaded.
@@ -134,7 +135,7 @@ fn records_come_back_encoded_in_order() {
 fn a_second_handle_is_refused_and_harms_nothing() {
     let (dir, [_, shop]) = two_saves();
     let (first, _) = open(dir.path());
-    let second = Checkpoint::open(dir.path());
+    let second = Checkpoint::open(Arc::new(RealDisk), dir.path());
     assert!(matches!(second, Err(StorageError::Refused { .. })));
     drop(first);
     assert_image(open(dir.path()).1, &shop);
@@ -298,7 +299,7 @@ fn another_format_is_refused_and_left_alone() {
             let (dir, _) = two_saves();
             with_sled(dir.path(), change);
             for _ in 0..2 {
-                let refused = Checkpoint::open(dir.path()).err().unwrap();
+                let refused = Checkpoint::open(Arc::new(RealDisk), dir.path()).err().unwrap();
                 assert!(matches!(refused, StorageError::Refused { .. }));
                 assert!(refused.to_string().contains(said), "{refused}");
             }
@@ -308,7 +309,8 @@ fn another_format_is_refused_and_left_alone() {
 
 /// Opens a damaged checkpoint: it is one of the saves, or empty and of use again. Whether it was one of the saves.
 fn survives(dir: &Path, saves: &[Shop; 2], case: &str) -> bool {
-    let (mut checkpoint, opened) = Checkpoint::open(dir).unwrap_or_else(|e| panic!("{case}: {e}"));
+    let (mut checkpoint, opened) =
+        Checkpoint::open(Arc::new(RealDisk), dir).unwrap_or_else(|e| panic!("{case}: {e}"));
     let found = match opened {
         Opened::Loaded { header, inventory } => {
             let is_that = |shop: &&Shop| shop.header() == header;

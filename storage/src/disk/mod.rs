@@ -58,6 +58,10 @@ pub trait Disk: Send + Sync + 'static {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Removes a directory with all that is in it.
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
     /// fsyncs a directory: creations, renames and removals in it are on disk when this returns.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// How many bytes can still be written in the file system that a path is in.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 }

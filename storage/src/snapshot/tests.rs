@@ -20,7 +20,7 @@ fn names(dir: &Path) -> Vec<String> {
 
 /// A checkpoint of the shop as it is now.
 fn checkpoint(dir: &Path, shop: &Shop) -> Checkpoint {
-    let (mut checkpoint, _) = Checkpoint::open(&dir.join("checkpoint")).unwrap();
+    let (mut checkpoint, _) = Checkpoint::open(Arc::new(RealDisk), &dir.join("checkpoint")).unwrap();
     checkpoint.replace(&shop.header(), &mut shop.records().into_iter()).unwrap();
     checkpoint
 }
@@ -75,7 +75,7 @@ fn an_empty_store_has_none_and_an_empty_checkpoint_gives_none() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
     assert!(store.newest().unwrap().is_none());
-    let (checkpoint, _) = Checkpoint::open(&dir.path().join("checkpoint")).unwrap();
+    let (checkpoint, _) = Checkpoint::open(Arc::new(RealDisk), &dir.path().join("checkpoint")).unwrap();
     assert!(matches!(store.write(&checkpoint), Err(StorageError::Refused { .. })));
     assert!(names(dir.path()).is_empty());
 }
@@ -345,6 +345,13 @@ impl Disk for FailingDisk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.change()?;
         RealDisk.remove(path)
+    }
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.change()?;
+        RealDisk.remove_dir_all(path)
+    }
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        RealDisk.free_bytes(path)
     }
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.change()?;

@@ -382,8 +382,17 @@ impl Disk for SimDisk {
         state.change_name(NameChange::Remove(path.to_path_buf()))
     }
 
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        let names = self.list(path)?;
+        names.iter().try_for_each(|name| self.remove(&path.join(name)))
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.lock().sync_dir(dir)
+    }
+
+    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
     }
 }
 
