@@ -3,12 +3,12 @@
 //! One line of text, `lastunit checkpoint <version> <number> <checksum>`: the CRC-32, in hexadecimal, of all that
 //! stands before its space. It is replaced whole, by a rename, so that a crash leaves the old line or the new one.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::durable::{remove_all, sync_dir};
+use super::folder::Folder;
 use crate::StorageError;
+use crate::disk::{Disk, Mode, read_whole};
 
 /// The file's name in the checkpoint's directory.
 pub(super) const NAME: &str = "CURRENT";
@@ -18,6 +18,9 @@ const MAGIC: &str = "lastunit checkpoint";
 
 /// The version of the checkpoint's layout written now.
 const VERSION: u64 = 1;
+
+/// Far more than the file ever takes.
+const FILE_BYTES_MAX: u64 = 4096;
 
 /// What `CURRENT` says.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,13 +34,13 @@ pub(super) enum Current {
 }
 
 /// Reads the file. A newer layout is refused.
-pub(super) fn read(dir: &Path) -> Result<Current, StorageError> {
-    let path = dir.join(NAME);
-    let line = match fs::read(&path) {
-        Ok(line) => line,
+pub(super) fn read(folder: &Folder) -> Result<Current, StorageError> {
+    let path = folder.path().join(NAME);
+    let file = match folder.disk().open(&path, Mode::Read) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Current::Missing),
-        Err(e) => return Err(StorageError::io("read", &path)(e)),
+        opened => opened.map_err(StorageError::io("open", &path))?,
     };
+    let line = read_whole(&*file, FILE_BYTES_MAX).map_err(StorageError::io("read", &path))?;
     match parse(&line) {
         None => Ok(Current::Damaged),
         Some((VERSION, number)) => Ok(Current::Image(number)),
@@ -46,23 +49,25 @@ pub(super) fn read(dir: &Path) -> Result<Current, StorageError> {
 }
 
 /// Makes the image of this number the checkpoint, durable at return.
-pub(super) fn write(dir: &Path, number: u64) -> Result<(), StorageError> {
-    let temporary = dir.join(TEMPORARY);
-    write_synced(&temporary, &format(VERSION, number)).map_err(StorageError::io("write", &temporary))?;
-    let path = dir.join(NAME);
-    fs::rename(&temporary, &path).map_err(StorageError::io("rename", &path))?;
-    sync_dir(dir)
+pub(super) fn write(folder: &Folder, number: u64) -> Result<(), StorageError> {
+    let (temporary, path) = (folder.path().join(TEMPORARY), folder.path().join(NAME));
+    // What a crash left of an earlier one.
+    folder.remove(&temporary)?;
+    let written = write_synced(&**folder.disk(), &temporary, &format(VERSION, number));
+    written.map_err(StorageError::io("write", &temporary))?;
+    folder.disk().rename(&temporary, &path).map_err(StorageError::io("rename", &path))?;
+    folder.sync()
 }
 
 /// Makes no image the checkpoint, durable at return.
-pub(super) fn remove(dir: &Path) -> Result<(), StorageError> {
-    remove_all(&dir.join(NAME))?;
-    sync_dir(dir)
+pub(super) fn remove(folder: &Folder) -> Result<(), StorageError> {
+    folder.remove(&folder.path().join(NAME))?;
+    folder.sync()
 }
 
-fn write_synced(path: &Path, line: &str) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(line.as_bytes())?;
+fn write_synced(disk: &dyn Disk, path: &Path, line: &str) -> io::Result<()> {
+    let file = disk.open(path, Mode::CreateNew)?;
+    file.write_all_at(line.as_bytes(), 0)?;
     file.sync_data()
 }
 
@@ -82,15 +87,23 @@ fn parse(line: &[u8]) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::sync::Arc;
+
     use super::*;
+    use crate::disk::RealDisk;
+
+    fn folder(dir: &tempfile::TempDir) -> Folder {
+        Folder::open(Arc::new(RealDisk), dir.path()).unwrap()
+    }
 
     #[test]
     fn what_is_written_is_read() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path()).unwrap(), Current::Missing);
+        assert_eq!(read(&folder(&dir)).unwrap(), Current::Missing);
         for number in [1, 2, u64::MAX] {
-            write(dir.path(), number).unwrap();
-            assert_eq!(read(dir.path()).unwrap(), Current::Image(number));
+            write(&folder(&dir), number).unwrap();
+            assert_eq!(read(&folder(&dir)).unwrap(), Current::Image(number));
         }
     }
 
@@ -104,7 +117,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let line = format(VERSION + 1, 3);
         fs::write(dir.path().join(NAME), &line).unwrap();
-        assert!(matches!(read(dir.path()), Err(StorageError::Refused { .. })));
+        assert!(matches!(read(&folder(&dir)), Err(StorageError::Refused { .. })));
         assert_eq!(fs::read_to_string(dir.path().join(NAME)).unwrap(), line);
     }
 
@@ -120,7 +133,7 @@ mod tests {
         let cuts = (0..line.len()).map(|len| line[..len].to_vec());
         for damaged in flips.chain(cuts) {
             fs::write(dir.path().join(NAME), &damaged).unwrap();
-            assert_eq!(read(dir.path()).unwrap(), Current::Damaged, "{damaged:?}");
+            assert_eq!(read(&folder(&dir)).unwrap(), Current::Damaged, "{damaged:?}");
         }
     }
 }

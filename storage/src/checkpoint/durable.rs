@@ -6,86 +6,68 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::StorageError;
+use crate::disk::{Disk, Mode};
 
 /// sled's directory of values too large for its pages. Each of its files is written once.
 const BLOBS: &str = "blobs";
 
 /// What was synced of one sled directory.
-#[derive(Debug, Default)]
 pub(super) struct Synced {
+    disk: Arc<dyn Disk>,
     names: BTreeSet<PathBuf>,
 }
 
 impl Synced {
+    /// Nothing yet.
+    pub(super) fn new(disk: Arc<dyn Disk>) -> Synced {
+        Synced { disk, names: BTreeSet::new() }
+    }
+
     /// Makes all that sled has written below `dir` durable.
     pub(super) fn sync(&mut self, dir: &Path) -> Result<(), StorageError> {
-        let names = files_below(dir)?;
+        let names = self.files_below(dir)?;
         // Blobs never change: those that were synced once need no more.
-        let stale = names.iter().filter(|path| !is_blob(path) || !self.names.contains(*path));
-        stale.map(PathBuf::as_path).try_for_each(sync_file)?;
+        let mut stale = names.iter().filter(|path| !is_blob(path) || !self.names.contains(*path));
+        stale.try_for_each(|path| self.sync_file(path))?;
         if names.iter().any(|path| !self.names.contains(path)) {
-            sync_dir(&dir.join(BLOBS))?;
-            sync_dir(dir)?;
+            self.sync_dir(&dir.join(BLOBS))?;
+            self.sync_dir(dir)?;
         }
         self.names = names;
         Ok(())
     }
-}
 
-/// fsyncs a directory: the names in it are on disk at return.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), StorageError> {
-    let synced = File::open(dir).and_then(|dir| dir.sync_all());
-    synced.map_err(StorageError::io("fsync", dir))
-}
-
-/// fdatasyncs a file. One that is gone again was sled's to remove: it collects garbage in the background.
-fn sync_file(path: &Path) -> Result<(), StorageError> {
-    match File::open(path).and_then(|file| file.sync_data()) {
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        synced => synced.map_err(StorageError::io("fdatasync", path)),
-    }
-}
-
-fn files_below(dir: &Path) -> Result<BTreeSet<PathBuf>, StorageError> {
-    let mut files = BTreeSet::new();
-    for dir in [dir, &dir.join(BLOBS)] {
-        list_files(dir, &mut files).map_err(StorageError::io("list", dir))?;
-    }
-    Ok(files)
-}
-
-fn list_files(dir: &Path, files: &mut BTreeSet<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            files.insert(entry.path());
+    /// fdatasyncs a file. One that is gone again was sled's to remove: it collects garbage in the background.
+    fn sync_file(&self, path: &Path) -> Result<(), StorageError> {
+        match self.disk.open(path, Mode::Read).and_then(|file| file.sync_data()) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            synced => synced.map_err(StorageError::io("fdatasync", path)),
         }
     }
-    Ok(())
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), StorageError> {
+        self.disk.sync_dir(dir).map_err(StorageError::io("fsync", dir))
+    }
+
+    /// sled's files: all that there is but the one directory.
+    fn files_below(&self, dir: &Path) -> Result<BTreeSet<PathBuf>, StorageError> {
+        let blobs = dir.join(BLOBS);
+        let paths = self.list(dir)?.chain(self.list(&blobs)?);
+        Ok(paths.filter(|path| *path != blobs).collect())
+    }
+
+    fn list(&self, dir: &Path) -> Result<impl Iterator<Item = PathBuf> + use<>, StorageError> {
+        let names = self.disk.list(dir).map_err(StorageError::io("list", dir))?;
+        let dir = dir.to_owned();
+        Ok(names.into_iter().map(move |name| dir.join(name)))
+    }
 }
 
 fn is_blob(path: &Path) -> bool {
     path.parent().and_then(Path::file_name) == Some(OsStr::new(BLOBS))
-}
-
-/// fsyncs the directory that `path` is in.
-pub(super) fn sync_parent(path: &Path) -> Result<(), StorageError> {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
-        _ => sync_dir(Path::new(".")),
-    }
-}
-
-/// Removes a directory, or whatever has its name, with all that is in it. Fine where there is none.
-pub(super) fn remove_all(path: &Path) -> Result<(), StorageError> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed.map_err(StorageError::io("remove", path)),
-    }
 }

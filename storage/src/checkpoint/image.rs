@@ -16,6 +16,7 @@ use std::io::{self, ErrorKind};
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use super::ImageHeader;
 use super::codec::{self, CodecError};
 use super::durable::Synced;
 use crate::StorageError;
+use crate::disk::Disk;
 use crate::inventory::record::Change;
 
 /// The most memory that sled's page cache takes, in bytes.
@@ -72,7 +74,7 @@ pub(super) enum Unreadable {
 
 impl Image {
     /// Opens or creates the image in a directory.
-    pub(super) fn open(path: PathBuf) -> Result<Image, Unreadable> {
+    pub(super) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Image, Unreadable> {
         let config = sled::Config::new()
             .path(&path)
             .cache_capacity(CACHE_BYTES)
@@ -80,7 +82,7 @@ impl Image {
             .flush_every_ms(Some(FLUSH_MS));
         wait_until_unlocked(&path).map_err(Unreadable::Fatal)?;
         let db = contain(|| config.open()).map_err(|failure| failure.on_reading(&path))?;
-        Ok(Image { path, db: Some(db), synced: Synced::default() })
+        Ok(Image { path, db: Some(db), synced: Synced::new(disk) })
     }
 
     #[expect(clippy::expect_used, reason = "the database is taken out by drop alone")]
@@ -280,6 +282,7 @@ pub(super) fn undecodable(path: &Path, error: CodecError) -> Unreadable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::RealDisk;
 
     fn failure(call: impl FnOnce() -> sled::Result<()>) -> Failure {
         contain(call).expect_err("it fails")
@@ -320,7 +323,7 @@ mod tests {
     fn an_image_that_another_handle_has_locked_is_waited_for() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image-1");
-        drop(Image::open(path.clone()).unwrap());
+        drop(Image::open(Arc::new(RealDisk), path.clone()).unwrap());
         wait_until_unlocked(&path).unwrap();
         let other = File::open(path.join("db")).unwrap();
         other.try_lock().unwrap();
@@ -328,7 +331,7 @@ mod tests {
             thread::sleep(Duration::from_millis(50));
             drop(other);
         });
-        assert!(Image::open(path).is_ok());
+        assert!(Image::open(Arc::new(RealDisk), path).is_ok());
         holder.join().unwrap();
     }
 }

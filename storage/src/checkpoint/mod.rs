@@ -28,12 +28,13 @@ mod current;
 mod durable;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod folder;
 mod image;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -44,13 +45,12 @@ use crate::inventory::record::{Change, Record, RecordKey};
 use crate::{Position, StorageError};
 
 use current::Current;
+use folder::Folder;
 pub use image::RawRecord;
 use image::{Image, ImageBatch, Unreadable, undecodable};
 
 /// How many records a replacement writes at a time.
 const REPLACE_RECORDS: usize = 4096;
-
-const IMAGE_PREFIX: &str = "image-";
 
 /// What an image is an image of.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ pub struct ImageHeader {
 
 /// The checkpoint, open.
 pub struct Checkpoint {
-    dir: PathBuf,
+    folder: Folder,
     number: u64,
     image: Image,
     /// The header of the last save, which [`Current`] names; `None` before the first one.
@@ -95,24 +95,23 @@ pub enum Opened {
 impl Checkpoint {
     /// Opens or creates the checkpoint in a directory. An image that cannot be trusted is removed.
     ///
+    /// The lock is taken, and sled reads and writes, in the real file system, whatever `disk` is; `disk` is what
+    /// makes that durable, and does all the rest.
+    ///
     /// # Errors
     /// Refused: another process has it open, or a newer lastunit wrote it. IO: the system said no.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<(Checkpoint, Opened), StorageError> {
-        let _ = disk;
-        fs::create_dir_all(dir).map_err(StorageError::io("create", dir))?;
-        durable::sync_parent(dir)?;
+        let folder = Folder::open(disk, dir)?;
         let lock = lock(dir)?;
-        let images = list_images(dir)?;
-        let reason = match current::read(dir)? {
-            Current::Image(number) => match load(dir, number, &images) {
+        let images = folder.images()?;
+        let reason = match current::read(&folder)? {
+            Current::Image(number) => match load(&folder, number, &images) {
                 Ok((image, header, inventory)) => {
-                    remove_images(dir, images.iter().filter(|&&other| other != number))?;
+                    folder.remove_images(images.iter().filter(|&&other| other != number))?;
                     let opened = Opened::Loaded { header: header.clone(), inventory: Box::new(inventory) };
-                    let (dir, header) = (dir.to_owned(), Some(header));
-                    return Ok((
-                        Checkpoint { dir, number, image, header, stopped: None, _lock: lock },
-                        opened,
-                    ));
+                    let header = Some(header);
+                    let checkpoint = Checkpoint { folder, number, image, header, stopped: None, _lock: lock };
+                    return Ok((checkpoint, opened));
                 }
                 Err(Unreadable::Fatal(error)) => return Err(error),
                 Err(Unreadable::Damaged(reason)) => Some(reason),
@@ -121,7 +120,7 @@ impl Checkpoint {
             Current::Missing if images.is_empty() => None,
             Current::Missing => Some("its first save was never finished".to_owned()),
         };
-        let checkpoint = start_anew(dir, &images, lock)?;
+        let checkpoint = start_anew(folder, &images, lock)?;
         Ok((checkpoint, Opened::Empty { reason }))
     }
 
@@ -165,7 +164,7 @@ impl Checkpoint {
         write(&self.image, changes.iter(), Some(header))?;
         self.image.sync()?;
         if self.header.is_none() {
-            current::write(&self.dir, self.number)?;
+            current::write(&self.folder, self.number)?;
         }
         self.header = Some(header.clone());
         Ok(())
@@ -177,13 +176,13 @@ impl Checkpoint {
         records: &mut dyn Iterator<Item = (RecordKey, Record)>,
     ) -> Result<(), StorageError> {
         let number = self.number + 1;
-        let image = build(&self.dir, number, header, records)?;
-        current::write(&self.dir, number)?;
+        let image = build(&self.folder, number, header, records)?;
+        current::write(&self.folder, number)?;
         let old = std::mem::replace(&mut self.image, image);
         let old_number = std::mem::replace(&mut self.number, number);
         self.header = Some(header.clone());
         drop(old);
-        remove_images(&self.dir, [old_number].iter())
+        self.folder.remove_images([old_number].iter())
     }
 
     fn check_running(&self) -> Result<(), StorageError> {
@@ -199,11 +198,11 @@ impl Checkpoint {
 }
 
 /// Opens an image and all that is in it.
-fn load(dir: &Path, number: u64, images: &[u64]) -> Result<(Image, ImageHeader, Inventory), Unreadable> {
+fn load(folder: &Folder, number: u64, images: &[u64]) -> Result<(Image, ImageHeader, Inventory), Unreadable> {
     if !images.contains(&number) {
         return Err(Unreadable::Damaged(format!("image {number} is gone")));
     }
-    let image = Image::open(image_path(dir, number))?;
+    let image = Image::open(folder.disk().clone(), folder.image_path(number))?;
     let header = image.header()?.ok_or_else(|| Unreadable::Damaged("the image has no header".to_owned()))?;
     let inventory = load_inventory(&image)?;
     if inventory.state_digest() != header.digest {
@@ -229,23 +228,23 @@ fn load_inventory(image: &Image) -> Result<Inventory, Unreadable> {
 }
 
 /// Removes every image and opens an empty one, which counts from its first save on.
-fn start_anew(dir: &Path, images: &[u64], lock: File) -> Result<Checkpoint, StorageError> {
-    current::remove(dir)?;
-    remove_images(dir, images.iter())?;
+fn start_anew(folder: Folder, images: &[u64], lock: File) -> Result<Checkpoint, StorageError> {
+    current::remove(&folder)?;
+    folder.remove_images(images.iter())?;
     // A number is not used twice: sled may still hold files of an image that panicked.
     let number = images.iter().max().map_or(1, |last| last + 1);
-    let image = create(dir, number)?;
-    Ok(Checkpoint { dir: dir.to_owned(), number, image, header: None, stopped: None, _lock: lock })
+    let image = create(&folder, number)?;
+    Ok(Checkpoint { folder, number, image, header: None, stopped: None, _lock: lock })
 }
 
 /// Builds a whole image, durable at return.
 fn build(
-    dir: &Path,
+    folder: &Folder,
     number: u64,
     header: &ImageHeader,
     records: &mut dyn Iterator<Item = (RecordKey, Record)>,
 ) -> Result<Image, StorageError> {
-    let mut image = create(dir, number)?;
+    let mut image = create(folder, number)?;
     let mut changes = records.map(|(key, record)| (key, Some(record)));
     loop {
         let some: Vec<Change> = changes.by_ref().take(REPLACE_RECORDS).collect();
@@ -259,10 +258,10 @@ fn build(
     Ok(image)
 }
 
-fn create(dir: &Path, number: u64) -> Result<Image, StorageError> {
-    let path = image_path(dir, number);
-    let image = Image::open(path.clone()).map_err(|e| unreadable(&path, e))?;
-    durable::sync_dir(dir)?;
+fn create(folder: &Folder, number: u64) -> Result<Image, StorageError> {
+    let path = folder.image_path(number);
+    let image = Image::open(folder.disk().clone(), path.clone()).map_err(|e| unreadable(&path, e))?;
+    folder.sync()?;
     Ok(image)
 }
 
@@ -293,29 +292,6 @@ fn lock(dir: &Path) -> Result<File, StorageError> {
             mend: "stop the other process that uses it".to_owned(),
         }),
     }
-}
-
-fn image_path(dir: &Path, number: u64) -> PathBuf {
-    dir.join(format!("{IMAGE_PREFIX}{number}"))
-}
-
-/// The numbers of the images that are there, sorted.
-fn list_images(dir: &Path) -> Result<Vec<u64>, StorageError> {
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(dir).map_err(StorageError::io("list", dir))? {
-        let name = entry.map_err(StorageError::io("list", dir))?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(IMAGE_PREFIX));
-        numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-fn remove_images<'a>(dir: &Path, numbers: impl Iterator<Item = &'a u64>) -> Result<(), StorageError> {
-    for &number in numbers {
-        durable::remove_all(&image_path(dir, number))?;
-    }
-    Ok(())
 }
 
 /// An image that cannot be read after it was opened is fatal: opening again starts another one.

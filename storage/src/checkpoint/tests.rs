@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -13,6 +14,10 @@ use crate::disk::RealDisk;
 
 fn open(dir: &Path) -> (Checkpoint, Opened) {
     Checkpoint::open(Arc::new(RealDisk), dir).unwrap()
+}
+
+fn folder(dir: &Path) -> Folder {
+    Folder::open(Arc::new(RealDisk), dir).unwrap()
 }
 
 /// The reason for an empty checkpoint; panics where an image was loaded.
@@ -148,7 +153,7 @@ fn replacing_leaves_nothing_of_the_old_image() {
     let mut other = Shop::after(5, 700);
     checkpoint.replace(&other.header(), &mut other.records().into_iter()).unwrap();
     assert_eq!(checkpoint.header(), Some(&other.header()));
-    assert_eq!(list_images(dir.path()).unwrap(), [2]);
+    assert_eq!(folder(dir.path()).images().unwrap(), [2]);
     // Saves go on from there.
     let _ = other.inventory.take_changes();
     other.run(100);
@@ -188,7 +193,7 @@ fn a_crash_while_replacing_leaves_the_old_image_or_the_new_one() {
         }
         record
     });
-    let built = build(&live, 2, &new.header(), &mut records).unwrap();
+    let built = build(&folder(&live), 2, &new.header(), &mut records).unwrap();
     drop(records);
     assert!(crashed.len() >= 4, "{} records are too few", new.records().len());
 
@@ -199,16 +204,16 @@ fn a_crash_while_replacing_leaves_the_old_image_or_the_new_one() {
     crashed.push(whole);
     for crashed in crashed {
         assert_image(open(&crashed).1, &old);
-        assert_eq!(list_images(&crashed).unwrap(), [1]);
+        assert_eq!(folder(&crashed).images().unwrap(), [1]);
     }
 
     // When it is named, and the old one still there.
-    current::write(&live, 2).unwrap();
+    current::write(&folder(&live), 2).unwrap();
     let named = dir.path().join("named");
     copy(&live, &named);
     drop(built);
     assert_image(open(&named).1, &new);
-    assert_eq!(list_images(&named).unwrap(), [2]);
+    assert_eq!(folder(&named).images().unwrap(), [2]);
 }
 
 #[test]
@@ -254,8 +259,8 @@ fn a_digest_that_differs_empties_the_checkpoint() {
 
 /// Changes bytes of the tree behind the checkpoint's back.
 fn with_sled(dir: &Path, change: impl FnOnce(&sled::Db)) {
-    image::wait_until_unlocked(&image_path(dir, 1)).unwrap();
-    let db = sled::Config::new().path(image_path(dir, 1)).open().unwrap();
+    image::wait_until_unlocked(&folder(dir).image_path(1)).unwrap();
+    let db = sled::Config::new().path(folder(dir).image_path(1)).open().unwrap();
     change(&db);
     db.flush().unwrap();
 }
@@ -384,7 +389,7 @@ fn a_directory_of_garbage_is_empty() {
         fs::write(path, "garbage".repeat(100)).unwrap();
     }
     for number in [1, 2, 3] {
-        current::write(dir.path(), number).unwrap();
+        current::write(&folder(dir.path()), number).unwrap();
         assert!(empty(open(dir.path()).1).is_some());
     }
 }

@@ -1,10 +1,11 @@
 //! The seam between storage and the file system.
 //!
-//! The log, the snapshots and the identity file do all their IO through [`Disk`], so that a test can put a
-//! faulty one beneath them. (sled does its own IO; `checkpoint` wraps it.)
+//! The log, the snapshots, the identity file and the checkpoint do all their IO through [`Disk`], so that a test can
+//! put a faulty one beneath them. Two things stay outside: the locks, and what sled reads and writes, which
+//! `checkpoint` makes durable through the seam.
 //!
 //! ```text
-//!   log, snapshot, identity
+//!   log, snapshot, identity, checkpoint
 //!            |
 //!        dyn Disk -- dyn File
 //!         /      \
@@ -64,4 +65,26 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// How many bytes can still be written in the file system that a path is in.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
+}
+
+/// The directory that a path lies in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// All of a small file, up to `bytes_max`.
+pub(crate) fn read_whole(file: &dyn File, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; file.len()?.min(bytes_max) as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], filled as u64)? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Disk, File, Mode};
+use super::{Disk, File, Mode, parent};
 
 /// The real file system.
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,14 +66,6 @@ impl Disk for RealDisk {
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let system = rustix::fs::statvfs(path)?;
         Ok(system.f_bavail.saturating_mul(system.f_frsize))
-    }
-}
-
-/// The directory that a path lies in.
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     }
 }
 
