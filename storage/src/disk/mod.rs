@@ -8,10 +8,15 @@
 //!   log, snapshot, identity, checkpoint
 //!            |
 //!        dyn Disk -- dyn File
-//!         /      \
-//!    RealDisk   SimDisk      SimDisk: files in memory, power cuts, failures, for tests
+//!         /     |      \
+//!    RealDisk SimDisk FaultyDisk
 //! ```
+//!
+//! The last two are for tests: power cuts and failures over files in memory, and over a real directory, which sled's
+//! files can be in.
 
+pub mod faulty;
+mod random;
 mod real;
 pub mod sim;
 

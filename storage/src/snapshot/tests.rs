@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io;
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::checkpoint::fixture::Shop;
 use crate::disk::RealDisk;
+use crate::disk::faulty::FaultyDisk;
 
 fn store(dir: &Path) -> SnapshotStore {
     SnapshotStore::open(Arc::new(RealDisk), &dir.join("snapshots")).unwrap()
@@ -298,110 +298,46 @@ fn a_newer_version_is_refused_and_left_alone() {
     assert_eq!(fs::read(path).unwrap(), newer);
 }
 
-/// A disk whose `fail_at`th change fails, and every later one too.
-struct FailingDisk {
-    changes: Arc<AtomicU64>,
-    fail_at: u64,
+/// A directory with a snapshot of one shop, and a checkpoint of another.
+fn old_and_new(old_shop: &Shop, new_shop: &Shop) -> (TempDir, Checkpoint) {
+    let dir = tempfile::tempdir().unwrap();
+    store(dir.path()).write(&checkpoint(dir.path(), old_shop)).unwrap();
+    let image = checkpoint(dir.path(), new_shop);
+    (dir, image)
 }
 
-struct FailingFile {
-    file: Arc<dyn File>,
-    changes: Arc<AtomicU64>,
-    fail_at: u64,
-}
-
-fn change(changes: &AtomicU64, fail_at: u64) -> io::Result<()> {
-    match changes.fetch_add(1, Ordering::Relaxed) >= fail_at {
-        true => Err(io::ErrorKind::StorageFull.into()),
-        false => Ok(()),
-    }
-}
-
-impl FailingDisk {
-    fn change(&self) -> io::Result<()> {
-        change(&self.changes, self.fail_at)
-    }
-}
-
-impl Disk for FailingDisk {
-    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
-        if mode == Mode::CreateNew {
-            self.change()?;
-        }
-        let file = RealDisk.open(path, mode)?;
-        Ok(Arc::new(FailingFile { file, changes: self.changes.clone(), fail_at: self.fail_at }))
-    }
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.change()?;
-        RealDisk.create_dir_all(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        RealDisk.list(dir)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.change()?;
-        RealDisk.rename(from, to)
-    }
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        self.change()?;
-        RealDisk.remove(path)
-    }
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        self.change()?;
-        RealDisk.remove_dir_all(path)
-    }
-    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        RealDisk.free_bytes(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.change()?;
-        RealDisk.sync_dir(dir)
-    }
-}
-
-impl File for FailingFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.file.read_at(buf, offset)
-    }
-    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        change(&self.changes, self.fail_at)?;
-        self.file.write_all_at(buf, offset)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        change(&self.changes, self.fail_at)?;
-        self.file.sync_data()
-    }
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        change(&self.changes, self.fail_at)?;
-        self.file.set_len(len)
-    }
+/// Asserts that there is one snapshot, of one of the shops. Whose it is, by index.
+fn one_of(dir: &Path, shops: &[&Shop; 2]) -> usize {
+    let newest = store(dir).newest().unwrap().unwrap();
+    let found = shops.iter().position(|shop| shop.header() == *newest.header()).unwrap();
+    assert_same(&newest, shops[found]);
+    assert_eq!(names(dir).len(), 1);
+    found
 }
 
 #[test]
 fn a_failure_at_any_step_leaves_the_old_one_or_the_new_one() {
-    let old_shop = Shop::after(1, 300);
-    let new_shop = Shop::after(1, 400);
+    let (old_shop, new_shop) = (Shop::after(1, 300), Shop::after(1, 400));
     let mut found = BTreeSet::new();
-    for fail_at in 0.. {
-        let dir = tempfile::tempdir().unwrap();
-        let image = checkpoint(dir.path(), &old_shop);
-        store(dir.path()).write(&image).unwrap();
-        drop(image);
-        let image = checkpoint(dir.path(), &new_shop);
-        let disk = Arc::new(FailingDisk { changes: Arc::default(), fail_at });
-        let written = SnapshotStore::open(disk, &dir.path().join("snapshots")).and_then(|s| s.write(&image));
-        let newest = store(dir.path()).newest().unwrap().unwrap();
-        let shop = [&old_shop, &new_shop].into_iter().find(|shop| shop.header() == *newest.header()).unwrap();
-        assert_same(&newest, shop);
-        assert_eq!(names(dir.path()).len(), 1, "step {fail_at}");
-        found.insert(newest.header().applied);
+    for step in 0.. {
+        let (dir, image) = old_and_new(&old_shop, &new_shop);
+        let disk = FaultyDisk::new(&dir.path().join("snapshots")).unwrap();
+        disk.power_fails_at(step);
+        let own = dir.path().join("snapshots");
+        let written = SnapshotStore::open(Arc::new(disk.clone()), &own).and_then(|s| s.write(&image));
+        let whole = written.is_ok();
         if let Ok(written) = written {
             assert_same(&written, &new_shop);
-            assert_eq!(newest.header(), written.header());
-            println!("{fail_at} steps failed one by one");
+        }
+        // The process alone ends; then the power goes.
+        found.insert(one_of(dir.path(), &[&old_shop, &new_shop]));
+        if !whole {
+            disk.cut(step).unwrap();
+        }
+        found.insert(one_of(dir.path(), &[&old_shop, &new_shop]));
+        if whole {
+            assert_eq!(store(dir.path()).newest().unwrap().unwrap().header(), &new_shop.header());
+            println!("{step} steps failed one by one");
             break;
         }
     }
