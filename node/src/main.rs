@@ -21,6 +21,7 @@ mod local;
 mod logs;
 mod metrics;
 mod serve;
+mod tuning;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -218,6 +218,9 @@ fn render_stats(page: &mut Page, stats: &Stats) {
     page.counter("lastunit_log_sync_seconds_total", "Time spent in them.", seconds(log.sync_us));
     page.counter("lastunit_log_written_bytes_total", "Bytes written to the log.", log.written_bytes);
     page.gauge("lastunit_log_disk_bytes", "Bytes that the log takes on disk.", log.disk_bytes);
+    let room = stats.log_room;
+    page.gauge("lastunit_log_room_bytes", "Bytes that the log can take without a new file.", room.bytes);
+    page.gauge("lastunit_log_short", "1 while the disk has no room for a new file.", u8::from(room.is_short));
     page.gauge("lastunit_skus", "SKUs.", counts.skus);
     page.gauge("lastunit_reservations", "Reservations of any state.", counts.reservations);
     page.gauge("lastunit_holds", "Live holds.", counts.holds);

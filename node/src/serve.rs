@@ -5,7 +5,11 @@
 //!        2              2               2 or 1             |  SIGTERM, SIGINT, or the end of stdin where asked:
 //!                                                          |    finish calls -> hand over, checkpoint -> 0
 //!                                                          |  a fatal failure of storage or raft:
-//!                                                          \    say why, serve nothing more -> 1
+//!                                                          |    say why, serve nothing more -> 1
+//!                                                          |  no room on the disk:
+//!                            ^                             \    let go of everything --.
+//!                            |                                                        |
+//!                            '--- there is room <--- answer 503 to everybody <--------'
 //! ```
 //!
 //! Exit code 2: what was asked for cannot be had, and the line on stderr names the key and the mend. Exit code 1:
@@ -15,25 +19,31 @@ use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::{Group, GroupOptions, Member, StartError, Tuning};
+use raft::{Group, GroupOptions, Member, StartError, Stop, StopKind, Tuning};
 use storage::StorageError;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::timeout;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
 
 use crate::clock::SystemClock;
 use crate::config::{ClusterFile, NodeConfig};
 use crate::http::{self, Api};
 use crate::logs::{self, LogFormat};
+use crate::tuning::TuningArgs;
 
 /// It failed.
 const EXIT_FAILED: u8 = 1;
 /// What was asked for cannot be had.
 const EXIT_USAGE: u8 = 2;
+
+/// How often it is looked whether there is room on the disk by now.
+const ROOM_AFTER: Duration = Duration::from_secs(1);
 
 /// How long handing leadership over and writing the checkpoint may take.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(30);
@@ -53,6 +63,8 @@ pub(crate) struct Args {
     /// Stop in order at the end of stdin, as on SIGTERM.
     #[arg(long, hide = true, env = "LASTUNIT_EXIT_WITH_STDIN")]
     exit_with_stdin: bool,
+    #[command(flatten)]
+    tuning: TuningArgs,
 }
 
 /// Why a node ends other than in order.
@@ -81,41 +93,120 @@ async fn node(args: Args) -> Result<(), Failure> {
         return Err(usage(format!("--node {asked}: {config} has no such node; choose one of {ids}")));
     };
     // Asked for first, so that a signal during the start is obeyed after it.
-    let stop = stop(args.exit_with_stdin).map_err(failed)?;
-    let listener = listen(node).await?;
-    let group = Group::start(options(&file, node), Arc::new(SystemClock)).await;
-    let group = group.map_err(|error| not_started(node, error))?;
-    tracing::info!(node = node.id, http = node.http, raft = node.raft, "serving");
-    serve(&file, node, listener, group, stop).await
+    let mut stop = pin!(stop(args.exit_with_stdin).map_err(failed)?);
+    let mut listener = listen(node).await?;
+    let options = options(&file, node, args.tuning.tuning());
+    let mut started = start(node, &options).await?;
+    loop {
+        let why = match started {
+            Started::Serving(group) => match serve(&file, node, listener, group, stop.as_mut()).await? {
+                Ended::InOrder => return Ok(()),
+                Ended::OutOfSpace(why) => {
+                    listener = listen(node).await?;
+                    why
+                }
+            },
+            Started::OutOfSpace(why) => why,
+        };
+        tracing::error!(node = node.id, "out of space, waiting for room: {why}");
+        started = tokio::select! {
+            biased;
+            () = stop.as_mut() => return Ok(()),
+            started = start_when_there_is_room(node, &options, listener) => started?,
+        };
+        listener = listen(node).await?;
+    }
 }
 
-/// Serves until told to stop, or until the group fails.
+/// How a start ended.
+enum Started {
+    /// The group takes part.
+    Serving(Group),
+    /// There was no room on the disk, in words.
+    OutOfSpace(String),
+}
+
+/// How serving ended.
+enum Ended {
+    /// Told to stop, and all is done.
+    InOrder,
+    /// There was no room on the disk, in words; everything was let go of.
+    OutOfSpace(String),
+}
+
+async fn start(node: &NodeConfig, options: &GroupOptions) -> Result<Started, Failure> {
+    match Group::start(options.clone(), Arc::new(SystemClock)).await {
+        Ok(group) => {
+            tracing::info!(node = node.id, http = node.http, raft = node.raft, "serving");
+            Ok(Started::Serving(group))
+        }
+        Err(StartError::Storage(full)) if full.is_out_of_space() => Ok(Started::OutOfSpace(full.to_string())),
+        Err(error) => Err(not_started(node, error)),
+    }
+}
+
+/// Refuses everybody until there is room and the group has started again, which is a recovery as after a crash.
+async fn start_when_there_is_room(
+    node: &NodeConfig,
+    options: &GroupOptions,
+    listener: TcpListener,
+) -> Result<Started, Failure> {
+    let (done, waiting) = oneshot::channel::<()>();
+    let starting = async {
+        while !raft::has_room(options) {
+            sleep(ROOM_AFTER).await;
+        }
+        tracing::info!(node = node.id, "there is room again");
+        let started = start(node, options).await;
+        drop(done);
+        started
+    };
+    let refusing = http::serve(listener, http::full(), async {
+        // Its end is the message.
+        let _ = waiting.await;
+    });
+    tokio::join!(starting, refusing).0
+}
+
+/// Serves until told to stop, or until the group ends.
 async fn serve(
     file: &ClusterFile,
     node: &NodeConfig,
     listener: TcpListener,
     group: Group,
     stop: impl Future<Output = ()>,
-) -> Result<(), Failure> {
+) -> Result<Ended, Failure> {
     let api = Api::new(group.clone(), file.name.clone(), node.id, file.max_ttl.as_secs());
-    let drain = api.drain();
-    let stop = async move {
-        stop.await;
+    let (drain, mut ended) = (api.drain(), Ended::InOrder);
+    let ending = async {
+        tokio::select! {
+            why = fatal(&group, StopKind::OutOfSpace) => ended = Ended::OutOfSpace(why.to_string()),
+            () = stop => {}
+        }
         drain.begin();
     };
     tokio::select! {
         // A failure outranks a stop in order: what failed must not be called finished.
         biased;
-        why = group.fatal() => return Err(failed(format!("node {} stops: {why}", node.id))),
-        () = http::serve(listener, api.router(), stop) => {}
+        why = fatal(&group, StopKind::Failed) => return Err(failed(format!("node {} stops: {why}", node.id))),
+        () = http::serve(listener, api.router(), ending) => {}
     }
-    tracing::info!("no call is in flight any more; handing over");
+    tracing::info!("no call is in flight any more; letting go of the group");
     // From here on Raft stops because it is told to, which is no failure.
     match timeout(SHUTDOWN_TIME_MAX, group.shutdown()).await {
-        Ok(ended) => ended.map_err(failed),
+        Ok(left) => left.map(|()| ended).map_err(failed),
         Err(_) => {
             Err(failed(format!("node {} did not end within {} s", node.id, SHUTDOWN_TIME_MAX.as_secs())))
         }
+    }
+}
+
+/// Resolves when the group ends for a reason of that kind.
+async fn fatal(group: &Group, kind: StopKind) -> Stop {
+    let stop = group.fatal().await;
+    match stop.kind == kind {
+        true => stop,
+        false => std::future::pending().await,
     }
 }
 
@@ -134,7 +225,7 @@ fn address_mend(error: &io::Error) -> &'static str {
     }
 }
 
-fn options(file: &ClusterFile, node: &NodeConfig) -> GroupOptions {
+fn options(file: &ClusterFile, node: &NodeConfig, tuning: Tuning) -> GroupOptions {
     let member = |node: &NodeConfig| Member { id: node.id, http: node.http.clone(), raft: node.raft.clone() };
     GroupOptions {
         cluster_name: file.name.clone(),
@@ -146,7 +237,7 @@ fn options(file: &ClusterFile, node: &NodeConfig) -> GroupOptions {
         max_hold: file.max_hold,
         events_retention: file.events_retention,
         events_max: file.events_max,
-        tuning: Tuning::default(),
+        tuning,
     }
 }
 
@@ -198,7 +289,7 @@ fn stop(with_stdin: bool) -> io::Result<impl Future<Output = ()>> {
 
 /// Resolves once nobody holds the other end of stdin. Whatever is written to it is read and dropped.
 async fn end_of_stdin() {
-    let (ended, end) = tokio::sync::oneshot::channel::<()>();
+    let (ended, end) = oneshot::channel::<()>();
     // A thread of its own: a read that never returns must not hold up the end of the runtime.
     std::thread::spawn(move || {
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());

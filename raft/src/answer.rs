@@ -28,6 +28,9 @@ pub enum ProposeError {
     /// The command was handed to the log, and its fate could not be learned in time.
     #[error("the outcome could not be learned in time")]
     OutcomeUnknown,
+    /// Not executed: the leader's disk is full, and nobody else can lead in its place.
+    #[error("the leader's disk is full")]
+    NoSpace,
 }
 
 /// Why a linearizable read has no answer.

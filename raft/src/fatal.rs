@@ -1,10 +1,56 @@
-//! The one way by which a part of the node says that the process must end.
+//! The one way by which a part of the node says that this group must end.
 
+use std::fmt;
+
+use storage::StorageError;
 use tokio::sync::watch;
+
+/// Why a group has stopped. Displayed as one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// What can be done about it.
+    pub kind: StopKind,
+    /// What happened.
+    pub why: String,
+}
+
+/// What can be done about a group that has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopKind {
+    /// A write found no room, and nothing was damaged by that: start the group anew when there is some.
+    OutOfSpace,
+    /// The process must end.
+    Failed,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl From<&StorageError> for Stop {
+    fn from(error: &StorageError) -> Stop {
+        let kind = if error.is_out_of_space() { StopKind::OutOfSpace } else { StopKind::Failed };
+        Stop { kind, why: error.to_string() }
+    }
+}
+
+impl From<String> for Stop {
+    fn from(why: String) -> Stop {
+        Stop { kind: StopKind::Failed, why }
+    }
+}
+
+impl From<&str> for Stop {
+    fn from(why: &str) -> Stop {
+        Stop::from(why.to_owned())
+    }
+}
 
 /// Remembers the first reason; every clone is the same.
 #[derive(Clone)]
-pub(crate) struct Fatal(watch::Sender<Option<String>>);
+pub(crate) struct Fatal(watch::Sender<Option<Stop>>);
 
 impl Fatal {
     pub(crate) fn new() -> Fatal {
@@ -12,7 +58,7 @@ impl Fatal {
     }
 
     /// Reports a reason. Only the first one counts: later ones follow from it.
-    pub(crate) fn report(&self, why: impl Into<String>) {
+    pub(crate) fn report(&self, why: impl Into<Stop>) {
         self.0.send_if_modified(|reason| {
             let first = reason.is_none();
             if first {
@@ -28,12 +74,12 @@ impl Fatal {
     }
 
     /// Waits for a reason.
-    pub(crate) async fn reason(&self) -> String {
+    pub(crate) async fn reason(&self) -> Stop {
         let mut reasons = self.0.subscribe();
-        match reasons.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            // The sender is self: it cannot be gone.
-            Err(_) => std::future::pending().await,
+        match reasons.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+            Ok(Some(reason)) => reason,
+            // The sender is self: it cannot be gone. And what was waited for is there.
+            _ => std::future::pending().await,
         }
     }
 }

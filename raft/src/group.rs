@@ -16,15 +16,19 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use crate::aside::{self, Room};
 use crate::clock::ClusterClock;
-use crate::fatal::Fatal;
+use crate::compaction;
+use crate::fatal::{Fatal, Stop};
 use crate::form::Formation;
+use crate::hand_over::hand_over;
 use crate::keeper::Keeper;
 use crate::log_store::LogStore;
 use crate::open::{self, Store};
 use crate::propose::{self, Proposer};
 use crate::read::{self, Confirmer};
 use crate::replica::Replica;
+use crate::space::Space;
 use crate::state_machine::StateMachine;
 use crate::transport::server::{Gate, Server};
 use crate::transport::{Local, Network, ping};
@@ -51,7 +55,7 @@ const WATCH_EVERY: Duration = Duration::from_millis(100);
 /// What changed is saved at least this often.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
-/// Recovery, a linearizable read for readiness, and handing leadership over are waited for this long.
+/// Recovery and a linearizable read for readiness are waited for this long.
 const READY: Duration = Duration::from_secs(2);
 
 /// One Raft group's member in this process. A cheap handle.
@@ -69,6 +73,7 @@ struct Inner {
     proposer: Proposer,
     confirmer: Confirmer,
     formation: Formation,
+    room: Room,
     recovered: AtomicBool,
     leader_changes: AtomicU64,
     tasks: Mutex<JoinSet<()>>,
@@ -87,10 +92,10 @@ impl Group {
         wall: Arc<dyn WallClock>,
     ) -> Result<Group, StartError> {
         let listener = listen(&options).await?;
-        let opening = options.clone();
+        let (opening, space) = (options.clone(), Space::new(disk.clone(), options.data_dir.clone()));
         let opened = tokio::task::spawn_blocking(move || open::open(disk, &opening)).await;
         let store = opened.map_err(|e| StartError::Raft(e.to_string()))??;
-        Group::wire(options, wall, listener, store).await
+        Group::wire(options, wall, listener, store, space).await
     }
 
     async fn wire(
@@ -98,12 +103,13 @@ impl Group {
         wall: Arc<dyn WallClock>,
         listener: TcpListener,
         store: Store,
+        space: Space,
     ) -> Result<Group, StartError> {
         let Store { directory, log, checkpoint, snapshots, snapshot, applied } = store;
         let fatal = Fatal::new();
         let failing = fatal.clone();
-        log.on_failure(move |why| failing.report(why.to_string()));
-        let keeper = Keeper::start(checkpoint, snapshots, fatal.clone()).map_err(raft_error)?;
+        log.on_failure(move |why| failing.report(&why));
+        let keeper = Keeper::start(checkpoint, snapshots, space, fatal.clone()).map_err(raft_error)?;
         let replica = Arc::new(Replica::new(applied, snapshot));
         let machine = StateMachine::new(replica.clone(), keeper.clone());
         let clock = ClusterClock::new(wall, options.node_id, options.members.len());
@@ -111,8 +117,9 @@ impl Group {
         let local = Arc::new(Local::new(options, store_id, cluster_id, clock, replica, fatal));
         let raft = start_raft(&local, &log, machine.clone()).await?;
         let (confirmer, confirming) = Confirmer::new(local.clone(), raft.clone());
+        let room = Room::new(log.clone());
         let (proposer, proposing) =
-            Proposer::new(local.clone(), log.clone(), raft.clone(), confirmer.clone());
+            Proposer::new(local.clone(), log.clone(), raft.clone(), confirmer.clone(), room.clone());
         let formation = Formation::new(local.clone(), log.clone(), directory);
         let inner = Arc::new(Inner {
             local,
@@ -123,6 +130,7 @@ impl Group {
             proposer,
             confirmer,
             formation,
+            room,
             recovered: AtomicBool::new(false),
             leader_changes: AtomicU64::new(0),
             tasks: Mutex::default(),
@@ -220,6 +228,7 @@ impl Group {
             snapshots_built: kept.builds,
             snapshots_installed: kept.installs,
             log: inner.log.stats(),
+            log_room: inner.log.room(),
             counts: inner.local.replica.read().inventory.counts(),
         }
     }
@@ -243,25 +252,30 @@ impl Group {
         }
     }
 
-    /// Resolves when this node must leave the process: a failed write or fsync, damage, a Raft core that stopped.
-    pub async fn fatal(&self) -> String {
+    /// Resolves when this group must end: a failed write or fsync, damage, a Raft core that stopped, or no room.
+    pub async fn fatal(&self) -> Stop {
         self.inner.local.fatal.reason().await
     }
 
-    /// Hands leadership over, stops taking part, writes the checkpoint, and lets go of the directory.
+    /// Hands leadership over, stops taking part, writes the checkpoint, and lets go of the directory: whatever still
+    /// holds a part of this group can change nothing there from then on. After a failure nothing more is written.
     ///
     /// # Errors
     /// The checkpoint could not be written, in words. Nothing is lost by that: the log has it all.
     pub async fn shutdown(&self) -> Result<(), String> {
-        self.inner.hand_over().await;
-        let mut tasks = std::mem::take(&mut *self.inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let inner = &self.inner;
+        inner.hand_over().await;
+        let mut tasks = std::mem::take(&mut *inner.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         tasks.shutdown().await;
-        if let Err(e) = self.inner.raft.shutdown().await {
+        if let Err(e) = inner.raft.shutdown().await {
             tracing::warn!("raft did not shut down cleanly: {e}");
         }
-        let saved = self.inner.machine.save_all().await;
-        self.inner.keeper.close().await;
-        self.inner.formation.leave();
+        let saved = if inner.local.fatal.is_reported() { Ok(()) } else { inner.machine.save_all().await };
+        inner.keeper.close().await;
+        let log = inner.log.clone();
+        let closed = tokio::task::spawn_blocking(move || log.close()).await;
+        inner.formation.leave();
+        closed.map_err(|e| format!("the log was not closed: {e}"))?;
         saved.map_err(|e| format!("the last checkpoint was not written: {e}"))
     }
 }
@@ -280,6 +294,7 @@ impl Inner {
             proposer: self.proposer.clone(),
             confirmer: self.confirmer.clone(),
             formation: self.formation.clone(),
+            room: self.room.clone(),
             gate: Gate::default(),
         };
         let (raft, formation) = (self.raft.clone(), self.formation.clone());
@@ -290,6 +305,8 @@ impl Inner {
         tasks.spawn(proposing.run());
         tasks.spawn(pulse::run(self.local.clone(), raft.clone(), self.proposer.clone()));
         tasks.spawn(async move { formation.run(&raft).await });
+        tasks.spawn(compaction::run(self.local.clone(), self.raft.clone(), self.log.clone()));
+        tasks.spawn(aside::run(self.local.clone(), self.raft.clone(), self.room.clone()));
         tasks.spawn(save_regularly(self.machine.clone(), self.local.fatal.clone()));
         tasks.spawn(note_recovery(Arc::downgrade(self)));
         tasks.spawn(watch_core(Arc::downgrade(self), self.raft.metrics()));
@@ -326,26 +343,11 @@ impl Inner {
         }
     }
 
-    /// Hands leadership to the follower that has most of the log, where this node leads.
+    /// Hands leadership to whichever peer has most of the log, where this node leads.
     async fn hand_over(&self) {
-        let metrics = self.raft.metrics().borrow_watched().clone();
-        let own = self.local.options.node_id;
-        if metrics.state != ServerState::Leader {
-            return;
-        }
-        let replication = metrics.replication.unwrap_or_default();
-        let others = replication.into_iter().filter(|(id, _)| *id != own && self.local.is_reachable(*id));
-        let Some((heir, _)) = others.max_by_key(|(_, matched)| *matched) else {
-            return;
-        };
-        if self.raft.trigger().transfer_leader(heir).await.is_err() {
-            return;
-        }
-        let waiting = self.raft.wait(Some(READY));
-        match waiting.metrics(|m| m.state != ServerState::Leader, "leadership handed over").await {
-            Ok(_) => tracing::info!(to = heir, "leadership handed over"),
-            Err(_) => tracing::warn!(to = heir, "leadership was not taken over in time"),
-        }
+        let members = self.local.options.members.iter().map(|member| member.id);
+        let peers: Vec<u64> = members.filter(|id| *id != self.local.options.node_id).collect();
+        hand_over(&self.local, &self.raft, &peers).await;
     }
 }
 

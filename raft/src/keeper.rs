@@ -2,13 +2,15 @@
 //!
 //! sled has no view of a moment, so an image is streamed out while nothing is saved into it; meanwhile apply goes
 //! on in memory and the next save carries what gathered. Whatever fails here is fatal: it is reported once, and
-//! nothing is written after it.
+//! nothing is written after it. Want of space is no failure as long as it is met before sled is: saves are put off,
+//! snapshots wait (see `space`).
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::time::Duration;
 
 use storage::StorageError;
 use storage::checkpoint::{Checkpoint, ImageHeader};
@@ -18,6 +20,10 @@ use storage::snapshot::{Receiving, Snapshot, SnapshotStore};
 use tokio::sync::oneshot;
 
 use crate::fatal::Fatal;
+use crate::space::Space;
+
+/// How often it is looked whether there is room by now.
+const ROOM_AFTER: Duration = Duration::from_secs(1);
 
 /// What a save carries: changed records and what they make the image be of.
 pub(crate) struct Save {
@@ -29,7 +35,7 @@ type Reply<T> = oneshot::Sender<Result<T, StorageError>>;
 
 enum Job {
     Save(Save, Option<Reply<()>>),
-    Build(Save, Reply<Snapshot>),
+    Build(Save, Reply<Option<Snapshot>>),
     Install(Snapshot, Reply<Box<Inventory>>),
     Close(oneshot::Sender<()>),
 }
@@ -40,12 +46,17 @@ pub(crate) struct Keeper {
     jobs: mpsc::Sender<Job>,
     state: Arc<State>,
     snapshots: SnapshotStore,
+    space: Space,
 }
 
 /// What the thread tells about itself.
 #[derive(Default)]
 struct State {
     busy: AtomicBool,
+    /// Nothing is done any more.
+    ended: AtomicBool,
+    /// A save is put off for want of space.
+    put_off: AtomicBool,
     saves: AtomicU64,
     builds: AtomicU64,
     installs: AtomicU64,
@@ -63,6 +74,7 @@ impl Keeper {
     pub(crate) fn start(
         checkpoint: Checkpoint,
         snapshots: SnapshotStore,
+        space: Space,
         fatal: Fatal,
     ) -> io::Result<Keeper> {
         let (jobs, queue) = mpsc::channel();
@@ -74,17 +86,52 @@ impl Keeper {
                 worker.fatal.report("the keeper of the images panicked");
                 None
             });
+            worker.state.ended.store(true, Ordering::Release);
             drop(worker);
             // Only now may the directory be opened again.
             closing.map(|reply| reply.send(()))
         };
         std::thread::Builder::new().name("keeper".into()).spawn(work)?;
-        Ok(Keeper { jobs, state, snapshots })
+        Ok(Keeper { jobs, state, snapshots, space })
     }
 
     /// Whether nothing is queued or under way, so that a save would start at once.
     pub(crate) fn is_idle(&self) -> bool {
         !self.state.busy.load(Ordering::Acquire)
+    }
+
+    /// Whether there is room for a save of so many records. That it is put off is said once, and that it goes on.
+    pub(crate) fn has_room_for_save(&self, records: usize) -> bool {
+        let has_room = self.space.has_for_save(records);
+        let was_put_off = self.state.put_off.swap(!has_room, Ordering::AcqRel);
+        match (has_room, was_put_off) {
+            (false, false) => tracing::warn!(records, "checkpoints are put off until there is room for one"),
+            (true, true) => tracing::info!(records, "there is room for a checkpoint again"),
+            _ => {}
+        }
+        has_room
+    }
+
+    /// Waits until a snapshot about as long as the last one can be built, after a save of so many records.
+    ///
+    /// # Errors
+    /// The keeper has ended meanwhile.
+    pub(crate) async fn wait_for_room(
+        &self,
+        snapshot_bytes: u64,
+        records: impl Fn() -> usize,
+    ) -> io::Result<()> {
+        let mut waiting = false;
+        while !self.space.has_for_build(snapshot_bytes, records()) {
+            if !std::mem::replace(&mut waiting, true) {
+                tracing::warn!("the next snapshot waits until there is room for it");
+            }
+            tokio::time::sleep(ROOM_AFTER).await;
+            if self.state.ended.load(Ordering::Acquire) {
+                return Err(io::Error::other("the keeper of the images has ended"));
+            }
+        }
+        Ok(())
     }
 
     /// Queues a save.
@@ -101,8 +148,8 @@ impl Keeper {
     }
 
     /// Queues a save and a snapshot of its image at once, as [`Keeper::save_and_wait`] does; the future waits for the
-    /// snapshot.
-    pub(crate) fn build(&self, save: Save) -> impl Future<Output = io::Result<Snapshot>> + use<> {
+    /// snapshot. `None`: there was no room for it.
+    pub(crate) fn build(&self, save: Save) -> impl Future<Output = io::Result<Option<Snapshot>>> + use<> {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Build(save, reply));
         answered(answer)
@@ -115,9 +162,12 @@ impl Keeper {
         answered(answer).await
     }
 
-    /// Starts to receive a snapshot.
-    pub(crate) fn receive(&self) -> Result<Receiving, StorageError> {
-        self.snapshots.receive()
+    /// Starts to receive a snapshot of that length; `None` where there is no room to install it.
+    pub(crate) fn receive(&self, bytes: u64) -> Result<Option<Receiving>, StorageError> {
+        if !self.space.has_for_install(bytes) {
+            return Ok(None);
+        }
+        self.snapshots.receive().map(Some).or_else(none_without_room)
     }
 
     /// Does what was queued, then closes the checkpoint. Whatever is asked later fails.
@@ -164,12 +214,20 @@ impl Worker {
         loop {
             let done = match self.next(queue)? {
                 Job::Close(reply) => return Some(reply),
-                Job::Save(save, reply) => answer(reply, self.save(save)),
-                Job::Build(save, reply) => answer(Some(reply), self.save(save).and_then(|()| self.build())),
-                Job::Install(snapshot, reply) => answer(Some(reply), self.install(&snapshot)),
+                Job::Save(save, reply) => {
+                    let saved = self.save(save);
+                    self.answer(reply, saved)
+                }
+                Job::Build(save, reply) => {
+                    let built = self.save(save).and_then(|()| self.build());
+                    self.answer(Some(reply), built)
+                }
+                Job::Install(snapshot, reply) => {
+                    let installed = self.install(&snapshot);
+                    self.answer(Some(reply), installed)
+                }
             };
-            if let Err(why) = done {
-                self.fatal.report(why);
+            if !done {
                 return None;
             }
         }
@@ -197,10 +255,11 @@ impl Worker {
         Ok(())
     }
 
-    fn build(&mut self) -> Result<Snapshot, StorageError> {
-        let snapshot = self.snapshots.write(&self.checkpoint)?;
-        self.state.builds.fetch_add(1, Ordering::Relaxed);
-        Ok(snapshot)
+    /// `None` where there is no room: what was written of it is gone again.
+    fn build(&mut self) -> Result<Option<Snapshot>, StorageError> {
+        let built = self.snapshots.write(&self.checkpoint).map(Some).or_else(none_without_room)?;
+        self.state.builds.fetch_add(u64::from(built.is_some()), Ordering::Relaxed);
+        Ok(built)
     }
 
     /// The snapshot becomes the newest first: from there on a crash finds it at the next start.
@@ -211,13 +270,22 @@ impl Worker {
         self.state.installs.fetch_add(1, Ordering::Relaxed);
         Ok(inventory)
     }
+
+    /// Hands a result to whoever asked. A failure is reported first: whatever follows from it is not the reason.
+    fn answer<T>(&self, reply: Option<Reply<T>>, result: Result<T, StorageError>) -> bool {
+        let is_done = result.is_ok();
+        if let Err(error) = &result {
+            self.fatal.report(error);
+        }
+        if let Some(reply) = reply {
+            // Whoever asked may have given up.
+            let _ = reply.send(result);
+        }
+        is_done
+    }
 }
 
-/// Hands a result to whoever asked; a failure also to the caller, in words.
-fn answer<T>(reply: Option<Reply<T>>, result: Result<T, StorageError>) -> Result<(), String> {
-    let why = result.as_ref().err().map(ToString::to_string);
-    if let Some(reply) = reply {
-        let _ = reply.send(result);
-    }
-    why.map_or(Ok(()), Err)
+/// Want of space where nothing has changed yet is no failure.
+fn none_without_room<T>(error: StorageError) -> Result<Option<T>, StorageError> {
+    if error.is_out_of_space() { Ok(None) } else { Err(error) }
 }

@@ -16,16 +16,21 @@
 //! * `clock` is the cluster clock, `pulse` the tick that makes it felt.
 //! * `form` forms the cluster once; `open` puts a directory's parts together.
 //! * `keeper` is the thread that writes images; `replica` the applied state that readers share.
+//! * `compaction` cuts the log short. `space` is what the file system still takes; `aside` what a leader does when it
+//!   is too little for its log, with `hand_over`.
 //!
 //! Absent on purpose: retries of what may have been executed, leases on clocks, membership changes (not yet).
 
 mod answer;
+mod aside;
 mod clock;
 mod codec;
+mod compaction;
 mod fatal;
 mod form;
 mod gate;
 mod group;
+mod hand_over;
 mod keeper;
 mod log_store;
 mod open;
@@ -35,6 +40,7 @@ mod propose;
 mod pulse;
 mod read;
 mod replica;
+mod space;
 mod state_machine;
 mod status;
 #[cfg(test)]
@@ -44,7 +50,9 @@ mod types;
 mod waiting;
 
 pub use answer::{Answer, ProposeError, Read, ReadError};
+pub use fatal::{Stop, StopKind};
 pub use group::Group;
 pub use options::{GroupOptions, Member, StartError, Tuning, WallClock};
 pub use propose::UNIT_COMMANDS_MAX;
+pub use space::has_room;
 pub use status::{MemberStatus, Role, Stats, Status};

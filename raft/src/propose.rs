@@ -27,6 +27,7 @@ use storage::log::Log;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{timeout, timeout_at};
 
+use crate::aside::Room;
 use crate::gate;
 use crate::pack::{Entry, SHARED_COMMANDS_MAX, pack};
 use crate::read::Confirmer;
@@ -82,7 +83,13 @@ pub(crate) struct Proposer {
 
 impl Proposer {
     /// Makes the way in, and the worker behind it, which must be run.
-    pub(crate) fn new(local: Arc<Local>, log: Log, raft: Raft, confirmer: Confirmer) -> (Proposer, Worker) {
+    pub(crate) fn new(
+        local: Arc<Local>,
+        log: Log,
+        raft: Raft,
+        confirmer: Confirmer,
+        room: Room,
+    ) -> (Proposer, Worker) {
         let (way_in, waiting) = queue(QUEUE);
         let proposer = Proposer { queue: way_in, counters: Arc::default() };
         let callers = callers(&local);
@@ -90,6 +97,7 @@ impl Proposer {
         let shared = Shared {
             local,
             log,
+            room,
             raft,
             confirmer,
             proposer: proposer.clone(),
@@ -167,6 +175,7 @@ fn turns() -> Arc<Semaphore> {
 pub(crate) struct Shared {
     pub(crate) local: Arc<Local>,
     pub(crate) log: Log,
+    room: Room,
     raft: Raft,
     pub(crate) confirmer: Confirmer,
     pub(crate) proposer: Proposer,
@@ -255,7 +264,7 @@ impl Shared {
     }
 
     async fn lead(self: Arc<Self>, units: Vec<Waiting>, turn: OwnedSemaphorePermit) {
-        let entries = match pack(&self.stamp(), self.divert(units)) {
+        let entries = match pack(&self.stamp(), self.fitting(self.divert(units))) {
             Ok(entries) => entries,
             Err(e) => {
                 return self.local.fatal.report(format!("commands could not be encoded: {e}"));
@@ -318,6 +327,16 @@ impl Shared {
         drop(applied);
         refused.into_iter().for_each(|unit| self.gate.push(unit));
         logged
+    }
+
+    /// Refuses clients' commands where the log has no room for them, and passes ticks on. None of them was logged.
+    fn fitting(&self, units: Vec<Waiting>) -> Vec<Waiting> {
+        if !self.room.is_refused() {
+            return units;
+        }
+        let (ticks, refused): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.requests.is_tick());
+        refused.into_iter().for_each(|unit| unit.refuse(ProposeError::NoSpace));
+        ticks
     }
 
     fn stamp(&self) -> Stamp {
@@ -463,6 +482,7 @@ mod tests {
             (vec![&leader, &done], None),
             (vec![&leader, &unknown, &leader], Some((2, ProposeError::NoLeader))),
             (vec![&Err(ProposeError::Overloaded)], None),
+            (vec![&Err(ProposeError::NoSpace)], None),
         ];
         for (answers, end) in cases {
             let answers: Vec<_> = answers.into_iter().cloned().collect();

@@ -33,23 +33,34 @@ impl StateMachine {
         StateMachine { replica, keeper }
     }
 
-    /// Queues a save of at least `records` changed records, unless the keeper has something to do: what gathers
-    /// meanwhile goes with the next one.
+    /// Queues a save of at least `records` changed records, unless the keeper has something to do or there is no room:
+    /// what gathers meanwhile goes with the next one.
     pub(crate) fn save_if(&self, records: usize) -> io::Result<()> {
-        if self.keeper.is_idle() && self.replica.read().inventory.changed() >= records {
+        if !self.keeper.is_idle() {
+            return Ok(());
+        }
+        let changed = self.changed();
+        if changed >= records && self.keeper.has_room_for_save(changed) {
             let mut applied = self.replica.write();
             self.keeper.save(take_save(&mut applied)?);
         }
         Ok(())
     }
 
-    /// Saves all that changed and waits until it is on disk.
+    /// Saves all that changed and waits until it is on disk; where there is no room for it, the log has it all.
     pub(crate) async fn save_all(&self) -> io::Result<()> {
+        if !self.keeper.has_room_for_save(self.changed()) {
+            return Ok(());
+        }
         let saved = {
             let mut applied = self.replica.write();
             self.keeper.save_and_wait(take_save(&mut applied)?)
         };
         saved.await
+    }
+
+    fn changed(&self) -> usize {
+        self.replica.read().inventory.changed()
     }
 
     fn apply_entry(
@@ -108,14 +119,20 @@ fn to_openraft(snapshot: Snapshot) -> io::Result<SnapshotOf<TypeConfig, Snapshot
 impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     type SnapshotData = Snapshot;
 
+    /// Waits where there is no room: an error would stop the node.
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, Snapshot>> {
-        let built = {
-            let mut applied = self.replica.write();
-            self.keeper.build(take_save(&mut applied)?)
-        };
-        let snapshot = built.await?;
-        self.replica.set_snapshot(snapshot.clone());
-        to_openraft(snapshot)
+        loop {
+            let last_bytes = self.replica.snapshot().map_or(0, |snapshot| snapshot.len());
+            self.keeper.wait_for_room(last_bytes, || self.changed()).await?;
+            let built = {
+                let mut applied = self.replica.write();
+                self.keeper.build(take_save(&mut applied)?)
+            };
+            if let Some(snapshot) = built.await? {
+                self.replica.set_snapshot(snapshot.clone());
+                return to_openraft(snapshot);
+            }
+        }
     }
 }
 

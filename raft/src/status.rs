@@ -1,7 +1,7 @@
 //! A node's view of its cluster, and its counters.
 
 use storage::inventory::Counts;
-use storage::log::LogStats;
+use storage::log::{LogRoom, LogStats};
 
 use crate::Member;
 
@@ -89,6 +89,8 @@ pub struct Stats {
     pub snapshots_installed: u64,
     /// The log's counters.
     pub log: LogStats,
+    /// What the log can still take.
+    pub log_room: LogRoom,
     /// How much the inventory holds.
     pub counts: Counts,
 }

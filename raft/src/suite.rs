@@ -13,6 +13,7 @@ use crate::keeper::Keeper;
 use crate::log_store::LogStore;
 use crate::open::{self, Store};
 use crate::replica::Replica;
+use crate::space::Space;
 use crate::state_machine::StateMachine;
 use crate::types::TypeConfig;
 use crate::{Group, GroupOptions, Member, Tuning, WallClock};
@@ -59,7 +60,9 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
         let directory = tempfile::tempdir().expect("a scratch directory");
         let store: Store =
             open::open(Arc::new(RealDisk), &options(&directory)).expect("a new directory opens");
-        let keeper = Keeper::start(store.checkpoint, store.snapshots, Fatal::new()).expect("a thread starts");
+        let space = Space::new(Arc::new(RealDisk), options(&directory).data_dir);
+        let keeper =
+            Keeper::start(store.checkpoint, store.snapshots, space, Fatal::new()).expect("a thread starts");
         let replica = Replica::new(store.applied, store.snapshot).into();
         Ok((directory, LogStore::new(store.log), StateMachine::new(replica, keeper)))
     }

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use storage::inventory::command::Request;
+use storage::inventory::command::{Command, Request};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::timeout_at;
 
@@ -49,6 +49,11 @@ impl Requests {
             Requests::One(request) => std::slice::from_ref(request),
             Requests::Many(requests) => requests,
         }
+    }
+
+    /// Whether it is the leader's own tick.
+    pub(crate) fn is_tick(&self) -> bool {
+        matches!(self, Requests::One(Request { command: Command::Tick, .. }))
     }
 
     /// What is left of a unit without its first commands; of one command, it itself.

@@ -91,7 +91,7 @@ async fn a_node_that_lost_its_directory_takes_part_in_nothing() {
         let empty = start(options(&members, lost as u64 + 1, elsewhere.path())).await;
         let why =
             tokio::time::timeout(PATIENCE, empty.fatal()).await.expect("it goes on with an empty directory");
-        assert!(why.contains("directory"), "{why}");
+        assert!(why.why.contains("directory"), "{why}");
         empty.shutdown().await.unwrap();
         // Its own directory put back, it is a member again.
         groups.insert(lost, start(options(&members, lost as u64 + 1, directory.path())).await);

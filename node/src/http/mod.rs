@@ -15,6 +15,8 @@
 //!   answer            JSON, a problem document, or a stream of events
 //! ```
 //!
+//! A node whose disk is full has no store open, and answers with another router (`full`).
+//!
 //! What waits for something to happen (`poll`, `stream`) is woken by the one watcher of the change feed (`watch`), and
 //! ends when the process is to stop (`drain`).
 //!
@@ -36,6 +38,7 @@ mod commands;
 mod cursor;
 mod drain;
 mod events;
+mod full;
 mod inventory;
 mod limits;
 mod openapi;
@@ -71,6 +74,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 pub(crate) use drain::Drain;
+pub(crate) use full::router as full;
 pub(crate) use server::{bind, serve};
 pub(crate) use store::Store;
 

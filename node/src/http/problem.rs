@@ -92,7 +92,7 @@ kinds! {
     STOCK_BELOW_HELD = CONFLICT, true, "Stock would fall below what is held";
     NO_LEADER = SERVICE_UNAVAILABLE, true, "No leader is known";
     NO_QUORUM = SERVICE_UNAVAILABLE, true, "The leader cannot reach a quorum";
-    OVERLOADED = SERVICE_UNAVAILABLE, true, "Too many calls are waiting";
+    OVERLOADED = SERVICE_UNAVAILABLE, true, "The node takes no more calls for now";
     OUTCOME_UNKNOWN = GATEWAY_TIMEOUT, true, "The outcome could not be learned in time";
 }
 /// One refusal. Boxed, since it travels in results whose other half is small.

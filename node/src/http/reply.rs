@@ -62,6 +62,12 @@ pub(crate) fn overloaded() -> Problem {
     not_proposed(ProposeError::Overloaded)
 }
 
+/// A disk is full.
+pub(crate) fn no_space() -> Problem {
+    let detail = "Not executed: this node's or the leader's disk is full. It goes on by itself when there is room.";
+    problem::OVERLOADED.problem(detail).retry_after(RETRY_AFTER_SECONDS)
+}
+
 /// A JSON answer.
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     json_bytes(status, to_json(body))
@@ -131,6 +137,7 @@ fn not_proposed(error: ProposeError) -> Problem {
             let detail = "Not executed: this node has as many calls waiting as it takes.";
             problem::OVERLOADED.problem(detail).retry_after(RETRY_AFTER_SECONDS)
         }
+        ProposeError::NoSpace => no_space(),
         ProposeError::OutcomeUnknown => problem::OUTCOME_UNKNOWN
             .problem("The call may have been executed or not; send it again with the same Idempotency-Key."),
     }

@@ -36,6 +36,7 @@ pub(crate) struct Cluster {
     client: Client,
     seed: u64,
     directory: TempDir,
+    data_dirs: Vec<PathBuf>,
     _alone: MutexGuard<'static, ()>,
 }
 
@@ -63,22 +64,34 @@ impl Cluster {
 
     /// A new cluster with these lines in its `[cluster]`, that serves.
     pub(crate) async fn start_with(limits: &str) -> Cluster {
-        Cluster::start_from(seed(), free_places(), limits).await
+        Cluster::start_from(seed(), free_places(), limits, None).await
     }
 
     /// A new cluster at these places, that serves.
     pub(crate) async fn start_at(seed: u64, places: Vec<Place>) -> Cluster {
-        Cluster::start_from(seed, places, "").await
+        Cluster::start_from(seed, places, "", None).await
     }
 
-    async fn start_from(seed: u64, places: Vec<Place>, limits: &str) -> Cluster {
+    /// A new cluster whose nodes keep their files in these directories, such as mount points, that serves.
+    pub(crate) async fn start_in(seed: u64, places: Vec<Place>, data_dirs: Vec<PathBuf>) -> Cluster {
+        Cluster::start_from(seed, places, "", Some(data_dirs)).await
+    }
+
+    async fn start_from(
+        seed: u64,
+        places: Vec<Place>,
+        limits: &str,
+        data_dirs: Option<Vec<PathBuf>>,
+    ) -> Cluster {
         let alone = ALONE.lock().await;
         let directory = tempfile::Builder::new().prefix("lastunit-test-").tempdir().unwrap();
-        let text = cluster_file(directory.path(), &places, limits);
+        let beside = || IDS.into_iter().map(|id| directory.path().join(id.to_string())).collect();
+        let data_dirs = data_dirs.unwrap_or_else(beside);
+        let text = cluster_file(&data_dirs, &places, limits);
         std::fs::write(config(directory.path()), text).unwrap();
         let client = Client::new(places.iter().map(|place| &place.http)).unwrap();
         let nodes = places.into_iter().map(Node::new).collect();
-        let mut cluster = Cluster { nodes, client, seed, directory, _alone: alone };
+        let mut cluster = Cluster { nodes, client, seed, directory, data_dirs, _alone: alone };
         cluster.start_all().await;
         cluster
     }
@@ -167,7 +180,7 @@ impl Cluster {
 
     /// Where a node keeps its files.
     pub(crate) fn data_dir(&self, id: u64) -> PathBuf {
-        data_dir(self.directory.path(), id)
+        self.data_dirs[place(id)].clone()
     }
 
     /// The most memory that a node has had at once, in KiB.
@@ -290,7 +303,8 @@ pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     held.iter().map(port).collect()
 }
 
-fn free_places() -> Vec<Place> {
+/// Places on the loopback.
+pub(crate) fn free_places() -> Vec<Place> {
     let ports = free_ports(2 * IDS.len());
     let place = |pair: &[u16]| Place {
         launcher: Vec::new(),
@@ -301,10 +315,9 @@ fn free_places() -> Vec<Place> {
 }
 
 /// The text of a cluster file with these nodes and limits.
-fn cluster_file(directory: &Path, places: &[Place], limits: &str) -> String {
+fn cluster_file(data_dirs: &[PathBuf], places: &[Place], limits: &str) -> String {
     let mut text = format!("[cluster]\nname = \"lastunit-test\"\n{limits}\n");
-    for (id, place) in IDS.into_iter().zip(places) {
-        let data_dir = data_dir(directory, id);
+    for ((id, place), data_dir) in IDS.into_iter().zip(places).zip(data_dirs) {
         let Place { http, raft, .. } = place;
         writeln!(text, "\n[[node]]\nid = {id}\nhttp = \"{http}\"\nraft = \"{raft}\"").unwrap();
         writeln!(text, "data_dir = {data_dir:?}").unwrap();
@@ -314,10 +327,6 @@ fn cluster_file(directory: &Path, places: &[Place], limits: &str) -> String {
 
 fn config(directory: &Path) -> PathBuf {
     directory.join("cluster.toml")
-}
-
-fn data_dir(directory: &Path, id: u64) -> PathBuf {
-    directory.join(id.to_string())
 }
 
 fn place(id: u64) -> usize {

@@ -8,6 +8,7 @@
 //!   load      buyers that write down every answer, and the checks of what they wrote down
 //!   sse       streams of the change feed
 //!   netns     network namespaces, so that a link can be cut
+//!   mount     file systems of their own, so that power can be cut, and a disk be slow or full
 //! ```
 //!
 //! Invariants:
@@ -22,6 +23,7 @@
 pub(crate) mod cluster;
 pub(crate) mod http;
 pub(crate) mod load;
+pub(crate) mod mount;
 pub(crate) mod netns;
 pub(crate) mod process;
 pub(crate) mod shop;

@@ -76,6 +76,8 @@ pub(crate) enum Call {
     Probe,
     /// Forming: this is the cluster's id from now on.
     Join(u128),
+    /// Has your log room, so that you could lead?
+    HasRoom,
 }
 
 /// The answer to a call.
@@ -104,6 +106,8 @@ pub(crate) enum Reply {
     Joined,
     /// To any call: it was not done, and why.
     Failed(String),
+    /// To [`Call::HasRoom`].
+    HasRoom(bool),
 }
 
 /// The start of a snapshot.

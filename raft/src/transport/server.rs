@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use openraft::raft::AppendEntriesRequest;
 use openraft::type_config::alias::SnapshotOf;
+use storage::StorageError;
 use storage::snapshot::{Receiving, Snapshot};
 use tokio::io::BufReader;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -25,6 +26,7 @@ use super::frame::{self, Frame, Kind};
 use super::message::{Appended, Call, Channel, Greeting, Hello, Reply, SnapshotBegin, SnapshotDone};
 use super::{GROUP, Local};
 use crate::ProposeError;
+use crate::aside::Room;
 use crate::form::Formation;
 use crate::keeper::Keeper;
 use crate::propose::Proposer;
@@ -51,6 +53,7 @@ pub(crate) struct Server {
     pub(crate) proposer: Proposer,
     pub(crate) confirmer: Confirmer,
     pub(crate) formation: Formation,
+    pub(crate) room: Room,
     pub(crate) gate: Gate,
 }
 
@@ -195,6 +198,7 @@ impl Server {
                 self.raft.handle_transfer_leader(request).await.map_or_else(failed, Reply::TransferLeader)
             }
             Call::ReadIndex => Reply::ReadIndex(self.confirmer.confirm_here().await),
+            Call::HasRoom => Reply::HasRoom(!self.room.is_short()),
             Call::Forward(units) => Reply::Forward(self.proposer.submit_forwarded(units).await),
         }
     }
@@ -263,9 +267,14 @@ impl Server {
         turn: OwnedMutexGuard<()>,
         reader: &mut BufReader<OwnedReadHalf>,
     ) -> io::Result<SnapshotDone> {
-        let receiving = self.keeper.receive().map_err(|e| self.stop(e))?;
+        let Some(receiving) = self.keeper.receive(begin.length).map_err(|e| self.stop(e))? else {
+            return Ok(Err(format!("there is no room for a snapshot of {} bytes", begin.length)));
+        };
         tracing::info!(peer = from, bytes = begin.length, "receiving a snapshot");
-        let receiving = self.receive_chunks(from, receiving, reader).await?;
+        let receiving = match self.receive_chunks(from, receiving, reader).await? {
+            Ok(receiving) => receiving,
+            Err(full) => return Ok(Err(full.to_string())),
+        };
         let finished = blocking(move || receiving.finish()).await?.map_err(|e| self.stop(e))?;
         let snapshot = match finished {
             Ok(snapshot) => snapshot,
@@ -285,12 +294,13 @@ impl Server {
         Ok(installed.map_err(|fatal| fatal.to_string()))
     }
 
+    /// Receives all of it. The inner error is that there is no room for it after all: what had come is removed.
     async fn receive_chunks(
         &self,
         from: u64,
         mut receiving: Receiving,
         reader: &mut BufReader<OwnedReadHalf>,
-    ) -> io::Result<Receiving> {
+    ) -> io::Result<Result<Receiving, StorageError>> {
         loop {
             let read = timeout(CHUNK_TIME_MAX, frame::read(reader)).await;
             let frame = read.map_err(|_| io::ErrorKind::TimedOut)??.ok_or(io::ErrorKind::UnexpectedEof)?;
@@ -298,17 +308,21 @@ impl Server {
             match frame.kind {
                 Kind::SnapshotChunk => {
                     let written = blocking(move || receiving.write(&frame.body).map(|()| receiving)).await?;
-                    receiving = written.map_err(|e| self.stop(e))?;
+                    receiving = match written {
+                        Ok(receiving) => receiving,
+                        Err(full) if full.is_out_of_space() => return Ok(Err(full)),
+                        Err(why) => return Err(self.stop(why)),
+                    };
                 }
-                Kind::SnapshotEnd => return Ok(receiving),
+                Kind::SnapshotEnd => return Ok(Ok(receiving)),
                 other => return Err(io::Error::other(format!("a {other:?} frame inside a snapshot"))),
             }
         }
     }
 
     /// This node's own disk failed: the process must end.
-    fn stop(&self, why: storage::StorageError) -> io::Error {
-        self.local.fatal.report(why.to_string());
+    fn stop(&self, why: StorageError) -> io::Error {
+        self.local.fatal.report(&why);
         io::Error::other(why)
     }
 }

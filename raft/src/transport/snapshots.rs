@@ -4,13 +4,15 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use openraft::errors::{NetworkError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::RPCOption;
 use openraft::raft::SnapshotResponse;
 use openraft::type_config::alias::SnapshotOf;
 use storage::snapshot::Snapshot;
-use tokio::time::timeout;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::{sleep, timeout};
 
 use super::Local;
 use super::dial::{Connection, dial};
@@ -24,6 +26,9 @@ const CHUNK: usize = 1 << 20;
 type Response = SnapshotResponse<TypeConfig>;
 type Error = StreamingError<TypeConfig>;
 
+/// A peer that would not take it now is asked again after this long: it has no room, or takes another one.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// Sends a snapshot and waits until the peer has installed or refused it.
 pub(crate) async fn send(
     local: &Arc<Local>,
@@ -33,17 +38,25 @@ pub(crate) async fn send(
     cancel: impl Future<Output = ReplicationClosed> + Send,
     option: RPCOption,
 ) -> Result<Response, Error> {
-    let mut connection = dial(local, to, Channel::Snapshots).await.map_err(|e| Unreachable::new(&e))?;
-    let sending = timeout(option.soft_ttl(), transfer(local, to, &mut connection, vote, snapshot));
+    let sending = async {
+        let mut connection = dial(local, to, Channel::Snapshots).await.map_err(|e| Unreachable::new(&e))?;
+        let sent = timeout(option.soft_ttl(), transfer(local, to, &mut connection, vote, snapshot)).await;
+        match sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(response) => Ok(response),
+            Err(why) => {
+                tracing::info!(peer = to, "a snapshot was not taken: {why}");
+                sleep(AGAIN_AFTER).await;
+                Err(NetworkError::new(&why).into())
+            }
+        }
+    };
     tokio::select! {
         closed = cancel => Err(closed.into()),
-        sent = pin!(sending) => match sent {
-            Ok(done) => done.map_err(|e| NetworkError::new(&e).into()),
-            Err(_) => Err(NetworkError::from_string("the snapshot was not installed in time").into()),
-        },
+        sent = pin!(sending) => sent,
     }
 }
 
+/// Sends all of it, unless an answer comes before its end: a refusal.
 async fn transfer(
     local: &Local,
     to: u64,
@@ -51,24 +64,49 @@ async fn transfer(
     vote: Vote,
     snapshot: SnapshotOf<TypeConfig, Snapshot>,
 ) -> io::Result<Response> {
-    let file = snapshot.snapshot;
-    let begin = SnapshotBegin { vote, meta: snapshot.meta, length: file.len() };
-    let wall = || local.clock.wall_ms();
-    frame::write(&mut connection.writer, &frame::seal_message(Kind::SnapshotBegin, 0, wall(), &begin)?)
-        .await?;
-    let mut buffer = vec![0; CHUNK];
-    let mut offset = 0;
-    loop {
-        let read = file.read_at(&mut buffer, offset).map_err(io::Error::other)?;
-        if read == 0 {
-            break;
-        }
-        offset += read as u64;
-        frame::write(&mut connection.writer, &frame::seal(Kind::SnapshotChunk, 0, wall(), &buffer[..read])?)
-            .await?;
-    }
-    frame::write(&mut connection.writer, &frame::seal(Kind::SnapshotEnd, 0, wall(), &[])?).await?;
-    let answer = frame::read(&mut connection.reader).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let Connection { reader, writer } = connection;
+    let begin = SnapshotBegin { vote, meta: snapshot.meta, length: snapshot.snapshot.len() };
+    let mut answer = pin!(frame::read(reader));
+    let answered = tokio::select! {
+        early = &mut answer => early,
+        sent = write(local, writer, &begin, &snapshot.snapshot) => match sent {
+            Ok(()) => answer.await,
+            // Who refuses may close before all was sent; what it said is worth more than that it has gone.
+            Err(broken) => timeout(AGAIN_AFTER, answer).await.unwrap_or(Err(broken)),
+        },
+    };
+    let answer = answered?.ok_or(io::ErrorKind::UnexpectedEof)?;
     local.hear(to, answer.wall_ms);
     answer.message::<SnapshotDone>(Kind::SnapshotDone)?.map_err(io::Error::other)
+}
+
+async fn write(
+    local: &Local,
+    writer: &mut OwnedWriteHalf,
+    begin: &SnapshotBegin,
+    file: &Snapshot,
+) -> io::Result<()> {
+    let wall = || local.clock.wall_ms();
+    frame::write(writer, &frame::seal_message(Kind::SnapshotBegin, 0, wall(), begin)?).await?;
+    let mut offset = 0;
+    loop {
+        let chunk = read(file.clone(), offset).await?;
+        if chunk.is_empty() {
+            break;
+        }
+        offset += chunk.len() as u64;
+        frame::write(writer, &frame::seal(Kind::SnapshotChunk, 0, wall(), &chunk)?).await?;
+    }
+    frame::write(writer, &frame::seal(Kind::SnapshotEnd, 0, wall(), &[])?).await
+}
+
+/// The next bytes of the file; none at its end. A disk that takes its time holds up no other task.
+async fn read(file: Snapshot, offset: u64) -> io::Result<Vec<u8>> {
+    let reading = move || {
+        let mut chunk = vec![0; CHUNK];
+        let read = file.read_at(&mut chunk, offset).map_err(io::Error::other)?;
+        chunk.truncate(read);
+        Ok(chunk)
+    };
+    tokio::task::spawn_blocking(reading).await.map_err(io::Error::other)?
 }

@@ -18,6 +18,10 @@ use crate::Position;
 
 use super::{Entry, LogState};
 
+/// What an entry takes on disk beside its payload, at most: its record's head (36), a group of its own (40) with the gap
+/// before it (7), and a note of the committed position (36).
+const ENTRY_BYTES_MORE: u64 = 128;
+
 /// Where an entry's record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
@@ -41,6 +45,8 @@ pub(super) struct Slot {
     pub payload_bytes: u32,
     /// Where it is.
     pub place: Place,
+    /// What all entries up to this one take on disk, counted from some entry long gone.
+    bytes_end: u64,
 }
 
 /// An entry that has reached the disk.
@@ -94,6 +100,8 @@ pub(super) struct Index {
     cache: VecDeque<Bytes>,
     cached_bytes: usize,
     serial: u64,
+    /// `bytes_end` of the last entry that is gone from the front.
+    bytes_purged: u64,
 }
 
 impl Index {
@@ -153,7 +161,31 @@ impl Index {
     fn push(&mut self, position: Position, payload_bytes: u32, place: Place) {
         debug_assert!(self.span.next.is_none_or(|next| next == position.index));
         self.span.push(position.index);
-        self.slots.push_back(Slot { term: position.term, leader: position.leader, payload_bytes, place });
+        let bytes_end = self.bytes_end() + u64::from(payload_bytes) + ENTRY_BYTES_MORE;
+        let Position { term, leader, .. } = position;
+        self.slots.push_back(Slot { term, leader, payload_bytes, place, bytes_end });
+    }
+
+    fn bytes_end(&self) -> u64 {
+        self.slots.back().map_or(self.bytes_purged, |slot| slot.bytes_end)
+    }
+
+    /// What the entries after `index` take on disk at most, up to and with `last`, in bytes.
+    pub(super) fn bytes_between(&self, index: Option<u64>, last: u64) -> u64 {
+        let end = |index| self.slot(index).map(|slot| slot.bytes_end);
+        let from = index.and_then(end).unwrap_or(self.bytes_purged);
+        end(last).map_or(0, |end| end.saturating_sub(from))
+    }
+
+    /// The entry up to which to purge, so that those behind it up to `last` take at most so many bytes; `None` where
+    /// they do already.
+    pub(super) fn purge_leaving(&self, last: u64, bytes_max: u64) -> Option<u64> {
+        let end = self.slot(last)?.bytes_end;
+        if end - self.bytes_purged <= bytes_max {
+            return None;
+        }
+        let too_many = self.slots.partition_point(|slot| slot.bytes_end + bytes_max < end);
+        Some(self.first_slot() + too_many as u64)
     }
 
     /// Removes the entries from `from` on. What was purged stays purged.
@@ -170,7 +202,7 @@ impl Index {
     /// Removes the entries up to `upto`, which need not be present. Ignored where that much is purged already.
     pub(super) fn purge(&mut self, upto: Position) {
         while self.first().is_some_and(|first| first <= upto.index) {
-            self.slots.pop_front();
+            self.bytes_purged = self.slots.pop_front().map_or(self.bytes_purged, |slot| slot.bytes_end);
         }
         while self.cache.len() > self.slots.len() {
             self.forget_oldest();

@@ -27,6 +27,8 @@
 //! * A segment begins with all that would go with the segments before it. It is given up only after the disk says
 //!   that it no longer counts.
 //! * After the first failure nothing is written and no fsync is tried.
+//! * A segment's bytes are on disk before it is used: a full file system stops the log only when all that was made
+//!   ahead is used up, and is told before ([`Log::room`]).
 //!
 //! What remains: damage to the last group within the 20 ms before it is sealed, together with a crash, is taken for a
 //! torn write.
@@ -48,6 +50,7 @@ mod writer;
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -102,6 +105,15 @@ pub struct LogState {
     pub first: u64,
     /// The last entry present, or `purged` where none is.
     pub last: Option<Position>,
+}
+
+/// How much the log can take before another file has to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LogRoom {
+    /// Bytes left in the segment that is written to and in the spares, what waits to be written not counted.
+    pub bytes: u64,
+    /// Whether a spare is missing because the file system has no room for it. It is tried again each second.
+    pub is_short: bool,
 }
 
 /// Sizes.
@@ -269,6 +281,33 @@ impl Log {
         }
     }
 
+    /// How much it can take before another file has to be made, and whether that could not be.
+    pub fn room(&self) -> LogRoom {
+        let counters = &self.shared().counters;
+        LogRoom {
+            bytes: Counters::get(&counters.room_bytes),
+            is_short: counters.short.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What the entries after `index` (all where `None`) up to and with `last` take on disk, in bytes: at most that,
+    /// and seldom much less.
+    pub fn bytes_between(&self, index: Option<u64>, last: u64) -> u64 {
+        self.shared().lock().index.bytes_between(index, last)
+    }
+
+    /// The entry up to which to purge so that those behind it, up to and with `last`, take at most `bytes_max` on disk;
+    /// `None` where they do already.
+    pub fn purge_leaving(&self, last: u64, bytes_max: u64) -> Option<u64> {
+        self.shared().lock().index.purge_leaving(last, bytes_max)
+    }
+
+    /// Writes what is queued, seals the log and waits until its thread has ended, whoever else has a handle: to those
+    /// it is stopped from now on. Only then may the directory be opened again. Blocking.
+    pub fn close(&self) {
+        self.handle.close();
+    }
+
     fn shared(&self) -> &Shared {
         &self.handle.shared
     }
@@ -276,6 +315,12 @@ impl Log {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Handle {
+    fn close(&self) {
         self.shared.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A callback may have held the last handle: then this is the writer's thread, which ends by itself.
@@ -351,6 +396,7 @@ fn prepare(
         waiting: Default::default(),
         batch: Default::default(),
         note: None,
+        looked_at: None,
     })
 }
 
@@ -369,5 +415,7 @@ pub struct LogStats {
     pub disk_bytes: u64,
 }
 
+#[cfg(test)]
+mod room_tests;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,10 @@
 //! A file is made by writing zeros over its whole length, a step at a time with an fdatasync each, so that no
 //! step holds up an append for long. Overwriting such a file is twice as fast as filling a new one, and
 //! `fallocate` alone does not do: its extents are converted at the first write, within the fdatasync.
+//!
+//! Because a segment's bytes are on disk before it is used, making one is all that can find the file system full. Ahead
+//! of need that is no failure: what was written of the file is removed again, so that it takes nobody's last bytes, and
+//! the pool is short until a spare is there. Only a file that is needed at once and cannot be made is a failure.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use crate::StorageError;
 use crate::disk::{Disk, File, Mode};
 
 use super::failure::at;
-use super::format::Header;
+use super::format::{HEADER_BYTES, Header};
 
 /// So many spares are kept ready.
 const SPARES_READY: usize = 1;
@@ -19,6 +23,8 @@ const SPARES_READY: usize = 1;
 const SPARES_MAX: usize = 4;
 /// So much of a file is written before its next fdatasync.
 const STEP_BYTES: u64 = 1 << 20;
+/// So much a spare leaves free in the file system, in bytes: for the small files that this node replaces now and then.
+const LEFT_FREE_BYTES: u64 = 4 << 20;
 
 /// A segment's file.
 pub(super) struct SegmentFile {
@@ -40,11 +46,15 @@ pub(super) struct Pool {
     spares: Vec<Arc<SegmentFile>>,
     surplus: Vec<PathBuf>,
     making: Option<Making>,
+    /// Whether the last try to make a spare found no room for it.
+    full: bool,
 }
 
 /// A file that is being made.
 struct Making {
     file: SegmentFile,
+    /// What it begins with.
+    header: [u8; HEADER_BYTES],
     written: u64,
 }
 
@@ -57,8 +67,8 @@ impl Pool {
         segment_bytes: u64,
         next_slot: u64,
     ) -> Pool {
-        let dir = dir.to_path_buf();
-        Pool { disk, dir, group, segment_bytes, next_slot, spares: vec![], surplus: vec![], making: None }
+        let (dir, spares, surplus, making, full) = (dir.to_path_buf(), vec![], vec![], None, false);
+        Pool { disk, dir, group, segment_bytes, next_slot, spares, surplus, making, full }
     }
 
     /// Takes a file that is not needed any more, to use it again or to remove it in time.
@@ -71,6 +81,9 @@ impl Pool {
     }
 
     /// A file to write to, of `segment_bytes` or of as much more as is asked for.
+    ///
+    /// # Errors
+    /// Out of space, among others: there is no such file, and no room for one.
     pub(super) fn take(&mut self, bytes_min: u64) -> Result<Arc<SegmentFile>, StorageError> {
         if bytes_min > self.segment_bytes {
             return self.make_whole(bytes_min);
@@ -84,26 +97,38 @@ impl Pool {
     }
 
     fn make_whole(&mut self, capacity: u64) -> Result<Arc<SegmentFile>, StorageError> {
+        self.remove_surplus()?;
         let mut making = self.begin(capacity)?;
-        while making.written < capacity {
+        while !making.is_whole() {
             making.step()?;
         }
         self.name_durably()?;
         Ok(Arc::new(making.file))
     }
 
-    /// Whether there is something to do in idle time.
+    /// Whether a spare is missing for want of space.
+    pub(super) fn is_short(&self) -> bool {
+        self.full && self.spares.is_empty()
+    }
+
+    /// Whether there is something to do in idle time. A spare that there was no room for is not: see [`Pool::retry`].
     pub(super) fn has_chores(&self) -> bool {
-        self.spares.len() < SPARES_READY || !self.surplus.is_empty()
+        let can_make = !self.full || self.making.is_some();
+        (self.spares.len() < SPARES_READY && can_make) || !self.surplus.is_empty()
     }
 
     /// Does one small thing of what there is to do.
     pub(super) fn chore(&mut self) -> Result<(), StorageError> {
         match self.surplus.pop() {
             Some(path) => self.remove(&path),
-            None if self.spares.len() < SPARES_READY => self.make_step(),
+            None if self.has_chores() => self.make_ahead(),
             None => Ok(()),
         }
+    }
+
+    /// Looks whether there is room for a spare by now, and begins it.
+    pub(super) fn retry(&mut self) -> Result<(), StorageError> {
+        if self.is_short() { self.make_ahead() } else { Ok(()) }
     }
 
     /// Does under load what cannot wait for idle time: a spare is made as fast as the current segment fills.
@@ -113,10 +138,14 @@ impl Pool {
         if behind || !self.surplus.is_empty() { self.chore() } else { Ok(()) }
     }
 
+    /// Bytes of the spares that are ready.
+    pub(super) fn ready_bytes(&self) -> u64 {
+        self.spares.len() as u64 * self.segment_bytes
+    }
+
     /// Bytes that the unused files take.
     pub(super) fn bytes(&self) -> u64 {
-        let spares = self.spares.len() as u64 * self.segment_bytes;
-        spares + self.making.as_ref().map_or(0, |making| making.written)
+        self.ready_bytes() + self.making.as_ref().map_or(0, |making| making.written)
     }
 
     fn remove(&self, path: &Path) -> Result<(), StorageError> {
@@ -124,18 +153,60 @@ impl Pool {
         self.disk.sync_dir(&self.dir).map_err(at("fsync", &self.dir))
     }
 
+    /// What is in the way shall not be why there is no room.
+    fn remove_surplus(&mut self) -> Result<(), StorageError> {
+        while let Some(path) = self.surplus.pop() {
+            self.remove(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a step of a spare before it is needed.
+    fn make_ahead(&mut self) -> Result<(), StorageError> {
+        if self.making.is_none() && !self.has_room() {
+            self.full = true;
+            return Ok(());
+        }
+        match self.make_step() {
+            Err(error) if error.is_out_of_space() => {
+                self.full = true;
+                self.give_up()
+            }
+            made => made,
+        }
+    }
+
+    /// Whether a spare fits. Where the file system does not tell, writing it will.
+    fn has_room(&self) -> bool {
+        let wanted = self.segment_bytes + LEFT_FREE_BYTES;
+        self.disk.free_bytes(&self.dir).map_or(true, |free| free >= wanted)
+    }
+
+    /// Removes the file that is being made.
+    fn give_up(&mut self) -> Result<(), StorageError> {
+        match self.making.take() {
+            Some(making) => self.remove(&making.file.path),
+            None => Ok(()),
+        }
+    }
+
     fn make_step(&mut self) -> Result<(), StorageError> {
         let mut making = match self.making.take() {
             Some(making) => making,
-            None => self.begin(self.segment_bytes)?,
+            None => {
+                self.remove_surplus()?;
+                self.begin(self.segment_bytes)?
+            }
         };
-        making.step()?;
-        if making.written < making.file.capacity {
-            self.making = Some(making);
-            return Ok(());
+        let stepped = making.step();
+        let whole = making.is_whole();
+        self.making = Some(making);
+        stepped?;
+        if whole {
+            self.name_durably()?;
+            self.spares.extend(self.making.take().map(|making| Arc::new(making.file)));
+            self.full = false;
         }
-        self.name_durably()?;
-        self.spares.push(Arc::new(making.file));
         Ok(())
     }
 
@@ -144,8 +215,7 @@ impl Pool {
         self.next_slot += 1;
         let file = self.disk.open(&path, Mode::CreateNew).map_err(at("create", &path))?;
         let header = Header { group: self.group, sequence: 0, capacity }.encode();
-        file.write_all_at(&header, 0).map_err(at("write", &path))?;
-        Ok(Making { file: SegmentFile { path, file, capacity }, written: header.len() as u64 })
+        Ok(Making { file: SegmentFile { path, file, capacity }, header, written: 0 })
     }
 
     fn name_durably(&self) -> Result<(), StorageError> {
@@ -154,12 +224,19 @@ impl Pool {
 }
 
 impl Making {
+    fn is_whole(&self) -> bool {
+        self.written == self.file.capacity
+    }
+
     fn step(&mut self) -> Result<(), StorageError> {
         let SegmentFile { path, file, capacity } = &self.file;
-        let step = STEP_BYTES.min(capacity - self.written);
-        file.write_all_at(&vec![0; step as usize], self.written).map_err(at("write", path))?;
+        let mut bytes = vec![0; STEP_BYTES.min(capacity - self.written) as usize];
+        if self.written == 0 {
+            bytes[..HEADER_BYTES].copy_from_slice(&self.header);
+        }
+        file.write_all_at(&bytes, self.written).map_err(at("write", path))?;
         file.sync_data().map_err(at("fdatasync", path))?;
-        self.written += step;
+        self.written += bytes.len() as u64;
         Ok(())
     }
 }

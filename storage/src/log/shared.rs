@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub(super) struct State {
     pub failed: Option<String>,
     /// Whom to tell when that happens.
     pub listener: Option<Listener>,
-    /// Whether the last handle is gone.
+    /// Whether the last handle is gone, or the log was closed: nothing is taken any more.
     pub closing: bool,
     /// Whether the writer has to be woken.
     pub writer_waits: bool,
@@ -71,6 +71,8 @@ pub(super) struct Counters {
     pub sync_us: AtomicU64,
     pub written_bytes: AtomicU64,
     pub disk_bytes: AtomicU64,
+    pub room_bytes: AtomicU64,
+    pub short: AtomicBool,
 }
 
 /// What callers, readers and the writer share.
@@ -91,7 +93,7 @@ pub(super) enum Wake {
     Work,
     /// There was nothing for a while.
     Idle,
-    /// The last handle is gone, and the queue is empty.
+    /// The log is closing, and the queue is empty.
     Closed,
 }
 
@@ -199,10 +201,11 @@ impl Shared {
 }
 
 impl State {
-    /// Refuses everything after a failure.
+    /// Refuses everything after a failure, and after the end.
     pub(super) fn check(&self) -> Result<(), StorageError> {
         match &self.failed {
             Some(why) => Err(StorageError::Stopped(why.clone())),
+            None if self.closing => Err(StorageError::Stopped("the log was closed".into())),
             None => Ok(()),
         }
     }

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! There is no timer between an append and its write: whatever arrives while an fdatasync runs is the next
-//! group. The first error ends the thread; nothing is written and no fsync is tried after it.
+//! group. The first error ends the thread; nothing is written and no fsync is tried after it. That there is no room for
+//! a spare is no error as long as there is a segment to write to: it is told (`Log::room`) and looked at again.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +32,8 @@ use super::{Entry, Flushed, Vote};
 const SEAL_AFTER: Duration = Duration::from_millis(20);
 /// A group that has grown beyond this is written before more is added.
 const GROUP_BYTES_MAX: usize = 4 << 20;
+/// How often it is looked whether there is room by now for a spare that there was none for.
+const ROOM_AFTER: Duration = Duration::from_secs(1);
 /// The longest record apart from entries and starts.
 const SMALL_RECORD_BYTES: usize = RECORD_BYTES + 32;
 /// What a new segment holds before the first record that is asked for.
@@ -74,6 +77,8 @@ pub(super) struct Writer {
     pub batch: VecDeque<Queued>,
     /// A committed position to write along with the next group.
     pub note: Option<Position>,
+    /// When it was last looked whether there is room for a spare, where one is missing for want of it.
+    pub looked_at: Option<Instant>,
 }
 
 impl Writer {
@@ -91,23 +96,53 @@ impl Writer {
     }
 
     fn work(&mut self) -> Result<(), StorageError> {
-        let mut patience = SEAL_AFTER;
+        let mut idle = false;
         loop {
-            let has_chores = self.is_unsealed() || self.pool.has_chores();
-            match self.shared.wait(has_chores.then_some(patience), &mut self.batch, &mut self.note) {
+            match self.shared.wait(self.patience(idle), &mut self.batch, &mut self.note) {
                 Wake::Work => {
                     self.write_batch()?;
                     self.pool.keep_up(self.end)?;
-                    patience = SEAL_AFTER;
+                    idle = false;
                 }
                 Wake::Idle => {
                     self.chore()?;
-                    patience = Duration::ZERO;
+                    idle = true;
                 }
                 Wake::Closed => return self.close(),
             }
+            self.look_for_room()?;
             self.count_disk_bytes();
         }
+    }
+
+    /// How long to wait for something to write before there is something else to do; for ever where there is nothing.
+    fn patience(&self, idle: bool) -> Option<Duration> {
+        if self.is_unsealed() || self.pool.has_chores() {
+            return Some(if idle { Duration::ZERO } else { SEAL_AFTER });
+        }
+        self.looked_at.map(|at| ROOM_AFTER.saturating_sub(at.elapsed()))
+    }
+
+    /// Says once that there is no room for a spare, looks now and then whether there is, and says that as well.
+    fn look_for_room(&mut self) -> Result<(), StorageError> {
+        if self.looked_at.is_some_and(|at| at.elapsed() >= ROOM_AFTER) {
+            self.pool.retry()?;
+            self.looked_at = Some(Instant::now());
+        }
+        let dir = self.shared.dir.display();
+        match (self.pool.is_short(), self.looked_at) {
+            (true, None) => {
+                let bytes = self.room_bytes();
+                tracing::warn!("{dir}: there is no room for another segment; {bytes} bytes are left of this one");
+                self.looked_at = Some(Instant::now());
+            }
+            (false, Some(_)) => {
+                tracing::info!("{dir}: there is room for another segment again");
+                self.looked_at = None;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Begins a session: a group of its own that restates everything and is sealed, so that all that was found
@@ -315,7 +350,16 @@ impl Writer {
     fn count_disk_bytes(&self) {
         let used: u64 = self.segments.iter().map(|segment| segment.file.capacity).sum();
         let bytes = used + self.pool.bytes() + SealFile::BYTES;
-        self.shared.counters.disk_bytes.store(bytes, Ordering::Relaxed);
+        let counters = &self.shared.counters;
+        counters.disk_bytes.store(bytes, Ordering::Relaxed);
+        counters.room_bytes.store(self.room_bytes(), Ordering::Relaxed);
+        counters.short.store(self.pool.is_short(), Ordering::Relaxed);
+    }
+
+    /// What can be written before another file has to be made, in bytes.
+    fn room_bytes(&self) -> u64 {
+        let rest = self.segments.back().map_or(0, |segment| segment.file.capacity.saturating_sub(self.end));
+        rest + self.pool.ready_bytes()
     }
 }
 

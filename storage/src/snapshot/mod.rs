@@ -15,10 +15,13 @@
 //! * A file with a snapshot's name was whole when it got it. If it no longer is, that is said, never mended.
 //! * There is never a moment without the newest snapshot, once there was one.
 //! * An open [`Snapshot`] can be read as long as it lives, though its file be removed meanwhile.
+//! * A snapshot that is written or received leaves [`LEFT_FREE_BYTES`] free. Where they are not, what there is of it is
+//!   removed, and that is no failure: see [`StorageError::is_out_of_space`].
 //!
 //! Absent on purpose: several generations, compression, and any use of a damaged file's good part.
 
 mod format;
+mod growing;
 mod reader;
 mod receive;
 #[cfg(test)]
@@ -34,9 +37,18 @@ use crate::disk::{Disk, File, Mode};
 use crate::inventory::{Inconsistent, Inventory, RecordsDigest};
 use crate::{LEAVE_STOPPED, Position, StorageError};
 
+use growing::Growing;
 use reader::{Reader, Unreadable};
 pub use receive::Receiving;
 use writer::Writer;
+
+/// A snapshot that grows leaves so many bytes of the file system free: the log needs room for a segment, and the
+/// checkpoint for a save.
+pub const LEFT_FREE_BYTES: u64 = 64 << 20;
+
+/// Numbers temporary files, over all stores of this process: what is left of a store that is gone shall not remove what
+/// its successor in the same directory has made.
+static TEMPORARIES: AtomicU64 = AtomicU64::new(0);
 
 const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".snap";
@@ -51,7 +63,6 @@ pub struct SnapshotStore {
 struct Shared {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    temporaries: AtomicU64,
     /// The newest one, once it was read back whole. Held while names change.
     newest: Mutex<Option<Snapshot>>,
 }
@@ -87,8 +98,8 @@ impl SnapshotStore {
         disk.create_dir_all(dir).map_err(StorageError::io("create", dir))?;
         let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         disk.sync_dir(parent).map_err(StorageError::io("fsync", parent))?;
-        let (dir, temporaries, newest) = (dir.to_owned(), AtomicU64::new(0), Mutex::new(None));
-        let store = SnapshotStore { shared: Arc::new(Shared { disk, dir, temporaries, newest }) };
+        let (dir, newest) = (dir.to_owned(), Mutex::new(None));
+        let store = SnapshotStore { shared: Arc::new(Shared { disk, dir, newest }) };
         store.remove_temporaries()?;
         Ok(store)
     }
@@ -114,7 +125,8 @@ impl SnapshotStore {
     /// Streams a checkpoint's image into a new snapshot, reads it back whole, and removes older ones.
     ///
     /// # Errors
-    /// Refused: nothing was ever saved to the checkpoint. Corrupt: the checkpoint, or what was read back.
+    /// Refused: nothing was ever saved to the checkpoint. Corrupt: the checkpoint, or what was read back. Out of space:
+    /// there was no room for it, and nothing has changed.
     pub fn write(&self, checkpoint: &Checkpoint) -> Result<Snapshot, StorageError> {
         let header = checkpoint.header().ok_or_else(|| self.nothing_saved())?;
         let temporary = self.temporary();
@@ -185,14 +197,17 @@ impl SnapshotStore {
 
     /// A temporary name that nobody else has.
     fn temporary(&self) -> Temporary {
-        let number = self.shared.temporaries.fetch_add(1, Ordering::Relaxed);
+        let number = TEMPORARIES.fetch_add(1, Ordering::Relaxed);
         let path = self.shared.dir.join(format!("{number}{TEMPORARY_SUFFIX}"));
         Temporary { disk: Arc::clone(&self.shared.disk), path }
     }
 
-    fn create(&self, temporary: &Temporary) -> Result<Arc<dyn File>, StorageError> {
-        let opened = self.shared.disk.open(&temporary.path, Mode::CreateNew);
-        opened.map_err(StorageError::io("create", &temporary.path))
+    fn create(&self, temporary: &Temporary) -> Result<Growing, StorageError> {
+        let disk = Arc::clone(&self.shared.disk);
+        let opened = disk.open(&temporary.path, Mode::CreateNew);
+        opened
+            .map(|file| Growing::new(disk, file))
+            .map_err(StorageError::io("create", &temporary.path))
     }
 
     fn nothing_saved(&self) -> StorageError {

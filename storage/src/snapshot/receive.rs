@@ -1,30 +1,27 @@
 //! A snapshot that comes from a peer, byte by byte.
 
-use std::sync::Arc;
-
+use super::growing::Growing;
 use super::reader::Unreadable;
 use super::{Name, Snapshot, Temporary, unreadable, verify};
 use crate::StorageError;
-use crate::disk::File;
 
 /// A snapshot that is being received. Dropping it removes what arrived.
 pub struct Receiving {
+    file: Growing,
     temporary: Temporary,
-    file: Arc<dyn File>,
-    len: u64,
 }
 
 impl Receiving {
-    pub(super) fn new(temporary: Temporary, file: Arc<dyn File>) -> Receiving {
-        Receiving { temporary, file, len: 0 }
+    pub(super) fn new(temporary: Temporary, file: Growing) -> Receiving {
+        Receiving { file, temporary }
     }
 
     /// Appends bytes as they come.
+    ///
+    /// # Errors
+    /// Out of space: there is no room for more; drop it, and nothing has changed. Any other is final.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        let written = self.file.write_all_at(bytes, self.len);
-        written.map_err(StorageError::io("write", &self.temporary.path))?;
-        self.len += bytes.len() as u64;
-        Ok(())
+        self.file.append(bytes, &self.temporary.path)
     }
 
     /// All bytes have come: syncs the file, reads it back whole and verifies it. Not the newest before
@@ -34,7 +31,7 @@ impl Receiving {
     pub fn finish(self) -> Result<Result<Snapshot, String>, StorageError> {
         let Receiving { temporary, file, .. } = self;
         let path = temporary.path.clone();
-        file.sync_data().map_err(StorageError::io("fdatasync", &path))?;
+        file.sync(&path)?;
         match verify(&*temporary.disk.clone(), &path, Name::Temporary(temporary)) {
             Ok(snapshot) => Ok(Ok(snapshot)),
             Err(error @ Unreadable::Io(_)) => Err(unreadable(&path, error)),

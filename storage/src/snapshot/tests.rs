@@ -238,6 +238,7 @@ fn forge(header: &ImageHeader, records: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("forged");
     let file = RealDisk.open(&path, Mode::CreateNew).unwrap();
+    let file = Growing::new(Arc::new(RealDisk), file);
     let mut writer = Writer::start(file, &path, header).unwrap();
     records.iter().for_each(|(key, value)| writer.record(key, value).unwrap());
     writer.finish().unwrap();

@@ -1,19 +1,16 @@
 //! Writes a snapshot file from beginning to end.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::format::{BLOCK_BYTES, BLOCK_HEAD_BYTES, MAGIC, VERSION, block_crc};
+use super::growing::Growing;
 use crate::StorageError;
 use crate::checkpoint::{ImageHeader, codec};
-use crate::disk::File;
 
 /// A snapshot that is being written.
 pub(super) struct Writer<'a> {
-    file: Arc<dyn File>,
+    file: Growing,
     path: &'a Path,
-    /// Where the next byte goes.
-    offset: u64,
     /// Of all bytes before `offset`.
     crc: crc32fast::Hasher,
     /// Room for a block's head, and the records of the block so far.
@@ -25,13 +22,13 @@ pub(super) struct Writer<'a> {
 impl<'a> Writer<'a> {
     /// Writes the head.
     pub(super) fn start(
-        file: Arc<dyn File>,
+        file: Growing,
         path: &'a Path,
         header: &ImageHeader,
     ) -> Result<Writer<'a>, StorageError> {
         let crc = crc32fast::Hasher::new();
         let block = vec![0; BLOCK_HEAD_BYTES];
-        let mut writer = Writer { file, path, offset: 0, crc, block, records: 0, digest: header.digest };
+        let mut writer = Writer { file, path, crc, block, records: 0, digest: header.digest };
         let header = codec::encode_header(header).map_err(std::io::Error::other);
         writer.append(&head(&header.map_err(StorageError::io("encode for", path))?))?;
         Ok(writer)
@@ -58,14 +55,14 @@ impl<'a> Writer<'a> {
         trailer.extend(crc32fast::hash(&fields).to_le_bytes());
         trailer.extend(fields);
         self.append(&trailer)?;
-        self.file.sync_data().map_err(StorageError::io("fdatasync", self.path))
+        self.file.sync(self.path)
     }
 
     fn end_block(&mut self) -> Result<(), StorageError> {
         let mut block = std::mem::take(&mut self.block);
         let payload = &block[BLOCK_HEAD_BYTES..];
         if !payload.is_empty() {
-            let (len, crc) = (payload.len() as u32, block_crc(self.offset, payload));
+            let (len, crc) = (payload.len() as u32, block_crc(self.file.len(), payload));
             block[..4].copy_from_slice(&len.to_le_bytes());
             block[4..BLOCK_HEAD_BYTES].copy_from_slice(&crc.to_le_bytes());
             self.append(&block)?;
@@ -76,9 +73,8 @@ impl<'a> Writer<'a> {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), StorageError> {
-        self.file.write_all_at(bytes, self.offset).map_err(StorageError::io("write", self.path))?;
+        self.file.append(bytes, self.path)?;
         self.crc.update(bytes);
-        self.offset += bytes.len() as u64;
         Ok(())
     }
 }

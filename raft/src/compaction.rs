@@ -1,0 +1,58 @@
+//! When the log is cut short: a snapshot, and a purge behind it, for so many entries or bytes.
+//!
+//! ```text
+//!   purged      kept behind it          snapshot       written since                  last applied
+//!     |  at most snapshot_bytes, entries  |  at snapshot_bytes or entries the next snapshot  |
+//! ```
+//!
+//! openraft counts entries; here the bytes are counted, which it does not know. It never purges ahead of a snapshot, and
+//! learns of one only after that was read back whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::errors::Fatal;
+use storage::log::Log;
+
+use crate::transport::Local;
+use crate::types::{Raft, TypeConfig};
+
+/// How often the log is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Looks after the log until Raft has stopped.
+pub(crate) async fn run(local: Arc<Local>, raft: Raft, log: Log) {
+    let bytes_max = local.options.tuning.snapshot_bytes;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let snapshot = local.replica.snapshot().and_then(|snapshot| snapshot.header().applied);
+        let snapshot = snapshot.map(|position| position.index);
+        // Asking again for what is under way changes nothing.
+        let asked = ask(&raft, is_due(&local, &log, snapshot, bytes_max), to_purge(&log, snapshot, bytes_max));
+        // Whoever watches the core says why it has stopped.
+        if asked.await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn ask(raft: &Raft, snapshot_is_due: bool, purge: Option<u64>) -> Result<(), Fatal<TypeConfig>> {
+    if snapshot_is_due {
+        raft.trigger().snapshot().await?;
+    }
+    match purge {
+        Some(upto) => raft.trigger().purge_log(upto).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether so much was applied since the last snapshot that there shall be another.
+fn is_due(local: &Local, log: &Log, snapshot: Option<u64>, bytes_max: u64) -> bool {
+    let applied = local.replica.read().position.map(|position| position.index);
+    applied.is_some_and(|last| log.bytes_between(snapshot, last) >= bytes_max)
+}
+
+/// Up to where to purge, where more is kept behind the last snapshot than should be.
+fn to_purge(log: &Log, snapshot: Option<u64>, bytes_max: u64) -> Option<u64> {
+    log.purge_leaving(snapshot?, bytes_max)
+}

@@ -1,0 +1,33 @@
+//! Handing leadership to another node.
+
+use std::time::Duration;
+
+use openraft::ServerState;
+use openraft::async_runtime::WatchReceiver;
+
+use crate::transport::Local;
+use crate::types::Raft;
+
+/// How long the heir may take.
+const TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Hands leadership to the node of `heirs` that has most of the log, where this node leads and one of them is there.
+pub(crate) async fn hand_over(local: &Local, raft: &Raft, heirs: &[u64]) {
+    let metrics = raft.metrics().borrow_watched().clone();
+    if metrics.state != ServerState::Leader {
+        return;
+    }
+    let replication = metrics.replication.unwrap_or_default();
+    let reachable = replication.into_iter().filter(|(id, _)| heirs.contains(id) && local.is_reachable(*id));
+    let Some((heir, _)) = reachable.max_by_key(|(_, matched)| *matched) else {
+        return;
+    };
+    if raft.trigger().transfer_leader(heir).await.is_err() {
+        return;
+    }
+    let waiting = raft.wait(Some(TIME_MAX));
+    match waiting.metrics(|m| m.state != ServerState::Leader, "leadership handed over").await {
+        Ok(_) => tracing::info!(to = heir, "leadership handed over"),
+        Err(_) => tracing::warn!(to = heir, "leadership was not taken over in time"),
+    }
+}
