@@ -6,6 +6,7 @@
 //!                                                          |    finish calls -> hand over, checkpoint -> 0
 //!                                                          |  a fatal failure of storage or raft:
 //!                                                          |    say why, serve nothing more -> 1
+//!                                                          |  the cluster refuses the directory: likewise -> 2
 //!                                                          |  no room on the disk:
 //!                            ^                             \    let go of everything --.
 //!                            |                                                        |
@@ -180,7 +181,7 @@ async fn serve(
     let (drain, mut ended) = (api.drain(), Ended::InOrder);
     let ending = async {
         tokio::select! {
-            why = fatal(&group, StopKind::OutOfSpace) => ended = Ended::OutOfSpace(why.to_string()),
+            why = fatal(&group, |kind| kind == StopKind::OutOfSpace) => ended = Ended::OutOfSpace(why.to_string()),
             () = stop => {}
         }
         drain.begin();
@@ -188,7 +189,7 @@ async fn serve(
     tokio::select! {
         // A failure outranks a stop in order: what failed must not be called finished.
         biased;
-        why = fatal(&group, StopKind::Failed) => return Err(failed(format!("node {} stops: {why}", node.id))),
+        why = fatal(&group, |kind| kind != StopKind::OutOfSpace) => return Err(stopped(node, &why)),
         () = http::serve(listener, api.router(), ending) => {}
     }
     tracing::info!("no call is in flight any more; letting go of the group");
@@ -201,12 +202,21 @@ async fn serve(
     }
 }
 
-/// Resolves when the group ends for a reason of that kind.
-async fn fatal(group: &Group, kind: StopKind) -> Stop {
+/// Resolves when the group ends for a reason of such a kind.
+async fn fatal(group: &Group, is_meant: impl Fn(StopKind) -> bool) -> Stop {
     let stop = group.fatal().await;
-    match stop.kind == kind {
+    match is_meant(stop.kind) {
         true => stop,
         false => std::future::pending().await,
+    }
+}
+
+/// Whose fault it is that the group has ended: as of a failed start.
+fn stopped(node: &NodeConfig, why: &Stop) -> Failure {
+    let what = format!("node {} stops: {why}", node.id);
+    match why.kind {
+        StopKind::Refused => usage(what),
+        StopKind::OutOfSpace | StopKind::Failed => failed(what),
     }
 }
 

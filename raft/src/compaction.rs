@@ -28,7 +28,8 @@ pub(crate) async fn run(local: Arc<Local>, raft: Raft, log: Log) {
         let snapshot = local.replica.snapshot().and_then(|snapshot| snapshot.header().applied);
         let snapshot = snapshot.map(|position| position.index);
         // Asking again for what is under way changes nothing.
-        let asked = ask(&raft, is_due(&local, &log, snapshot, bytes_max), to_purge(&log, snapshot, bytes_max));
+        let asked =
+            ask(&raft, is_due(&local, &log, snapshot, bytes_max), to_purge(&log, snapshot, bytes_max));
         // Whoever watches the core says why it has stopped.
         if asked.await.is_err() {
             return;

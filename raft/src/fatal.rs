@@ -21,6 +21,15 @@ pub enum StopKind {
     OutOfSpace,
     /// The process must end.
     Failed,
+    /// The process must end, and to start it again mends nothing: the directory is not what the cluster takes it for.
+    Refused,
+}
+
+impl Stop {
+    /// The directory is refused.
+    pub(crate) fn refused(why: String) -> Stop {
+        Stop { kind: StopKind::Refused, why }
+    }
 }
 
 impl fmt::Display for Stop {

@@ -23,6 +23,7 @@ use storage::LEAVE_STOPPED;
 use storage::identity::DataDir;
 use storage::log::Log;
 
+use crate::fatal::Stop;
 use crate::transport::message::{Call, Reply};
 use crate::transport::{Caller, Local, callers};
 use crate::types::{PeerNode, Raft};
@@ -56,7 +57,7 @@ impl Formation {
     /// The answer to a peer's probe.
     pub(crate) fn probed(&self) -> Reply {
         Reply::Probe {
-            store_id: self.local.store_id,
+            store_id: self.local.store_id(),
             cluster_id: self.local.cluster_id(),
             has_log: self.has_log(),
         }
@@ -107,7 +108,7 @@ impl Formation {
     }
 
     async fn round(&self, raft: &Raft, callers: &BTreeMap<u64, Caller>) -> Result<(), String> {
-        let mut stores = BTreeMap::from([(self.local.options.node_id, self.local.store_id)]);
+        let mut stores = BTreeMap::from([(self.local.options.node_id, self.local.store_id())]);
         for (id, caller) in callers {
             let probed = probe(caller).await.map_err(|e| format!("node {id}: {e}"))?;
             self.check_new(*id, &probed)?;
@@ -133,11 +134,11 @@ impl Formation {
             return Ok(());
         }
         if self.local.cluster_id().is_none() && probed.cluster_id.is_some() {
-            self.local.fatal.report(format!(
+            self.local.fatal.report(Stop::refused(format!(
                 "{}: this directory is empty, but node {id} is part of a formed cluster that counts on this node's \
                  vote; put its directory back, or {LEAVE_STOPPED}",
                 self.local.options.data_dir.display()
-            ));
+            )));
         }
         Err(format!("node {id} has a log already"))
     }

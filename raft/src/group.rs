@@ -25,13 +25,14 @@ use crate::hand_over::hand_over;
 use crate::keeper::Keeper;
 use crate::log_store::LogStore;
 use crate::open::{self, Store};
+use crate::promises::Promises;
 use crate::propose::{self, Proposer};
 use crate::read::{self, Confirmer};
 use crate::replica::Replica;
 use crate::space::Space;
 use crate::state_machine::StateMachine;
 use crate::transport::server::{Gate, Server};
-use crate::transport::{Local, Network, ping};
+use crate::transport::{Local, Network, memory, ping};
 use crate::types::{Raft, TypeConfig};
 use crate::{
     Answer, GroupOptions, Member, MemberStatus, ProposeError, Read, ReadError, Role, StartError, Stats,
@@ -105,7 +106,7 @@ impl Group {
         store: Store,
         space: Space,
     ) -> Result<Group, StartError> {
-        let Store { directory, log, checkpoint, snapshots, snapshot, applied } = store;
+        let Store { directory, memory, log, checkpoint, snapshots, snapshot, applied } = store;
         let fatal = Fatal::new();
         let failing = fatal.clone();
         log.on_failure(move |why| failing.report(&why));
@@ -113,9 +114,11 @@ impl Group {
         let replica = Arc::new(Replica::new(applied, snapshot));
         let machine = StateMachine::new(replica.clone(), keeper.clone());
         let clock = ClusterClock::new(wall, options.node_id, options.members.len());
-        let (store_id, cluster_id) = (directory.identity().store_id, directory.identity().cluster_id);
-        let local = Arc::new(Local::new(options, store_id, cluster_id, clock, replica, fatal));
-        let raft = start_raft(&local, &log, machine.clone()).await?;
+        let promises = Arc::new(Promises::new(log.clone()));
+        let local =
+            Local::new(options, directory.identity(), clock, replica, fatal, memory, promises.clone());
+        let local = Arc::new(local);
+        let raft = start_raft(&local, LogStore::new(log.clone(), promises), machine.clone()).await?;
         let (confirmer, confirming) = Confirmer::new(local.clone(), raft.clone());
         let room = Room::new(log.clone());
         let (proposer, proposing) =
@@ -272,8 +275,12 @@ impl Group {
         }
         let saved = if inner.local.fatal.is_reported() { Ok(()) } else { inner.machine.save_all().await };
         inner.keeper.close().await;
-        let log = inner.log.clone();
-        let closed = tokio::task::spawn_blocking(move || log.close()).await;
+        let (log, local) = (inner.log.clone(), inner.local.clone());
+        let closing = move || {
+            log.close();
+            local.memory.close(&local.fatal);
+        };
+        let closed = tokio::task::spawn_blocking(closing).await;
         inner.formation.leave();
         closed.map_err(|e| format!("the log was not closed: {e}"))?;
         saved.map_err(|e| format!("the last checkpoint was not written: {e}"))
@@ -301,6 +308,7 @@ impl Inner {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         tasks.spawn(server.run(listener));
         tasks.spawn(ping::run(self.local.clone()));
+        tasks.spawn(memory::run(self.local.clone()));
         tasks.spawn(confirming.run());
         tasks.spawn(proposing.run());
         tasks.spawn(pulse::run(self.local.clone(), raft.clone(), self.proposer.clone()));
@@ -362,7 +370,7 @@ fn raft_error(why: impl ToString) -> StartError {
     StartError::Raft(why.to_string())
 }
 
-async fn start_raft(local: &Arc<Local>, log: &Log, machine: StateMachine) -> Result<Raft, StartError> {
+async fn start_raft(local: &Arc<Local>, log: LogStore, machine: StateMachine) -> Result<Raft, StartError> {
     let config = Config {
         cluster_name: local.options.cluster_name.clone(),
         heartbeat_interval: HEARTBEAT_MS,
@@ -376,13 +384,14 @@ async fn start_raft(local: &Arc<Local>, log: &Log, machine: StateMachine) -> Res
         // A leader that restarts is elected anew: it does not know how far it had committed, and would confirm reads
         // at less than what it had answered.
         enable_leader_restore: Some(false),
+        // The handshake refuses a follower that lacks what was committed. One that lacks less must not end the leader
+        // either: openraft takes it for a broken invariant, and would panic.
+        allow_log_reversion: Some(true),
         ..Config::default()
     };
     let config = Arc::new(config.validate().map_err(raft_error)?);
     let network = Network::new(local.clone());
-    let started =
-        Raft::new(local.options.node_id, config, network, LogStore::new(log.clone()), machine).await;
-    started.map_err(raft_error)
+    Raft::new(local.options.node_id, config, network, log, machine).await.map_err(raft_error)
 }
 
 /// Saves what changed, where it is not much and nothing else would.

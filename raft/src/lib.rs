@@ -14,7 +14,7 @@
 //! * `propose` makes one entry of all commands that wait, which are in `waiting`, as `pack` puts them into it; `gate`
 //!   answers those that are surely refused; `read` has one confirmation for all reads that wait.
 //! * `clock` is the cluster clock, `pulse` the tick that makes it felt.
-//! * `form` forms the cluster once; `open` puts a directory's parts together.
+//! * `form` forms the cluster once; `open` puts a directory's parts together; `promises` is what of it is for good.
 //! * `keeper` is the thread that writes images; `replica` the applied state that readers share.
 //! * `compaction` cuts the log short. `space` is what the file system still takes; `aside` what a leader does when it
 //!   is too little for its log, with `hand_over`.
@@ -36,6 +36,7 @@ mod log_store;
 mod open;
 mod options;
 mod pack;
+mod promises;
 mod propose;
 mod pulse;
 mod read;

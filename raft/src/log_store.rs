@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
+use std::sync::Arc;
 
 use futures_util::{Stream, stream};
 use openraft::alias::EntryOf;
@@ -15,6 +16,7 @@ use storage::{Position, StorageError};
 use tokio::sync::oneshot;
 
 use crate::codec;
+use crate::promises::Promises;
 use crate::types::{LeaderId, LogId, TypeConfig, Vote, log_id, position};
 
 type Entry = EntryOf<TypeConfig>;
@@ -27,11 +29,12 @@ const READ_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     log: Log,
+    promises: Arc<Promises>,
 }
 
 impl LogStore {
-    pub(crate) fn new(log: Log) -> LogStore {
-        LogStore { log }
+    pub(crate) fn new(log: Log, promises: Arc<Promises>) -> LogStore {
+        LogStore { log, promises }
     }
 
     /// Entries from the start of the range, as many as one read takes.
@@ -161,7 +164,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let vote = to_vote(vote);
-        durable(|flushed| self.log.save_vote(vote, flushed)).await
+        durable(|flushed| self.log.save_vote(vote, flushed)).await?;
+        self.promises.note_vote(vote);
+        Ok(())
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! Opening a node's directory: identity, log, checkpoint, snapshots, and what state they add up to.
+//! Opening a node's directory: identity, peers, log, checkpoint, snapshots, and what state they add up to.
 
 use std::io;
 use std::path::Path;
@@ -17,6 +17,7 @@ use storage::{LEAVE_STOPPED, Position, StorageError};
 use crate::codec;
 use crate::replica::Applied;
 use crate::transport::GROUP;
+use crate::transport::memory::Memory;
 use crate::{GroupOptions, StartError};
 
 /// How much of the log's tail stays in memory, in bytes.
@@ -25,6 +26,7 @@ const CACHE_BYTES: usize = 64 << 20;
 /// What a directory holds.
 pub(crate) struct Store {
     pub(crate) directory: DataDir,
+    pub(crate) memory: Memory,
     pub(crate) log: Log,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) snapshots: SnapshotStore,
@@ -35,10 +37,12 @@ pub(crate) struct Store {
 /// Opens or creates everything. Blocking.
 pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store, StartError> {
     let path = &options.data_dir;
-    let directory = DataDir::open(disk.clone(), path, &options.cluster_name, options.node_id, random())?;
+    let mut directory = DataDir::open(disk.clone(), path, &options.cluster_name, options.node_id, random())?;
+    let memory = Memory::open(disk.clone(), path)?;
     let segment_bytes = options.tuning.segment_bytes;
     let log_options = LogOptions { group: GROUP, segment_bytes, cache_bytes: CACHE_BYTES };
     let log = Log::open(disk.clone(), &path.join("log"), log_options)?;
+    directory.note_log()?;
     let snapshots = SnapshotStore::open(disk.clone(), &path.join("snapshots"))?;
     let (mut checkpoint, opened) = Checkpoint::open(disk, &path.join("checkpoint"))?;
     let newest = newest_snapshot(&snapshots, &opened)?;
@@ -52,7 +56,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
         broken: false,
         advanced_at: Instant::now(),
     };
-    Ok(Store { directory, log, checkpoint, snapshots, snapshot: newest, applied })
+    Ok(Store { directory, memory, log, checkpoint, snapshots, snapshot: newest, applied })
 }
 
 /// The newest snapshot. A damaged one is only needed where the checkpoint is not whole.

@@ -12,6 +12,7 @@ use crate::fatal::Fatal;
 use crate::keeper::Keeper;
 use crate::log_store::LogStore;
 use crate::open::{self, Store};
+use crate::promises::Promises;
 use crate::replica::Replica;
 use crate::space::Space;
 use crate::state_machine::StateMachine;
@@ -64,7 +65,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
         let keeper =
             Keeper::start(store.checkpoint, store.snapshots, space, Fatal::new()).expect("a thread starts");
         let replica = Replica::new(store.applied, store.snapshot).into();
-        Ok((directory, LogStore::new(store.log), StateMachine::new(replica, keeper)))
+        let promises = Promises::new(store.log.clone()).into();
+        Ok((directory, LogStore::new(store.log, promises), StateMachine::new(replica, keeper)))
     }
 }
 

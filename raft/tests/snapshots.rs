@@ -92,6 +92,7 @@ async fn a_node_that_lost_its_directory_takes_part_in_nothing() {
         let why =
             tokio::time::timeout(PATIENCE, empty.fatal()).await.expect("it goes on with an empty directory");
         assert!(why.why.contains("directory"), "{why}");
+        assert_eq!(why.kind, raft::StopKind::Refused);
         empty.shutdown().await.unwrap();
         // Its own directory put back, it is a member again.
         groups.insert(lost, start(options(&members, lost as u64 + 1, directory.path())).await);

@@ -3,40 +3,44 @@
 //! ```text
 //!   <data_dir>/
 //!     lock         locked while a process uses the directory; always empty
-//!     identity     made when the directory is first used; see below
-//!
-//!   identity:  magic (8) | version (4) | node id (8) | store id (16) | cluster id: known (1), id (16)
-//!              | length of the name (2) | cluster name | CRC-32 of all before it (4)       little-endian
+//!     identity     made when the directory is first used, replaced at each start; its bytes are in docs/formats.md
+//!     refused      made where the cluster knows this directory for a copy; says why, and is never used again
 //! ```
 //!
 //! Without an identity a directory must be empty: one that has a log but no identity has lost a part of itself,
-//! and a vote given from there could be given twice. The file is replaced whole, by a rename.
+//! and a vote given from there could be given twice. For the same reason an identity that says that there was a log
+//! is refused where there is none.
+//!
+//! Copies. Each start takes the next *generation* and a random *nonce*, both on disk before anything else is done. So
+//! two starts of one directory never have the same generation; two copies may, and then their nonces differ. Nodes
+//! tell each other both, and remember them ([`peers`](crate::peers)): that is how a copy is told from the directory.
+//!
+//! The directory is made, and the lock taken, in the real file system, whatever the [`Disk`] is: a lock is between
+//! processes. All else goes through the disk. The identity is replaced whole, by a rename.
+
+mod format;
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::{Disk, File, Mode};
-use crate::{LEAVE_STOPPED, StorageError};
+use crate::disk::Disk;
+use crate::{LEAVE_STOPPED, StorageError, small};
 
-const NAME: &str = "identity";
-const TEMPORARY: &str = "identity.tmp";
+use format::{CLUSTER_NAME_BYTES_MAX, FILE, write};
+
 const LOCK: &str = "lock";
+const REFUSED: (&str, &str) = ("refused", "refused.tmp");
 
 /// What may be in a directory that is new: our own first steps, and what mkfs leaves in a mount point.
-const IN_NEW: [&str; 3] = [LOCK, TEMPORARY, "lost+found"];
+const IN_NEW: [&str; 3] = [LOCK, FILE.temporary, "lost+found"];
 
-const MAGIC: &[u8; 8] = b"LUident\n";
-const VERSION: u32 = 1;
-
-/// The longest name of a cluster, in bytes.
-const CLUSTER_NAME_BYTES_MAX: usize = 1024;
-
-/// Far more than the file ever takes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The directory of the log, and what its files' names end with.
+const LOG: &str = "log";
+const IN_LOG: [&str; 2] = ["seal", ".segment"];
 
 /// What the identity file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +53,12 @@ pub struct Identity {
     pub node_id: u64,
     /// This directory's id, made once when it is first used.
     pub store_id: u128,
+    /// Which start of the directory this is, counted from 1.
+    pub generation: u64,
+    /// A random number of this start: a copy that is started has another one.
+    pub nonce: u128,
+    /// Whether the log was opened once: from then on a directory without one has lost it.
+    pub log_made: bool,
 }
 
 /// A data directory, locked by this process as long as this value lives.
@@ -60,34 +70,36 @@ pub struct DataDir {
 }
 
 impl DataDir {
-    /// Locks the directory, creating it where missing, and reads its identity. A new directory gets `store_id`.
-    ///
-    /// The lock is always taken in the real file system, whatever `disk` is.
+    /// Locks the directory, creating it where missing, and begins a new start of it, which is on disk at return.
+    /// `nonce` is a random number: this start's, and where the directory is new its store id as well.
     ///
     /// # Errors
-    /// Refused: a directory in use by another process, of another cluster or node, with files but no identity, or
-    /// written by a newer lastunit. Corrupt: a damaged identity. IO: the system said no.
+    /// Refused: a directory in use by another process, of another cluster or node, with files but no identity,
+    /// without the log that it had, known for a copy, or written by another version. Corrupt: a damaged identity.
+    /// IO: the system said no. A directory that is refused is left as it was.
     pub fn open(
         disk: Arc<dyn Disk>,
         path: &Path,
         cluster_name: &str,
         node_id: u64,
-        store_id: u128,
+        nonce: u128,
     ) -> Result<DataDir, StorageError> {
         create_durably(&*disk, path)?;
         let lock = lock(path)?;
         let identity = match read(&*disk, path)? {
-            Some(identity) => identity,
+            Some(identity) => {
+                check(path, &identity, cluster_name, node_id)?;
+                refuse_disowned(&*disk, path)?;
+                refuse_without_log(&*disk, path, &identity)?;
+                Identity { generation: identity.generation + 1, nonce, ..identity }
+            }
             None => {
                 refuse_unless_new(&*disk, path)?;
                 refuse_long_name(path, cluster_name)?;
-                let cluster_name = cluster_name.to_owned();
-                let identity = Identity { cluster_name, cluster_id: None, node_id, store_id };
-                write(&*disk, path, &identity)?;
-                identity
+                Identity::new(cluster_name, node_id, nonce)
             }
         };
-        check(path, &identity, cluster_name, node_id)?;
+        write(&*disk, path, &identity)?;
         Ok(DataDir { disk, path: path.to_owned(), identity, _lock: lock })
     }
 
@@ -112,14 +124,50 @@ impl DataDir {
                 ),
                 "check the addresses in cluster.toml, or point data_dir of this [[node]] at an empty directory",
             )),
-            None => {
-                let identity = Identity { cluster_id: Some(cluster_id), ..self.identity.clone() };
-                write(&*self.disk, &self.path, &identity)?;
-                self.identity = identity;
-                Ok(())
-            }
+            None => self.replace(Identity { cluster_id: Some(cluster_id), ..self.identity.clone() }),
         }
     }
+
+    /// Notes that the log is there, durable at return: from now on the directory is refused without it.
+    pub fn note_log(&mut self) -> Result<(), StorageError> {
+        if self.identity.log_made {
+            return Ok(());
+        }
+        self.replace(Identity { log_made: true, ..self.identity.clone() })
+    }
+
+    fn replace(&mut self, identity: Identity) -> Result<(), StorageError> {
+        write(&*self.disk, &self.path, &identity)?;
+        self.identity = identity;
+        Ok(())
+    }
+}
+
+impl Identity {
+    /// Of a directory that is used for the first time.
+    fn new(cluster_name: &str, node_id: u64, nonce: u128) -> Identity {
+        let cluster_name = cluster_name.to_owned();
+        Identity {
+            cluster_name,
+            cluster_id: None,
+            node_id,
+            store_id: nonce,
+            generation: 1,
+            nonce,
+            log_made: false,
+        }
+    }
+}
+
+/// Notes that the cluster knows a directory for a copy, durable at return: it is refused from now on, and so a
+/// supervisor that starts it again and again cannot count its generation up to where it is taken for a newer one.
+/// For the process that has it locked.
+///
+/// # Errors
+/// IO: the system said no.
+pub fn disown(disk: &dyn Disk, dir: &Path, why: &str) -> Result<(), StorageError> {
+    let (name, temporary) = REFUSED;
+    small::replace(disk, dir, name, temporary, format!("{why}\n").as_bytes())
 }
 
 /// Compares the identity with what cluster.toml says.
@@ -153,6 +201,32 @@ fn refuse_unless_new(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
             "put the identity file back, or point data_dir of this [[node]] in cluster.toml at an empty directory",
         )),
     }
+}
+
+/// What the file says is for people: that it is there is what counts.
+fn refuse_disowned(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
+    let path = path.join(REFUSED.0);
+    let Some(text) = small::read(disk, &path)? else { return Ok(()) };
+    let text = String::from_utf8_lossy(&text);
+    let why = text.lines().next().unwrap_or("the cluster has refused this directory").to_owned();
+    Err(refused(&path, why, &format!("put this node's newest directory back, or {LEAVE_STOPPED}")))
+}
+
+fn refuse_without_log(disk: &dyn Disk, path: &Path, identity: &Identity) -> Result<(), StorageError> {
+    let log = path.join(LOG);
+    let names = match disk.list(&log) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(StorageError::io("list", &log))?,
+    };
+    let is_there = names.iter().any(|name| IN_LOG.iter().any(|end| name.ends_with(end)));
+    if is_there || !identity.log_made {
+        return Ok(());
+    }
+    Err(refused(
+        &log,
+        "the log is gone, and with it the votes and entries that this node has promised to keep".to_owned(),
+        &format!("put the log back, or {LEAVE_STOPPED}"),
+    ))
 }
 
 fn refuse_long_name(path: &Path, cluster_name: &str) -> Result<(), StorageError> {
@@ -195,117 +269,9 @@ fn sync_parent(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
 /// The identity of a directory, which is neither locked nor changed; `None` where it has none.
 ///
 /// # Errors
-/// Corrupt: the file is damaged. Refused: a newer lastunit wrote it. IO: the system said no.
+/// Corrupt: the file is damaged. Refused: another version of lastunit wrote it. IO: the system said no.
 pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Option<Identity>, StorageError> {
-    let path = dir.join(NAME);
-    let file = match disk.open(&path, Mode::Read) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(StorageError::io("open", &path))?,
-    };
-    let bytes = read_whole(&*file).map_err(StorageError::io("read", &path))?;
-    decode(&bytes).map(Some).map_err(|failure| failure.at(&path))
-}
-
-fn read_whole(file: &dyn File) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; file.len()?.min(FILE_BYTES_MAX) as usize];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], filled as u64)? {
-            0 => break,
-            read => filled += read,
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
-}
-
-/// Replaces the file, durable at return.
-fn write(disk: &dyn Disk, dir: &Path, identity: &Identity) -> Result<(), StorageError> {
-    let temporary = dir.join(TEMPORARY);
-    match disk.remove(&temporary) {
-        Err(e) if e.kind() != ErrorKind::NotFound => return Err(StorageError::io("remove", &temporary)(e)),
-        _ => {}
-    }
-    write_synced(disk, &temporary, &encode(identity)).map_err(StorageError::io("write", &temporary))?;
-    let path = dir.join(NAME);
-    disk.rename(&temporary, &path).map_err(StorageError::io("rename", &path))?;
-    disk.sync_dir(dir).map_err(StorageError::io("fsync", dir))
-}
-
-fn write_synced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let file = disk.open(path, Mode::CreateNew)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync_data()
-}
-
-/// Why bytes are not an identity.
-#[derive(Debug, PartialEq, Eq)]
-enum Failure {
-    Damaged(&'static str),
-    Newer(u32),
-}
-
-impl Failure {
-    fn at(self, path: &Path) -> StorageError {
-        match self {
-            Failure::Newer(version) => refused(
-                path,
-                format!("format version {version} is newer than this lastunit knows ({VERSION})"),
-                "run the lastunit that wrote it, or a newer one",
-            ),
-            Failure::Damaged(what) => StorageError::Corrupt {
-                path: path.to_owned(),
-                offset: 0,
-                what: what.to_owned(),
-                mend: format!("put a copy of this very file back, or {LEAVE_STOPPED}"),
-            },
-        }
-    }
-}
-
-fn encode(identity: &Identity) -> Vec<u8> {
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend(VERSION.to_le_bytes());
-    bytes.extend(identity.node_id.to_le_bytes());
-    bytes.extend(identity.store_id.to_le_bytes());
-    bytes.push(identity.cluster_id.is_some().into());
-    bytes.extend(identity.cluster_id.unwrap_or_default().to_le_bytes());
-    bytes.extend((identity.cluster_name.len() as u16).to_le_bytes());
-    bytes.extend(identity.cluster_name.as_bytes());
-    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-    bytes
-}
-
-fn decode(bytes: &[u8]) -> Result<Identity, Failure> {
-    let (body, crc) = bytes.split_last_chunk().ok_or(Failure::Damaged("the file is cut short"))?;
-    // Every version ends in this checksum, so that damage is not taken for a newer version.
-    if u32::from_le_bytes(*crc) != crc32fast::hash(body) {
-        return Err(Failure::Damaged("a wrong checksum"));
-    }
-    let fields = body.strip_prefix(MAGIC).ok_or(Failure::Damaged("this is not an identity file"))?;
-    let (version, fields) = fields.split_first_chunk().ok_or(Failure::Damaged("the file is cut short"))?;
-    match u32::from_le_bytes(*version) {
-        VERSION => decode_fields(fields).ok_or(Failure::Damaged("the fields do not make an identity")),
-        0 => Err(Failure::Damaged("format version 0")),
-        newer => Err(Failure::Newer(newer)),
-    }
-}
-
-fn decode_fields(fields: &[u8]) -> Option<Identity> {
-    let (node_id, rest) = fields.split_first_chunk()?;
-    let (store_id, rest) = rest.split_first_chunk()?;
-    let ([known], rest) = rest.split_first_chunk()?;
-    let (cluster_id, rest) = rest.split_first_chunk()?;
-    let (name_len, name) = rest.split_first_chunk()?;
-    if *known > 1 || name.len() != usize::from(u16::from_le_bytes(*name_len)) {
-        return None;
-    }
-    Some(Identity {
-        cluster_name: String::from_utf8(name.to_vec()).ok()?,
-        cluster_id: (*known == 1).then(|| u128::from_le_bytes(*cluster_id)),
-        node_id: u64::from_le_bytes(*node_id),
-        store_id: u128::from_le_bytes(*store_id),
-    })
+    format::read(disk, dir)
 }
 
 fn refused(path: &Path, what: String, mend: &str) -> StorageError {
@@ -313,183 +279,4 @@ fn refused(path: &Path, what: String, mend: &str) -> StorageError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::disk::RealDisk;
-
-    fn open(path: &Path, cluster_name: &str, node_id: u64) -> Result<DataDir, StorageError> {
-        DataDir::open(Arc::new(RealDisk), path, cluster_name, node_id, 77)
-    }
-
-    /// Asserts that it is refused, in one line that contains the words.
-    fn assert_refused<T>(opened: Result<T, StorageError>, words: &[&str]) {
-        let Err(error) = opened else { panic!("not refused") };
-        assert!(matches!(error, StorageError::Refused { .. }), "{error}");
-        let line = error.to_string();
-        assert!(!line.contains('\n'), "{line}");
-        words.iter().for_each(|word| assert!(line.contains(word), "no {word:?} in: {line}"));
-    }
-
-    fn identity() -> Identity {
-        let cluster_name = "lastunit-dev".to_owned();
-        Identity { cluster_name, cluster_id: Some(5 << 100), node_id: 1, store_id: 77 }
-    }
-
-    #[test]
-    fn a_new_directory_gets_an_identity_that_stays() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("data/deep/1");
-        let first = open(&path, "lastunit-dev", 1).unwrap();
-        assert_eq!(first.path(), path);
-        assert_eq!(first.identity(), &Identity { cluster_id: None, ..identity() });
-        drop(first);
-        let again = DataDir::open(Arc::new(RealDisk), &path, "lastunit-dev", 1, 78).unwrap();
-        assert_eq!(again.identity().store_id, 77);
-    }
-
-    #[test]
-    fn joining_is_remembered_and_joining_another_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut data = open(dir.path(), "lastunit-dev", 1).unwrap();
-        data.join(5 << 100).unwrap();
-        data.join(5 << 100).unwrap();
-        assert_refused(data.join(6), &["belongs to the cluster with id", "cluster.toml"]);
-        drop(data);
-        assert_eq!(open(dir.path(), "lastunit-dev", 1).unwrap().identity(), &identity());
-    }
-
-    #[test]
-    fn another_cluster_or_node_is_refused_with_the_key() {
-        let dir = tempfile::tempdir().unwrap();
-        drop(open(dir.path(), "lastunit-dev", 1).unwrap());
-        assert_refused(open(dir.path(), "other", 1), &["lastunit-dev", "other", "cluster.name"]);
-        assert_refused(open(dir.path(), "lastunit-dev", 2), &["node 1", "node 2", "id"]);
-        open(dir.path(), "lastunit-dev", 1).unwrap();
-    }
-
-    #[test]
-    fn a_name_that_is_too_long_is_refused_before_anything_is_written() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_refused(open(dir.path(), &"n".repeat(1025), 1), &["cluster.name"]);
-        let longest = "n".repeat(1024);
-        assert_eq!(open(dir.path(), &longest, 1).unwrap().identity().cluster_name, longest);
-    }
-
-    #[test]
-    fn a_second_handle_is_refused_until_the_first_is_gone() {
-        let dir = tempfile::tempdir().unwrap();
-        let first = open(dir.path(), "lastunit-dev", 1).unwrap();
-        assert_refused(open(dir.path(), "lastunit-dev", 1), &["in use by another process", "data_dir"]);
-        drop(first);
-        open(dir.path(), "lastunit-dev", 1).unwrap();
-    }
-
-    /// Run by the test below in a process of its own: tries to open the directory named in the environment.
-    #[test]
-    fn child_that_opens_a_directory() {
-        let Ok(path) = std::env::var("LASTUNIT_TEST_DATA_DIR") else {
-            return;
-        };
-        assert_refused(open(Path::new(&path), "lastunit-dev", 1), &["in use by another process"]);
-        println!("refused as it should be");
-    }
-
-    #[test]
-    fn a_second_process_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let _first = open(dir.path(), "lastunit-dev", 1).unwrap();
-        let child = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "identity::tests::child_that_opens_a_directory", "--nocapture"])
-            .env("LASTUNIT_TEST_DATA_DIR", dir.path())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&child.stdout);
-        assert!(child.status.success() && said.contains("refused as it should be"), "{said}");
-    }
-
-    #[test]
-    fn a_mount_point_is_new_but_a_directory_with_files_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("lost+found")).unwrap();
-        fs::write(dir.path().join(TEMPORARY), "the rest of a crash").unwrap();
-        drop(open(dir.path(), "lastunit-dev", 1).unwrap());
-        fs::create_dir(dir.path().join("log")).unwrap();
-        drop(open(dir.path(), "lastunit-dev", 1).unwrap());
-
-        fs::remove_file(dir.path().join(NAME)).unwrap();
-        assert_refused(open(dir.path(), "lastunit-dev", 1), &["\"log\"", "no identity file", "data_dir"]);
-        assert!(!dir.path().join(NAME).exists());
-    }
-
-    #[test]
-    fn a_directory_that_cannot_be_written_is_an_io_error() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("file"), "").unwrap();
-        for path in [dir.path().join("file"), dir.path().join("file/below"), "/proc/lastunit".into()] {
-            let Err(error) = open(&path, "lastunit-dev", 1) else { panic!("{path:?} was opened") };
-            assert!(matches!(error, StorageError::Io { .. }), "{error}");
-        }
-    }
-
-    #[test]
-    fn the_file_has_golden_bytes() {
-        #[rustfmt::skip]
-        let golden = [
-            b'L', b'U', b'i', b'd', b'e', b'n', b't', b'\n', 1, 0, 0, 0,
-            1, 0, 0, 0, 0, 0, 0, 0,
-            77, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-            1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x50, 0, 0, 0,
-            12, 0, b'l', b'a', b's', b't', b'u', b'n', b'i', b't', b'-', b'd', b'e', b'v',
-        ];
-        let bytes = encode(&identity());
-        let (body, crc) = bytes.split_last_chunk::<4>().unwrap();
-        assert_eq!(body, golden);
-        assert_eq!(u32::from_le_bytes(*crc), crc32fast::hash(&golden));
-    }
-
-    #[test]
-    fn every_identity_comes_back() {
-        for cluster_id in [None, Some(0), Some(1), Some(u128::MAX)] {
-            for cluster_name in ["", "a", "lastunit-dev", "sh\u{f6}p"] {
-                for (node_id, store_id) in [(0, 0), (1, 77), (u64::MAX, u128::MAX)] {
-                    let cluster_name = cluster_name.to_owned();
-                    let identity = Identity { cluster_name, cluster_id, node_id, store_id };
-                    assert_eq!(decode(&encode(&identity)).unwrap(), identity);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_flipped_bit_every_cut_and_every_addition_is_seen() {
-        let whole = encode(&identity());
-        let flips = (0..whole.len() * 8).map(|bit| {
-            let mut bytes = whole.clone();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            bytes
-        });
-        let cuts = (0..whole.len()).map(|len| whole[..len].to_vec());
-        let others = [vec![0; whole.len()], [&whole[..], &[0]].concat(), [&whole[..], &whole[..]].concat()];
-        let dir = tempfile::tempdir().unwrap();
-        drop(open(dir.path(), "lastunit-dev", 1).unwrap());
-        for damaged in flips.chain(cuts).chain(others) {
-            fs::write(dir.path().join(NAME), &damaged).unwrap();
-            let Err(error) = read(&RealDisk, dir.path()) else { panic!("accepted {damaged:?}") };
-            assert!(matches!(error, StorageError::Corrupt { .. }), "{error}");
-        }
-        assert!(matches!(open(dir.path(), "lastunit-dev", 1), Err(StorageError::Corrupt { .. })));
-    }
-
-    #[test]
-    fn a_newer_version_is_refused() {
-        let mut newer = encode(&identity());
-        newer[8] = 2;
-        let body = newer.len() - 4;
-        let crc = crc32fast::hash(&newer[..body]).to_le_bytes();
-        newer[body..].copy_from_slice(&crc);
-        assert_eq!(decode(&newer), Err(Failure::Newer(2)));
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(NAME), newer).unwrap();
-        assert_refused(open(dir.path(), "lastunit-dev", 1), &["version 2", "newer"]);
-    }
-}
+mod tests;

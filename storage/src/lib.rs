@@ -5,14 +5,15 @@
 //! ```text
 //!   snapshot --> checkpoint --> inventory      inventory: pure, imports std and serde alone
 //!       \            |
-//!        \-----------+--> disk, error, position <--- log, identity
+//!        \-----------+--> disk, error, position <--- log
+//!                         disk, error <--- small <--- identity, peers
 //! ```
 //!
 //! * [`inventory`] is the state machine: `apply(stamp, request) -> Applied`.
 //! * [`log`] keeps Raft's entries and vote on disk, with group commit.
 //! * [`checkpoint`] is the local image of the inventory in sled, rebuilt whenever in doubt.
 //! * [`snapshot`] is the image at one index, as a file that peers receive.
-//! * [`identity`] says whose directory this is.
+//! * [`identity`] says whose directory this is; [`peers`] what is known of the other nodes' directories.
 //! * [`disk`] is the one seam to the file system; [`error`] the one kind of failure: a fatal one.
 
 // clippy.toml bans clocks and hash order for the state machine, which denies them for itself.
@@ -24,7 +25,9 @@ pub mod error;
 pub mod identity;
 pub mod inventory;
 pub mod log;
+pub mod peers;
 pub mod position;
+mod small;
 pub mod snapshot;
 
 pub use error::{LEAVE_STOPPED, StorageError};

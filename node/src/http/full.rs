@@ -40,7 +40,10 @@ mod tests {
             if status == 503 {
                 assert_eq!(response.headers()["retry-after"], "1");
                 let told = json_of(response).await;
-                assert_eq!((told["code"].as_str(), told["executed"].as_str()), (Some("overloaded"), Some("no")));
+                assert_eq!(
+                    (told["code"].as_str(), told["executed"].as_str()),
+                    (Some("overloaded"), Some("no"))
+                );
             }
         }
     }

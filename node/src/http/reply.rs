@@ -64,7 +64,8 @@ pub(crate) fn overloaded() -> Problem {
 
 /// A disk is full.
 pub(crate) fn no_space() -> Problem {
-    let detail = "Not executed: this node's or the leader's disk is full. It goes on by itself when there is room.";
+    let detail =
+        "Not executed: this node's or the leader's disk is full. It goes on by itself when there is room.";
     problem::OVERLOADED.problem(detail).retry_after(RETRY_AFTER_SECONDS)
 }
 

@@ -14,10 +14,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::Local;
 use super::dial::dial;
 use super::frame::{self, Kind};
 use super::message::{Appended, Channel};
+use super::{Local, Remote};
 use crate::types::TypeConfig;
 
 type RpcError = RPCError<TypeConfig>;
@@ -39,11 +39,11 @@ pub(crate) async fn stream_append(
     // openraft's back-off is waited for in this stream: to dial first would dial a node that is down in a loop.
     let Some(first) = requests.next().await else { return Ok(Box::pin(stream::empty())) };
     let requests = stream::iter([first]).chain(requests);
-    let connection = dial(&local, to, Channel::Appends).await.map_err(|e| Unreachable::new(&e))?;
+    let (remote, connection) = dial(&local, to, Channel::Appends).await.map_err(|e| Unreachable::new(&e))?;
     let (sent, unanswered) = mpsc::channel(PIPELINE);
     let mut writing = JoinSet::new();
     writing.spawn(write_requests(local.clone(), requests, connection.writer, sent));
-    let answers = Answers { local, to, reader: connection.reader, unanswered, _writing: writing };
+    let answers = Answers { local, remote, reader: connection.reader, unanswered, _writing: writing };
     Ok(Box::pin(stream::unfold(Some(answers), |answers| async move {
         let mut answers = answers?;
         let answer = answers.next().await?;
@@ -65,7 +65,7 @@ async fn write_requests(
             // News of a commit and nothing else: whoever waits for the answer to that commit goes first.
             tokio::task::yield_now().await;
         }
-        let Ok(bytes) = frame::seal_message(Kind::Append, 0, local.clock.wall_ms(), &request) else {
+        let Ok(bytes) = frame::seal_message(Kind::Append, 0, local.sender(), &request) else {
             return;
         };
         if sent.send(()).await.is_err() || frame::write(&mut writer, &bytes).await.is_err() {
@@ -76,7 +76,7 @@ async fn write_requests(
 
 struct Answers {
     local: Arc<Local>,
-    to: u64,
+    remote: Remote,
     reader: BufReader<OwnedReadHalf>,
     unanswered: mpsc::Receiver<()>,
     _writing: JoinSet<()>,
@@ -93,7 +93,7 @@ impl Answers {
     fn take(&self, read: io::Result<Option<frame::Frame>>) -> Answer {
         let frame = read.and_then(|frame| frame.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
         let frame = frame.map_err(|e| NetworkError::new(&e))?;
-        self.local.hear(self.to, frame.wall_ms);
+        self.local.hear(&self.remote, &frame).map_err(|e| NetworkError::new(&e))?;
         let appended: Appended = frame.message(Kind::Appended).map_err(|e| NetworkError::new(&e))?;
         appended.map_err(|why| NetworkError::from_string(why).into())
     }

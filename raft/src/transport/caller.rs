@@ -12,10 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::Local;
 use super::dial::dial;
-use super::frame::{self, Kind};
+use super::frame::{self, Kind, Sender};
 use super::message::{Call, Channel, Reply};
+use super::{Local, Remote};
 
 /// Calls that may wait to be written.
 const QUEUE: usize = 256;
@@ -50,7 +50,7 @@ impl Caller {
     pub(crate) async fn call(&self, call: &Call, deadline: Duration) -> Result<Reply, CallError> {
         let linking = timeout(deadline, self.link()).await;
         let link = linking.map_err(|_| not_sent("no connection in time"))?.map_err(not_sent)?;
-        match timeout(deadline, link.call(call, self.local.clock.wall_ms())).await {
+        match timeout(deadline, link.call(call, self.local.sender())).await {
             Ok(answered) => answered,
             Err(_) => {
                 // A peer that has said nothing for long may be cut off: the next call shall dial anew.
@@ -65,8 +65,8 @@ impl Caller {
         if let Some(link) = slot.as_ref().filter(|link| link.is_open()) {
             return Ok(link.clone());
         }
-        let connection = dial(&self.local, self.to, Channel::Calls).await?;
-        let link = Arc::new(Link::start(self.local.clone(), self.to, connection.reader, connection.writer));
+        let (remote, connection) = dial(&self.local, self.to, Channel::Calls).await?;
+        let link = Arc::new(Link::start(self.local.clone(), remote, connection.reader, connection.writer));
         *slot = Some(link.clone());
         Ok(link)
     }
@@ -95,7 +95,12 @@ struct Link {
 }
 
 impl Link {
-    fn start(local: Arc<Local>, to: u64, reader: BufReader<OwnedReadHalf>, writer: OwnedWriteHalf) -> Link {
+    fn start(
+        local: Arc<Local>,
+        remote: Remote,
+        reader: BufReader<OwnedReadHalf>,
+        writer: OwnedWriteHalf,
+    ) -> Link {
         let (frames, queue) = mpsc::channel(QUEUE);
         let pending: Arc<Pending> = Arc::new(Mutex::new(Some(BTreeMap::new())));
         let mut tasks = JoinSet::new();
@@ -106,17 +111,17 @@ impl Link {
             close(&closing);
         });
         tasks.spawn(async move {
-            if let Err(e) = read_all(&local, to, reader, &reading, &hearing).await {
-                tracing::debug!(peer = to, "the connection for calls ended: {e}");
+            if let Err(e) = read_all(&local, remote, reader, &reading, &hearing).await {
+                tracing::debug!(peer = remote.id, "the connection for calls ended: {e}");
             }
             close(&reading);
         });
         Link { frames, pending, heard_at, ids: AtomicU64::new(0), _tasks: tasks }
     }
 
-    async fn call(&self, call: &Call, wall_ms: u64) -> Result<Reply, CallError> {
+    async fn call(&self, call: &Call, sender: Sender) -> Result<Reply, CallError> {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let bytes = frame::seal_message(Kind::Call, id, wall_ms, call).map_err(not_sent)?;
+        let bytes = frame::seal_message(Kind::Call, id, sender, call).map_err(not_sent)?;
         let (reply, answer) = oneshot::channel();
         match self.pending.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             Some(pending) => drop(pending.insert(id, reply)),
@@ -153,13 +158,13 @@ async fn write_all(mut queue: mpsc::Receiver<Vec<u8>>, mut writer: OwnedWriteHal
 
 async fn read_all(
     local: &Local,
-    to: u64,
+    remote: Remote,
     mut reader: BufReader<OwnedReadHalf>,
     pending: &Pending,
     heard_at: &Mutex<Instant>,
 ) -> io::Result<()> {
     while let Some(frame) = frame::read(&mut reader).await? {
-        local.hear(to, frame.wall_ms);
+        local.hear(&remote, &frame)?;
         *heard_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         let reply = frame.message(Kind::Reply)?;
         let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);

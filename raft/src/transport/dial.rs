@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use storage::LEAVE_STOPPED;
 use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 use super::frame::{self, Kind};
-use super::message::{Channel, Greeting, Hello};
-use super::{GROUP, Local};
+use super::message::Channel;
+use super::{Local, Remote, handshake};
 
 /// Connecting and shaking hands take no longer.
 const DIAL: Duration = Duration::from_millis(700);
@@ -43,59 +42,29 @@ fn keepalive() -> TcpKeepalive {
         .with_retries(3)
 }
 
-/// Dials a peer.
-pub(crate) async fn dial(local: &Arc<Local>, to: u64, channel: Channel) -> io::Result<Connection> {
+/// Dials a peer; answers which start of it has answered as well.
+pub(crate) async fn dial(local: &Arc<Local>, to: u64, channel: Channel) -> io::Result<(Remote, Connection)> {
     let member =
         local.member(to).ok_or_else(|| io::Error::other(format!("node {to} is not in the cluster file")))?;
     let dialling = async {
         let mut connection = split(TcpStream::connect(&member.raft).await?)?;
-        shake(local, to, channel, &mut connection).await?;
-        Ok(connection)
+        let remote = shake(local, to, channel, &mut connection).await?;
+        Ok((remote, connection))
     };
     timeout(DIAL, dialling).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn shake(local: &Local, to: u64, channel: Channel, connection: &mut Connection) -> io::Result<()> {
-    let hello = Hello {
-        group: GROUP,
-        cluster_name: local.options.cluster_name.clone(),
-        cluster_id: local.cluster_id(),
-        from: local.options.node_id,
-        to,
-        store_id: local.store_id,
-        channel,
-    };
-    let bytes = frame::seal_message(Kind::Hello, 0, local.clock.wall_ms(), &hello)?;
+async fn shake(
+    local: &Arc<Local>,
+    to: u64,
+    channel: Channel,
+    connection: &mut Connection,
+) -> io::Result<Remote> {
+    let hello = handshake::hello(local, to, channel);
+    let bytes = frame::seal_message(Kind::Hello, 0, local.sender(), &hello)?;
     frame::write(&mut connection.writer, &bytes).await?;
     let answer = frame::read(&mut connection.reader).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    match answer.message(Kind::Greeting)? {
-        Greeting::Refused(why) => Err(io::Error::other(format!("node {to} refuses this node: {why}"))),
-        Greeting::StoreLost => {
-            let directory = local.options.data_dir.display();
-            local.fatal.report(format!(
-                "{directory}: node {to} knows this node by another data directory; put that one back, or {LEAVE_STOPPED}"
-            ));
-            Err(io::Error::other(format!("node {to} knows this node by another data directory")))
-        }
-        Greeting::Welcome { store_id, cluster_id } => {
-            check_welcome(local, to, store_id, cluster_id)?;
-            local.hear(to, answer.wall_ms);
-            Ok(())
-        }
-    }
-}
-
-/// The dialler checks the answerer as the answerer checked the dialler.
-fn check_welcome(local: &Local, to: u64, store_id: u128, cluster_id: Option<u128>) -> io::Result<()> {
-    if let (Some(ours), Some(theirs)) = (local.cluster_id(), cluster_id)
-        && ours != theirs
-    {
-        return Err(io::Error::other(format!("node {to} belongs to another cluster of the same name")));
-    }
-    match local.known_store(to) {
-        Some(known) if known != store_id => Err(io::Error::other(format!(
-            "node {to} answers from another data directory than the one it joined with"
-        ))),
-        _ => Ok(()),
-    }
+    let remote = handshake::check(local, to, answer.message(Kind::Greeting)?).await?;
+    local.hear(&remote, &answer)?;
+    Ok(remote)
 }

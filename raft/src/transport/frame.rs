@@ -1,27 +1,39 @@
 //! Frames: what goes over a connection between two nodes.
 //!
 //! ```text
-//!   0        4        8  9  10       12           20            28
-//!   +--------+--------+--+--+--------+------------+-------------+--------------+
-//!   | length | crc32  |v |k | zero   | id         | wall_ms     | body         |
-//!   +--------+--------+--+--+--------+------------+-------------+--------------+
-//!    of body  of all   |  |           which call   the sender's   `length` bytes
-//!             after it |  kind                     wall clock
-//!                      version
+//!   0        4        8  9  10     12       20        28              52
+//!   +--------+--------+--+--+------+--------+---------+---------------+--------------+
+//!   | length | crc32  |v |k | zero | id     | wall_ms | promised      | body         |
+//!   +--------+--------+--+--+------+--------+---------+---------------+--------------+
+//!    of body  of all   |  |         which    the        the sender's    `length` bytes
+//!             after it |  kind      call     sender's   vote (term,
+//!                      version               wall clock node), entries
 //! ```
 //!
-//! Numbers are little-endian. Every frame carries the sender's wall clock: the cluster clock lives on that.
+//! Numbers are little-endian. Every frame carries the sender's wall clock: the cluster clock lives on that. And it says
+//! what the sender has on its disk for good, so that a directory put back from an older copy is known for one.
 
 use std::io;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use storage::peers::Promised;
+
 use crate::codec::{self, MESSAGE_BYTES_MAX};
 
-/// Version 1 was never released; its forwarded calls and commands are others.
-const VERSION: u8 = 2;
-const HEADER: usize = 28;
+/// Versions 1 and 2 were never released.
+const VERSION: u8 = 3;
+const HEADER: usize = 52;
+
+/// What every frame says of its sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sender {
+    /// Its wall clock, in milliseconds since the Unix epoch.
+    pub(crate) wall_ms: u64,
+    /// The vote, and how many committed entries, that are on its disk for good.
+    pub(crate) promised: Promised,
+}
 
 /// What a frame's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +84,7 @@ impl Kind {
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
     pub(crate) id: u64,
-    pub(crate) wall_ms: u64,
+    pub(crate) sender: Sender,
     pub(crate) body: Bytes,
 }
 
@@ -91,22 +103,22 @@ fn invalid(why: impl Into<String>) -> io::Error {
 }
 
 /// The bytes of a frame around an encoded body.
-pub(crate) fn seal(kind: Kind, id: u64, wall_ms: u64, body: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn seal(kind: Kind, id: u64, sender: Sender, body: &[u8]) -> io::Result<Vec<u8>> {
     let mut bytes = open(body.len());
     bytes.extend_from_slice(body);
-    close(bytes, kind, id, wall_ms)
+    close(bytes, kind, id, sender)
 }
 
 /// The bytes of a frame around a message.
 pub(crate) fn seal_message(
     kind: Kind,
     id: u64,
-    wall_ms: u64,
+    sender: Sender,
     message: &impl serde::Serialize,
 ) -> io::Result<Vec<u8>> {
     let mut bytes = open(256);
     codec::encode_into(message, &mut bytes)?;
-    close(bytes, kind, id, wall_ms)
+    close(bytes, kind, id, sender)
 }
 
 fn open(body: usize) -> Vec<u8> {
@@ -116,7 +128,7 @@ fn open(body: usize) -> Vec<u8> {
 }
 
 /// Fills in the header, once the body is there.
-fn close(mut bytes: Vec<u8>, kind: Kind, id: u64, wall_ms: u64) -> io::Result<Vec<u8>> {
+fn close(mut bytes: Vec<u8>, kind: Kind, id: u64, sender: Sender) -> io::Result<Vec<u8>> {
     let length = bytes.len() - HEADER;
     if length > MESSAGE_BYTES_MAX {
         return Err(invalid(format!("a message of {length} bytes is over the limit")));
@@ -124,8 +136,11 @@ fn close(mut bytes: Vec<u8>, kind: Kind, id: u64, wall_ms: u64) -> io::Result<Ve
     bytes[0..4].copy_from_slice(&(length as u32).to_le_bytes());
     bytes[8] = VERSION;
     bytes[9] = kind as u8;
-    bytes[12..20].copy_from_slice(&id.to_le_bytes());
-    bytes[20..28].copy_from_slice(&wall_ms.to_le_bytes());
+    let Promised { term, node, entries } = sender.promised;
+    for (place, number) in [id, sender.wall_ms, term, node, entries].into_iter().enumerate() {
+        let at = 12 + 8 * place;
+        bytes[at..at + 8].copy_from_slice(&number.to_le_bytes());
+    }
     let crc = crc32fast::hash(&bytes[8..]);
     bytes[4..8].copy_from_slice(&crc.to_le_bytes());
     Ok(bytes)
@@ -154,8 +169,10 @@ pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Opti
     }
     let kind =
         Kind::of(header[9]).ok_or_else(|| invalid(format!("a frame of unknown kind {}", header[9])))?;
-    let (id, wall_ms) = (u64::from_le_bytes(take(&header, 12)), u64::from_le_bytes(take(&header, 20)));
-    Ok(Some(Frame { kind, id, wall_ms, body: body.into() }))
+    let [id, wall_ms, term, node, entries] =
+        [0, 1, 2, 3, 4].map(|place| u64::from_le_bytes(take(&header, 12 + 8 * place)));
+    let sender = Sender { wall_ms, promised: Promised { term, node, entries } };
+    Ok(Some(Frame { kind, id, sender, body: body.into() }))
 }
 
 /// Reads a body without trusting its announced length with memory before the bytes are there.
@@ -187,23 +204,25 @@ pub(crate) async fn write(to: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> i
 mod tests {
     use super::*;
 
+    const SENDER: Sender =
+        Sender { wall_ms: 1_790_000_000_000, promised: Promised { term: 3, node: 2, entries: 1 << 40 } };
+
     async fn read_all(mut bytes: &[u8]) -> io::Result<Option<Frame>> {
         read(&mut bytes).await
     }
 
     #[tokio::test]
     async fn a_frame_comes_back_as_it_was() {
-        let bytes = seal(Kind::Call, 7, 1_790_000_000_000, b"body").unwrap();
+        let bytes = seal(Kind::Call, 7, SENDER, b"body").unwrap();
         let frame = read_all(&bytes).await.unwrap().unwrap();
-        let expected =
-            Frame { kind: Kind::Call, id: 7, wall_ms: 1_790_000_000_000, body: Bytes::from_static(b"body") };
+        let expected = Frame { kind: Kind::Call, id: 7, sender: SENDER, body: Bytes::from_static(b"body") };
         assert_eq!(frame, expected);
         assert_eq!(read_all(&[]).await.unwrap(), None);
     }
 
     #[tokio::test]
     async fn every_flipped_bit_is_refused() {
-        let bytes = seal(Kind::Append, 1, 2, b"some body").unwrap();
+        let bytes = seal(Kind::Append, 1, SENDER, b"some body").unwrap();
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -213,7 +232,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_frame_cut_short_is_refused() {
-        let bytes = seal(Kind::Append, 1, 2, b"some body").unwrap();
+        let bytes = seal(Kind::Append, 1, SENDER, b"some body").unwrap();
         for length in 1..bytes.len() {
             assert!(read_all(&bytes[..length]).await.is_err(), "length {length}");
         }

@@ -5,6 +5,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use serde::{Deserialize, Serialize};
+use storage::peers::{Incarnation, Promised};
 
 use crate::types::{SnapshotMeta, TypeConfig, Vote};
 use crate::waiting::Requests;
@@ -24,9 +25,18 @@ pub(crate) struct Hello {
     /// Whom it means to reach.
     pub(crate) to: u64,
     /// The dialler's data directory.
-    pub(crate) store_id: u128,
+    pub(crate) introduction: Introduction,
     /// What the connection will carry.
     pub(crate) channel: Channel,
+}
+
+/// What each side of a handshake says of its data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Introduction {
+    /// Which start of which directory it is.
+    pub(crate) incarnation: Incarnation,
+    /// All that the directory has: its vote, and every entry, committed or not.
+    pub(crate) has: Promised,
 }
 
 /// What a connection carries. Each has its own, so that none holds up another.
@@ -46,7 +56,7 @@ pub(crate) enum Greeting {
     /// The connection is on.
     Welcome {
         /// The answerer's data directory.
-        store_id: u128,
+        introduction: Introduction,
         /// Its cluster's id, once it has one.
         cluster_id: Option<u128>,
     },
@@ -55,6 +65,23 @@ pub(crate) enum Greeting {
     /// It is not: the membership knows the dialling node by another data directory. Whatever that one promised is
     /// lost, so the node must take part in nothing.
     StoreLost,
+    /// It is not: the dialler's directory belongs to another cluster of the same name; this is the answerer's.
+    OtherCluster(u128),
+    /// Not now: another process that says it is the dialling node was heard from a moment ago.
+    InUse,
+    /// It is not, and will never be: the dialler's directory is not the one that the answerer dealt with.
+    Reverted(Reverted),
+}
+
+/// How a directory is known not to be the newest of its node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Reverted {
+    /// It was started again since.
+    Superseded,
+    /// A copy of it was started as well.
+    Copied,
+    /// It had more: this much.
+    Forgotten(Promised),
 }
 
 /// A call.

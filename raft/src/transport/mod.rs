@@ -8,27 +8,45 @@
 //!
 //! Each arrow is a connection of its own, so that a megabyte of entries never delays a heartbeat. A connection
 //! begins with a handshake that refuses whatever is not the node it claims to be: another cluster, group or node
-//! id, or another data directory than the one that the membership knows.
+//! id, another data directory than the one that the membership knows, or an older state or a second copy of it.
+//!
+//! * `frame` and `message` are what is said; `dial`, `handshake` how a connection begins; `caller`, `appender`,
+//!   `snapshots` the sides that ask, `server` the one that answers; `ping` a word to who was silent.
+//! * `judge` says which start of a peer's directory is dealt with, by what `memory` remembers; `refusals` is what the
+//!   peers say against this one's.
 
 mod appender;
 mod caller;
 mod dial;
 mod frame;
+mod handshake;
+mod judge;
+pub(crate) mod memory;
 pub(crate) mod message;
 mod network;
 pub(crate) mod ping;
+mod refusals;
 pub(crate) mod server;
 mod snapshots;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use storage::identity::Identity;
+use storage::peers::Incarnation;
 
 pub(crate) use caller::{CallError, Caller, callers};
 pub(crate) use network::Network;
 
+use frame::{Frame, Sender};
+use memory::Memory;
+use message::Introduction;
+use refusals::Refusals;
+
 use crate::clock::ClusterClock;
 use crate::fatal::Fatal;
+use crate::promises::Promises;
 use crate::replica::Replica;
 use crate::{GroupOptions, Member};
 
@@ -41,25 +59,52 @@ const REACHABLE: Duration = Duration::from_secs(1);
 /// Who this node is, and what it knows of its peers: shared by all connections.
 pub(crate) struct Local {
     pub(crate) options: GroupOptions,
-    pub(crate) store_id: u128,
     pub(crate) clock: ClusterClock,
     pub(crate) replica: Arc<Replica>,
     pub(crate) fatal: Fatal,
+    pub(crate) memory: Memory,
+    incarnation: Incarnation,
     cluster_id: RwLock<Option<u128>>,
-    heard: Mutex<BTreeMap<u64, Instant>>,
+    promises: Arc<Promises>,
+    refusals: Refusals,
+}
+
+/// The other end of a connection: which node, and which start of its directory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Remote {
+    pub(crate) id: u64,
+    pub(crate) incarnation: Incarnation,
 }
 
 impl Local {
     pub(crate) fn new(
         options: GroupOptions,
-        store_id: u128,
-        cluster_id: Option<u128>,
+        identity: &Identity,
         clock: ClusterClock,
         replica: Arc<Replica>,
         fatal: Fatal,
+        memory: Memory,
+        promises: Arc<Promises>,
     ) -> Local {
-        let cluster_id = RwLock::new(cluster_id);
-        Local { options, store_id, clock, replica, fatal, cluster_id, heard: Mutex::default() }
+        let (incarnation, cluster_id) = (Incarnation::of(identity), RwLock::new(identity.cluster_id));
+        let refusals = Refusals::default();
+        Local { options, clock, replica, fatal, memory, incarnation, cluster_id, promises, refusals }
+    }
+
+    /// This node's data directory.
+    pub(crate) fn store_id(&self) -> u128 {
+        self.incarnation.store_id
+    }
+
+    /// What this node says of its data directory.
+    fn introduction(&self) -> Introduction {
+        let applied = self.replica.read().position;
+        Introduction { incarnation: self.incarnation, has: self.promises.all(applied) }
+    }
+
+    /// What each frame says of this node.
+    fn sender(&self) -> Sender {
+        Sender { wall_ms: self.clock.wall_ms(), promised: self.promises.kept() }
     }
 
     /// The cluster's id, once this node has one.
@@ -84,19 +129,19 @@ impl Local {
     }
 
     /// Notes that something of a peer has arrived, and what its clock showed.
-    pub(crate) fn hear(&self, peer: u64, wall_ms: u64) {
-        self.clock.observe(peer, wall_ms);
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, Instant::now());
+    ///
+    /// # Errors
+    /// It is of a start of that node which is not dealt with any more: what it says is not to be used.
+    fn hear(&self, from: &Remote, frame: &Frame) -> io::Result<()> {
+        if !self.memory.hear(from.id, &from.incarnation, &frame.sender.promised) {
+            return Err(io::Error::other(format!("another start of node {} has taken its place", from.id)));
+        }
+        self.clock.observe(from.id, frame.sender.wall_ms);
+        Ok(())
     }
 
     /// Whether something of that peer arrived within the last second.
     pub(crate) fn is_reachable(&self, peer: u64) -> bool {
-        self.heard_within(peer, REACHABLE)
-    }
-
-    /// Whether something of that peer arrived within that time.
-    fn heard_within(&self, peer: u64, time: Duration) -> bool {
-        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.get(&peer).is_some_and(|at| at.elapsed() < time)
+        self.memory.is_heard_within(peer, REACHABLE)
     }
 }

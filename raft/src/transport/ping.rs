@@ -21,7 +21,7 @@ pub(crate) async fn run(local: Arc<Local>) {
 async fn ping(local: Arc<Local>, peer: u64, caller: Caller) {
     loop {
         tokio::time::sleep(BEAT).await;
-        if !local.heard_within(peer, BEAT)
+        if !local.memory.is_heard_within(peer, BEAT)
             && let Err(why) = caller.call(&Call::Probe, BEAT).await
         {
             tracing::trace!(peer, "no answer to a ping: {why}");

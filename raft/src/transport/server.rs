@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use super::dial::{Connection, split};
 use super::frame::{self, Frame, Kind};
 use super::message::{Appended, Call, Channel, Greeting, Hello, Reply, SnapshotBegin, SnapshotDone};
-use super::{GROUP, Local};
+use super::{Local, Remote, handshake};
 use crate::ProposeError;
 use crate::aside::Room;
 use crate::form::Formation;
@@ -105,31 +105,32 @@ impl Server {
 
     async fn serve(self: Arc<Self>, socket: TcpStream) -> io::Result<()> {
         let mut connection = split(socket)?;
-        let hello = match timeout(HANDSHAKE, self.shake(&mut connection)).await {
+        let shaken = match timeout(HANDSHAKE, self.shake(&mut connection)).await {
             Ok(shaken) => shaken?,
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
         };
-        let Some(hello) = hello else { return Ok(()) };
-        match hello.channel {
-            Channel::Calls => self.serve_calls(hello.from, connection).await,
-            Channel::Appends => self.serve_appends(hello.from, connection).await,
-            Channel::Snapshots => self.serve_snapshots(hello.from, connection).await,
+        let Some((from, channel)) = shaken else { return Ok(()) };
+        match channel {
+            Channel::Calls => self.serve_calls(from, connection).await,
+            Channel::Appends => self.serve_appends(from, connection).await,
+            Channel::Snapshots => self.serve_snapshots(from, connection).await,
         }
     }
 
-    async fn shake(&self, connection: &mut Connection) -> io::Result<Option<Hello>> {
+    async fn shake(&self, connection: &mut Connection) -> io::Result<Option<(Remote, Channel)>> {
         let Some(frame) = frame::read(&mut connection.reader).await? else {
             return Ok(None);
         };
         let hello: Hello = frame.message(Kind::Hello)?;
-        let greeting = greet(&self.local, &hello);
+        let greeting = handshake::greet(&self.local, &hello).await;
         self.write(&mut connection.writer, Kind::Greeting, 0, &greeting).await?;
         if !matches!(greeting, Greeting::Welcome { .. }) {
             tracing::warn!(peer = hello.from, "refused a connection: {greeting:?}");
             return Ok(None);
         }
-        self.local.hear(hello.from, frame.wall_ms);
-        Ok(Some(hello))
+        let from = Remote { id: hello.from, incarnation: hello.introduction.incarnation };
+        self.local.hear(&from, &frame)?;
+        Ok(Some((from, hello.channel)))
     }
 
     async fn write(
@@ -139,12 +140,12 @@ impl Server {
         id: u64,
         message: &impl serde::Serialize,
     ) -> io::Result<()> {
-        let bytes = frame::seal_message(kind, id, self.local.clock.wall_ms(), message)?;
+        let bytes = frame::seal_message(kind, id, self.local.sender(), message)?;
         frame::write(writer, &bytes).await
     }
 
     /// Answers each call as soon as it can be, in any order.
-    async fn serve_calls(self: Arc<Self>, from: u64, connection: Connection) -> io::Result<()> {
+    async fn serve_calls(self: Arc<Self>, from: Remote, connection: Connection) -> io::Result<()> {
         let Connection { mut reader, mut writer } = connection;
         let (answers, mut queue) = mpsc::channel::<Vec<u8>>(QUEUE);
         let mut tasks = JoinSet::new();
@@ -156,7 +157,7 @@ impl Server {
             }
         });
         while let Some(frame) = frame::read(&mut reader).await? {
-            self.local.hear(from, frame.wall_ms);
+            self.local.hear(&from, &frame)?;
             while tasks.try_join_next().is_some() {}
             let (server, answers) = (self.clone(), answers.clone());
             tasks.spawn(async move {
@@ -175,7 +176,7 @@ impl Server {
             Err(e) => Reply::Failed(e.to_string()),
         };
         loop {
-            match frame::seal_message(Kind::Reply, frame.id, self.local.clock.wall_ms(), &reply) {
+            match frame::seal_message(Kind::Reply, frame.id, self.local.sender(), &reply) {
                 Ok(bytes) => return Some(bytes),
                 Err(_) if shorten(&mut reply) => {}
                 Err(_) => return None,
@@ -204,7 +205,7 @@ impl Server {
     }
 
     /// Passes requests to append on to Raft in order, as they come, and its answers back in the same order.
-    async fn serve_appends(self: Arc<Self>, from: u64, connection: Connection) -> io::Result<()> {
+    async fn serve_appends(self: Arc<Self>, from: Remote, connection: Connection) -> io::Result<()> {
         if self.local.cluster_id().is_none() {
             return Err(io::Error::other("this node belongs to no cluster yet"));
         }
@@ -224,27 +225,26 @@ impl Server {
 
     async fn next_append(
         &self,
-        from: u64,
+        from: Remote,
         reader: &mut BufReader<OwnedReadHalf>,
     ) -> Option<AppendEntriesRequest<TypeConfig>> {
-        let read = frame::read(reader).await;
-        let frame =
-            read.inspect_err(|e| tracing::debug!(peer = from, "no more entries from there: {e}")).ok()??;
-        self.local.hear(from, frame.wall_ms);
+        let ended = |e: &io::Error| tracing::debug!(peer = from.id, "no more entries from there: {e}");
+        let frame = frame::read(reader).await.inspect_err(ended).ok()??;
+        self.local.hear(&from, &frame).inspect_err(ended).ok()?;
         let request = frame.message(Kind::Append);
-        let request =
-            request.inspect_err(|e| tracing::warn!(peer = from, "entries that cannot be read: {e}")).ok()?;
+        let unreadable = |e: &io::Error| tracing::warn!(peer = from.id, "entries that cannot be read: {e}");
+        let request = request.inspect_err(unreadable).ok()?;
         self.gate.pass().await;
         Some(request)
     }
 
-    async fn serve_snapshots(self: Arc<Self>, from: u64, connection: Connection) -> io::Result<()> {
+    async fn serve_snapshots(self: Arc<Self>, from: Remote, connection: Connection) -> io::Result<()> {
         if self.local.cluster_id().is_none() {
             return Err(io::Error::other("this node belongs to no cluster yet"));
         }
         let Connection { mut reader, mut writer } = connection;
         while let Some(frame) = frame::read(&mut reader).await? {
-            self.local.hear(from, frame.wall_ms);
+            self.local.hear(&from, &frame)?;
             let begin: SnapshotBegin = frame.message(Kind::SnapshotBegin)?;
             let done: SnapshotDone = match self.gate.receiving.clone().try_lock_owned() {
                 Ok(turn) => self.clone().take_snapshot(from, begin, turn, &mut reader).await?,
@@ -262,7 +262,7 @@ impl Server {
 
     async fn take_snapshot(
         self: Arc<Self>,
-        from: u64,
+        from: Remote,
         begin: SnapshotBegin,
         turn: OwnedMutexGuard<()>,
         reader: &mut BufReader<OwnedReadHalf>,
@@ -270,7 +270,7 @@ impl Server {
         let Some(receiving) = self.keeper.receive(begin.length).map_err(|e| self.stop(e))? else {
             return Ok(Err(format!("there is no room for a snapshot of {} bytes", begin.length)));
         };
-        tracing::info!(peer = from, bytes = begin.length, "receiving a snapshot");
+        tracing::info!(peer = from.id, bytes = begin.length, "receiving a snapshot");
         let receiving = match self.receive_chunks(from, receiving, reader).await? {
             Ok(receiving) => receiving,
             Err(full) => return Ok(Err(full.to_string())),
@@ -297,14 +297,14 @@ impl Server {
     /// Receives all of it. The inner error is that there is no room for it after all: what had come is removed.
     async fn receive_chunks(
         &self,
-        from: u64,
+        from: Remote,
         mut receiving: Receiving,
         reader: &mut BufReader<OwnedReadHalf>,
     ) -> io::Result<Result<Receiving, StorageError>> {
         loop {
             let read = timeout(CHUNK_TIME_MAX, frame::read(reader)).await;
             let frame = read.map_err(|_| io::ErrorKind::TimedOut)??.ok_or(io::ErrorKind::UnexpectedEof)?;
-            self.local.hear(from, frame.wall_ms);
+            self.local.hear(&from, &frame)?;
             match frame.kind {
                 Kind::SnapshotChunk => {
                     let written = blocking(move || receiving.write(&frame.body).map(|()| receiving)).await?;
@@ -342,46 +342,6 @@ fn shorten(reply: &mut Reply) -> bool {
     let known = answers.iter().rposition(Result::is_ok).map_or(0, |last| last + 1);
     answers[known / 2..].fill(Err(ProposeError::OutcomeUnknown));
     known > 0
-}
-
-/// The answer to a dialler.
-fn greet(local: &Local, hello: &Hello) -> Greeting {
-    if let Some(why) = mismatch(local, hello) {
-        return Greeting::Refused(why);
-    }
-    match local.known_store(hello.from) {
-        Some(known) if known != hello.store_id => Greeting::StoreLost,
-        _ => Greeting::Welcome { store_id: local.store_id, cluster_id: local.cluster_id() },
-    }
-}
-
-/// What a dialler takes this node, or itself, wrongly for.
-fn mismatch(local: &Local, hello: &Hello) -> Option<String> {
-    let options = &local.options;
-    if hello.cluster_name != options.cluster_name {
-        return Some(format!(
-            "it is of cluster {:?}, this one is {:?}",
-            hello.cluster_name, options.cluster_name
-        ));
-    }
-    if hello.group != GROUP {
-        return Some(format!("it is of group {}, this one is {GROUP}", hello.group));
-    }
-    if hello.to != options.node_id {
-        return Some(format!("it looks for node {}, this is node {}", hello.to, options.node_id));
-    }
-    if hello.from == options.node_id {
-        return Some(format!("it says it is node {}, as this one is", hello.from));
-    }
-    if local.member(hello.from).is_none() {
-        return Some(format!("it says it is node {}, which is not in the cluster file here", hello.from));
-    }
-    match (hello.cluster_id, local.cluster_id()) {
-        (Some(theirs), Some(ours)) if theirs != ours => {
-            Some("it is of another cluster of the same name".into())
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

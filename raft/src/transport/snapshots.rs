@@ -14,10 +14,10 @@ use storage::snapshot::Snapshot;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{sleep, timeout};
 
-use super::Local;
 use super::dial::{Connection, dial};
 use super::frame::{self, Kind};
 use super::message::{Channel, SnapshotBegin, SnapshotDone};
+use super::{Local, Remote};
 use crate::types::{TypeConfig, Vote};
 
 /// Bytes of a snapshot in one frame.
@@ -39,8 +39,10 @@ pub(crate) async fn send(
     option: RPCOption,
 ) -> Result<Response, Error> {
     let sending = async {
-        let mut connection = dial(local, to, Channel::Snapshots).await.map_err(|e| Unreachable::new(&e))?;
-        let sent = timeout(option.soft_ttl(), transfer(local, to, &mut connection, vote, snapshot)).await;
+        let (remote, mut connection) =
+            dial(local, to, Channel::Snapshots).await.map_err(|e| Unreachable::new(&e))?;
+        let sent =
+            timeout(option.soft_ttl(), transfer(local, &remote, &mut connection, vote, snapshot)).await;
         match sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(response) => Ok(response),
             Err(why) => {
@@ -59,7 +61,7 @@ pub(crate) async fn send(
 /// Sends all of it, unless an answer comes before its end: a refusal.
 async fn transfer(
     local: &Local,
-    to: u64,
+    remote: &Remote,
     connection: &mut Connection,
     vote: Vote,
     snapshot: SnapshotOf<TypeConfig, Snapshot>,
@@ -76,7 +78,7 @@ async fn transfer(
         },
     };
     let answer = answered?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    local.hear(to, answer.wall_ms);
+    local.hear(remote, &answer)?;
     answer.message::<SnapshotDone>(Kind::SnapshotDone)?.map_err(io::Error::other)
 }
 
@@ -86,8 +88,8 @@ async fn write(
     begin: &SnapshotBegin,
     file: &Snapshot,
 ) -> io::Result<()> {
-    let wall = || local.clock.wall_ms();
-    frame::write(writer, &frame::seal_message(Kind::SnapshotBegin, 0, wall(), begin)?).await?;
+    let sender = || local.sender();
+    frame::write(writer, &frame::seal_message(Kind::SnapshotBegin, 0, sender(), begin)?).await?;
     let mut offset = 0;
     loop {
         let chunk = read(file.clone(), offset).await?;
@@ -95,9 +97,9 @@ async fn write(
             break;
         }
         offset += chunk.len() as u64;
-        frame::write(writer, &frame::seal(Kind::SnapshotChunk, 0, wall(), &chunk)?).await?;
+        frame::write(writer, &frame::seal(Kind::SnapshotChunk, 0, sender(), &chunk)?).await?;
     }
-    frame::write(writer, &frame::seal(Kind::SnapshotEnd, 0, wall(), &[])?).await
+    frame::write(writer, &frame::seal(Kind::SnapshotEnd, 0, sender(), &[])?).await
 }
 
 /// The next bytes of the file; none at its end. A disk that takes its time holds up no other task.

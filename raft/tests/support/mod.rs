@@ -27,11 +27,17 @@ impl WallClock for System {
 
 /// Three members on free ports.
 pub(crate) fn members() -> Vec<Member> {
-    let sockets: Vec<_> = (0..6).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    members_of(3)
+}
+
+/// So many members on free ports.
+pub(crate) fn members_of(count: usize) -> Vec<Member> {
+    let sockets: Vec<_> =
+        (0..2 * count).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let addrs: Vec<_> = sockets.iter().map(|s| s.local_addr().unwrap().to_string()).collect();
     let member =
         |i: usize| Member { id: i as u64 + 1, http: addrs[2 * i].clone(), raft: addrs[2 * i + 1].clone() };
-    (0..3).map(member).collect()
+    (0..count).map(member).collect()
 }
 
 /// The options of one of them.

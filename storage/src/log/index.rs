@@ -143,6 +143,15 @@ impl Index {
         self.cache.get(usize::try_from(index.checked_sub(start)?).ok()?)
     }
 
+    /// The index behind the last entry up to `last` that is on disk; 0 where none of them is present. Entries reach the
+    /// disk in order, so all before it are there, or purged.
+    pub(super) fn on_disk(&self, last: u64) -> u64 {
+        let is_on_disk = |slot: &Slot| matches!(slot.place, Place::Disk { .. });
+        let present = self.first_slot()..self.span.next.unwrap_or(0).min(last.saturating_add(1));
+        let found = present.rev().find(|index| self.slot(*index).is_some_and(is_on_disk));
+        found.map_or(0, |index| index + 1)
+    }
+
     /// Adds an entry that is yet to be written, and says what number it is queued under.
     /// Its index must be `next`, where there is one.
     pub(super) fn queue(&mut self, entry: &Entry) -> u64 {

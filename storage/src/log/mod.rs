@@ -178,6 +178,13 @@ impl Log {
         self.shared().lock().committed
     }
 
+    /// How many entries, from the first one on, are both committed and on disk: none of them ever leaves this log but
+    /// by a purge. Fewer where that cannot be told of the last ones.
+    pub fn committed_on_disk(&self) -> u64 {
+        let state = self.shared().lock();
+        state.committed.map_or(0, |committed| state.index.on_disk(committed.index))
+    }
+
     /// Entries of the range, consecutive from its start: at least one where the first is present, then as many as
     /// fit into `max_bytes` of payload. Empty where the range begins with what is purged or not yet there.
     ///

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::format::Header;
+use super::index::{Index, Landed, Place};
 use super::{Entry, Flushed, Log, LogOptions, LogState, Vote};
 use crate::disk::sim::SimDisk;
 use crate::disk::{Disk, RealDisk};
@@ -270,4 +271,37 @@ fn a_callback_that_panics_stops_the_log() {
     assert!(receiver.recv().expect("told").contains("panicked"));
     let refusal = log.append(vec![entry(1)], Box::new(|_| ()));
     assert!(matches!(refusal, Err(StorageError::Stopped(_))));
+}
+
+#[test]
+fn what_is_committed_and_on_disk_counts_neither_what_waits_nor_what_was_truncated() {
+    let mut index = Index::default();
+    let serials: Vec<u64> = (0..6).map(|at| index.queue(&entry(at))).collect();
+    let place = Place::Disk { sequence: 1, offset: 64 };
+    let landed = |at: u64| Landed { index: at, serial: serials[at as usize], place };
+    assert_eq!(index.on_disk(5), 0);
+    index.land(&[landed(0), landed(1), landed(2)]);
+    assert_eq!([index.on_disk(0), index.on_disk(1), index.on_disk(5)], [1, 2, 3]);
+    // An entry that takes a truncated one's index is not on disk because that one was.
+    index.truncate(2);
+    index.queue(&entry(2));
+    index.land(&[landed(2)]);
+    assert_eq!([index.on_disk(1), index.on_disk(2)], [2, 2]);
+    index.purge(position(1));
+    assert_eq!([index.on_disk(1), index.on_disk(2)], [0, 0]);
+}
+
+#[test]
+fn what_is_committed_and_on_disk_is_still_there_after_reopening() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    assert_eq!(log.committed_on_disk(), 0);
+    append(&log, 0..5);
+    assert_eq!(log.committed_on_disk(), 0);
+    log.save_committed(position(2)).expect("noted");
+    assert_eq!(log.committed_on_disk(), 3);
+    wait(|flushed| log.truncate_after(Some(3), flushed));
+    assert_eq!(log.committed_on_disk(), 3);
+    drop(log);
+    assert_eq!(open(&disk).committed_on_disk(), 3);
 }

@@ -133,7 +133,9 @@ impl Writer {
         match (self.pool.is_short(), self.looked_at) {
             (true, None) => {
                 let bytes = self.room_bytes();
-                tracing::warn!("{dir}: there is no room for another segment; {bytes} bytes are left of this one");
+                tracing::warn!(
+                    "{dir}: there is no room for another segment; {bytes} bytes are left of this one"
+                );
                 self.looked_at = Some(Instant::now());
             }
             (false, Some(_)) => {

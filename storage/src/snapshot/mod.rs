@@ -205,9 +205,7 @@ impl SnapshotStore {
     fn create(&self, temporary: &Temporary) -> Result<Growing, StorageError> {
         let disk = Arc::clone(&self.shared.disk);
         let opened = disk.open(&temporary.path, Mode::CreateNew);
-        opened
-            .map(|file| Growing::new(disk, file))
-            .map_err(StorageError::io("create", &temporary.path))
+        opened.map(|file| Growing::new(disk, file)).map_err(StorageError::io("create", &temporary.path))
     }
 
     fn nothing_saved(&self) -> StorageError {

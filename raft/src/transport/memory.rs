@@ -1,0 +1,284 @@
+//! Which start of each peer this node deals with, when that was last heard from, and what it has promised: in memory,
+//! and in the file `peers`.
+//!
+//! ```text
+//!   handshake --> meet: judge --> next: on disk, then in memory --> frames of that start alone are heard
+//!   frame ------> hear: is it of that start? when, and what is promised
+//!   every SAVE_EVERY, and at the end of the process: what was promised meanwhile goes to disk
+//! ```
+//!
+//! Invariants: a start is dealt with only after it is on disk, and no other start of that node is from then on. While
+//! the next one is on its way to disk none is, so that nothing is promised between its judgement and its turn.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use storage::disk::Disk;
+use storage::peers::{self, Incarnation, Known, Promised};
+use storage::{StorageError, identity};
+
+use crate::fatal::Fatal;
+
+use super::judge::{Verdict, judge};
+use super::message::Introduction;
+use super::{Local, REACHABLE};
+
+/// What was promised goes to disk this often. A write costs two fsyncs beside the log's.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
+
+type ById = BTreeMap<u64, Known>;
+
+/// See the module.
+pub(crate) struct Memory {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    peers: Mutex<BTreeMap<u64, Peer>>,
+    /// What is on disk. Held while the file is written, so that writes follow one another.
+    written: Mutex<ById>,
+}
+
+struct Peer {
+    known: Known,
+    heard_at: Option<Instant>,
+    /// The next start is on its way to disk.
+    is_changing: bool,
+}
+
+impl Peer {
+    fn new(known: Known) -> Peer {
+        Peer { known, heard_at: None, is_changing: false }
+    }
+
+    fn is_heard_within(&self, time: Duration) -> bool {
+        self.heard_at.is_some_and(|at| at.elapsed() < time)
+    }
+}
+
+impl Memory {
+    /// What a directory remembers.
+    pub(crate) fn open(disk: Arc<dyn Disk>, directory: &Path) -> Result<Memory, StorageError> {
+        let written = peers::read(&*disk, directory)?;
+        let peers = written.iter().map(|(id, known)| (*id, Peer::new(*known))).collect();
+        Ok(Memory {
+            disk,
+            directory: directory.to_owned(),
+            peers: Mutex::new(peers),
+            written: Mutex::new(written),
+        })
+    }
+
+    /// Whether this is the start that is dealt with.
+    pub(crate) fn is_current(&self, peer: u64, incarnation: &Incarnation) -> bool {
+        self.peers().get(&peer).is_some_and(|peer| peer.known.incarnation == *incarnation)
+    }
+
+    /// Judges a node that introduces itself. The next start is on disk, and dealt with, at return. Blocking.
+    ///
+    /// # Errors
+    /// IO: the system said no; the last start is dealt with as before.
+    pub(crate) fn meet(&self, id: u64, introduction: &Introduction) -> Result<Verdict, StorageError> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = match self.begin(id, introduction) {
+            Ok(next) => next,
+            Err(verdict) => return Ok(verdict),
+        };
+        let mut all = self.known();
+        all.insert(id, next);
+        let wrote = peers::write(&*self.disk, &self.directory, &all);
+        self.end(id, wrote.is_ok().then_some(next));
+        wrote?;
+        *written = all;
+        Ok(Verdict::Next)
+    }
+
+    /// The next start, where it is one; until the end of this no start of that node is heard.
+    fn begin(&self, id: u64, introduction: &Introduction) -> Result<Known, Verdict> {
+        let mut peers = self.peers();
+        let last = peers.get_mut(&id);
+        let is_heard = last.as_ref().is_some_and(|last| last.is_heard_within(REACHABLE));
+        let verdict = judge(last.as_ref().map(|last| &last.known), is_heard, introduction);
+        if verdict != Verdict::Next {
+            return Err(verdict);
+        }
+        let mut next = Known { incarnation: introduction.incarnation, promised: Promised::default() };
+        if let Some(last) = last {
+            last.is_changing = true;
+            if last.known.incarnation.store_id == next.incarnation.store_id {
+                next.promised = last.known.promised;
+            }
+        }
+        Ok(next)
+    }
+
+    fn end(&self, id: u64, next: Option<Known>) {
+        let mut peers = self.peers();
+        match (next, peers.get_mut(&id)) {
+            (Some(next), _) => drop(peers.insert(id, Peer::new(next))),
+            (None, Some(last)) => last.is_changing = false,
+            (None, None) => {}
+        }
+    }
+
+    /// Notes that something of a peer has arrived. The answer is whether it may be used: whether it is of the start
+    /// that is dealt with.
+    pub(crate) fn hear(&self, id: u64, incarnation: &Incarnation, promised: &Promised) -> bool {
+        let mut peers = self.peers();
+        let current = |peer: &&mut Peer| peer.known.incarnation == *incarnation && !peer.is_changing;
+        let Some(peer) = peers.get_mut(&id).filter(current) else {
+            return false;
+        };
+        peer.heard_at = Some(Instant::now());
+        peer.known.promised.raise(promised);
+        true
+    }
+
+    /// Whether something of that peer arrived within that time.
+    pub(crate) fn is_heard_within(&self, id: u64, time: Duration) -> bool {
+        self.peers().get(&id).is_some_and(|peer| peer.is_heard_within(time))
+    }
+
+    /// Puts on disk what was promised since the last time. Blocking.
+    ///
+    /// # Errors
+    /// IO: the system said no.
+    pub(crate) fn save(&self) -> Result<(), StorageError> {
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.known();
+        if *written != all {
+            peers::write(&*self.disk, &self.directory, &all)?;
+            *written = all;
+        }
+        Ok(())
+    }
+
+    /// The last [`Memory::save`] of an orderly stop; none after a failure, for then nothing is written any more.
+    pub(crate) fn close(&self, fatal: &Fatal) {
+        if !fatal.is_reported()
+            && let Err(why) = self.save()
+        {
+            tracing::warn!("what peers have promised last is not written: {why}");
+        }
+    }
+
+    /// Notes in this node's own directory that it is not to be used any more. Blocking.
+    ///
+    /// # Errors
+    /// IO: the system said no.
+    pub(crate) fn disown(&self, why: &str) -> Result<(), StorageError> {
+        identity::disown(&*self.disk, &self.directory, why)
+    }
+
+    fn known(&self) -> ById {
+        self.peers().iter().map(|(id, peer)| (*id, peer.known)).collect()
+    }
+
+    fn peers(&self) -> MutexGuard<'_, BTreeMap<u64, Peer>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Saves for ever. For want of room it is only put off: what was promised is remembered in memory meanwhile.
+pub(crate) async fn run(local: Arc<Local>) {
+    let mut is_full = false;
+    loop {
+        tokio::time::sleep(SAVE_EVERY).await;
+        let saving = local.clone();
+        match tokio::task::spawn_blocking(move || saving.memory.save()).await {
+            Ok(Err(why)) if why.is_out_of_space() => {
+                if !is_full {
+                    tracing::warn!("what peers have promised is not written: {why}");
+                }
+                is_full = true;
+            }
+            Ok(Err(why)) => return local.fatal.report(&why),
+            Ok(Ok(())) => is_full = false,
+            Err(_) => return local.fatal.report("writing what is known of the peers panicked"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use storage::disk::sim::SimDisk;
+
+    use super::*;
+
+    const DIRECTORY: &str = "/node";
+
+    fn disk() -> SimDisk {
+        let disk = SimDisk::new();
+        disk.create_dir_all(Path::new(DIRECTORY)).unwrap();
+        disk
+    }
+
+    fn open(disk: &SimDisk) -> Memory {
+        Memory::open(Arc::new(disk.clone()), Path::new(DIRECTORY)).unwrap()
+    }
+
+    fn introduction(generation: u64, entries: u64) -> Introduction {
+        let incarnation = Incarnation { store_id: 1, generation, nonce: u128::from(generation) };
+        Introduction { incarnation, has: Promised { term: 1, node: 1, entries } }
+    }
+
+    #[test]
+    fn a_start_is_dealt_with_once_it_is_on_disk_and_the_one_before_no_more() {
+        let disk = disk();
+        let memory = open(&disk);
+        let (first, second) = (introduction(1, 0), introduction(2, 10));
+        assert!(!memory.hear(2, &first.incarnation, &first.has));
+        assert_eq!(memory.meet(2, &first).unwrap(), Verdict::Next);
+        assert_eq!(memory.meet(2, &first).unwrap(), Verdict::Same);
+        assert_eq!(memory.meet(2, &second).unwrap(), Verdict::Next, "the first one was never heard");
+        assert!(memory.hear(2, &second.incarnation, &second.has));
+        assert!(!memory.hear(2, &first.incarnation, &first.has));
+        assert_eq!(memory.meet(2, &introduction(3, 10)).unwrap(), Verdict::InUse);
+        assert!(memory.is_current(2, &second.incarnation) && !memory.is_current(3, &second.incarnation));
+        disk.crash(1);
+        assert!(open(&disk).is_current(2, &second.incarnation));
+    }
+
+    #[test]
+    fn what_was_promised_outlives_a_restart_of_either_side_once_it_was_saved() {
+        let disk = disk();
+        let memory = open(&disk);
+        memory.meet(2, &introduction(1, 0)).unwrap();
+        memory.hear(2, &introduction(1, 0).incarnation, &Promised { term: 1, node: 1, entries: 10 });
+        memory.save().unwrap();
+        disk.crash(1);
+        let memory = open(&disk);
+        assert!(matches!(memory.meet(2, &introduction(2, 9)).unwrap(), Verdict::Reverted(_)));
+        assert_eq!(memory.meet(2, &introduction(2, 10)).unwrap(), Verdict::Next);
+        assert!(matches!(memory.meet(2, &introduction(3, 9)).unwrap(), Verdict::Reverted(_)));
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_a_memory_that_can_go_on() {
+        for step in 0.. {
+            let disk = disk();
+            let memory = open(&disk);
+            memory.meet(2, &introduction(1, 0)).unwrap();
+            disk.fail_at(disk.steps() + step, std::io::ErrorKind::StorageFull);
+            let (first, second) = (introduction(1, 0), introduction(2, 0));
+            if memory.meet(2, &second).is_ok() {
+                assert!(step > 0);
+                break;
+            }
+            assert!(memory.hear(2, &first.incarnation, &first.has), "step {step}");
+            assert_eq!(memory.meet(3, &second).unwrap(), Verdict::Next, "step {step}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_where_nothing_has_changed() {
+        let disk = disk();
+        let memory = open(&disk);
+        memory.meet(2, &introduction(1, 0)).unwrap();
+        let steps = disk.steps();
+        memory.save().unwrap();
+        memory.hear(2, &introduction(1, 0).incarnation, &Promised::default());
+        memory.save().unwrap();
+        assert_eq!(disk.steps(), steps);
+    }
+}

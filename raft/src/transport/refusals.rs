@@ -1,0 +1,140 @@
+//! What the peers say against this node's directory, and when that is the end of it.
+//!
+//! ```text
+//!   the membership knows another directory ------------> at once
+//!   it is not the newest of this node -----------------> at once, and the directory is marked
+//!   a copy of it is in use ----------------------------> once one peer has said so for IN_USE_TIME_MAX; marked as well
+//!   it belongs to another cluster of the same name ----> once a majority of the cluster file's nodes say so
+//! ```
+//!
+//! A node that has its own process take its place after a crash is in use for about a second; a copy of a directory
+//! whose node runs is in use for as long as that runs. Of two clusters with one name the greater part is right: this
+//! node cannot know better.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use storage::LEAVE_STOPPED;
+use storage::peers::Promised;
+
+use super::Local;
+use super::message::{Greeting, Reverted};
+use crate::fatal::Stop;
+
+/// A copy in use for longer than this is no process that has just ended.
+const IN_USE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Refusals(Mutex<Said>);
+
+#[derive(Default)]
+struct Said {
+    in_use_since: BTreeMap<u64, Instant>,
+    other_cluster: BTreeSet<u64>,
+}
+
+impl Refusals {
+    /// The peer says something else, or nothing.
+    pub(crate) fn forget(&self, peer: u64) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.in_use_since.remove(&peer);
+        said.other_cluster.remove(&peer);
+    }
+
+    /// Whether the peer has said for too long that a copy is in use.
+    fn is_in_use(&self, peer: u64) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.in_use_since.entry(peer).or_insert_with(Instant::now).elapsed() > IN_USE_TIME_MAX
+    }
+
+    /// How many peers say that this directory belongs to another cluster.
+    fn other_cluster(&self, peer: u64) -> usize {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.other_cluster.insert(peer);
+        said.other_cluster.len()
+    }
+}
+
+/// Deals with a greeting that is no welcome; the answer is why there is no connection.
+pub(crate) async fn take(local: &Arc<Local>, peer: u64, greeting: Greeting) -> io::Error {
+    if !matches!(greeting, Greeting::InUse | Greeting::OtherCluster(_)) {
+        local.refusals.forget(peer);
+    }
+    match greeting {
+        Greeting::Welcome { .. } => io::Error::other("a welcome is no refusal"),
+        Greeting::Refused(why) => io::Error::other(format!("node {peer} refuses this node: {why}")),
+        Greeting::StoreLost => lost(local, peer),
+        Greeting::OtherCluster(theirs) => of_other_cluster(local, peer, theirs),
+        Greeting::InUse => in_use(local, peer).await,
+        Greeting::Reverted(how) => {
+            let mend = format!("put this node's newest directory back, or {LEAVE_STOPPED}");
+            disown(local, reverted(local, peer, how), mend).await
+        }
+    }
+}
+
+fn lost(local: &Local, peer: u64) -> io::Error {
+    let what = format!("node {peer} knows this node by another data directory");
+    refuse(local, &format!("{what}; put that one back, or {LEAVE_STOPPED}"));
+    io::Error::other(what)
+}
+
+fn of_other_cluster(local: &Local, peer: u64, theirs: u128) -> io::Error {
+    let ours = local.cluster_id().unwrap_or_default();
+    let what = format!(
+        "belongs to the cluster with id {ours:032x}, but node {peer} to the one with id {theirs:032x}, of the same name"
+    );
+    if local.refusals.other_cluster(peer) > local.options.members.len() / 2 {
+        let mend = "point data_dir of this [[node]] in cluster.toml at this node's own directory";
+        refuse(local, &format!("{what}, as most nodes do; {mend}"));
+    }
+    io::Error::other(format!("this directory {what}"))
+}
+
+async fn in_use(local: &Arc<Local>, peer: u64) -> io::Error {
+    let what = format!("another process runs on a copy of this directory: node {peer} hears from it");
+    if !local.refusals.is_in_use(peer) {
+        return io::Error::other(what);
+    }
+    disown(local, what, "leave that one running, and remove this copy".to_owned()).await
+}
+
+fn reverted(local: &Local, peer: u64, how: Reverted) -> String {
+    match how {
+        Reverted::Superseded => {
+            format!("this is an older copy: node {peer} knows a later start of this node's directory")
+        }
+        Reverted::Copied => {
+            format!("this directory was copied: node {peer} knows another start with the number of this one")
+        }
+        Reverted::Forgotten(Promised { term, entries, .. }) => {
+            let has = local.introduction().has;
+            format!(
+                "this is an older state: it has {} entries and a vote of term {}, but node {peer} knows that this node \
+                 had {entries} and voted in term {term}",
+                has.entries, has.term
+            )
+        }
+    }
+}
+
+/// Marks this node's directory, and ends the node.
+async fn disown(local: &Arc<Local>, what: String, mend: String) -> io::Error {
+    let error = io::Error::other(what.clone());
+    let local = local.clone();
+    // A task of its own, for whoever dials may give up waiting: the mark is there before the node ends.
+    let disowning = tokio::task::spawn_blocking(move || {
+        if let Err(why) = local.memory.disown(&what) {
+            tracing::warn!("the directory is not marked as refused: {why}");
+        }
+        refuse(&local, &format!("{what}; {mend}"));
+    });
+    disowning.await.map_or_else(io::Error::other, |()| error)
+}
+
+fn refuse(local: &Local, why: &str) {
+    local.fatal.report(Stop::refused(format!("{}: {why}", local.options.data_dir.display())));
+}

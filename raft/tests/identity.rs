@@ -1,0 +1,175 @@
+//! A follower whose directory has gone back is kept from its leader, and cannot take it down.
+//!
+//! The leader counts what a follower has, and openraft holds it for impossible that this ever becomes less: its core
+//! would panic. Tests are built with its assertions.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use raft::{Group, Role, StopKind};
+use support::{
+    PATIENCE, is_won, members, members_of, options, put, reserve, shutdown, start, start_all, wait_converged,
+    wait_ready,
+};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// What a directory's older state is made of. Its identity is not: that would tell by its generation.
+const STATE: [&str; 3] = ["log", "checkpoint", "snapshots"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_put_back_to_an_older_state_is_refused_and_its_leader_goes_on() {
+    let directory = TempDir::new().unwrap();
+    let members = members();
+    let mut groups = start_all(&members, directory.path()).await;
+    groups[0].submit(put(10_000)).await.unwrap();
+    let leader = support::leader(&groups).await;
+    let (term, victim) = (groups[leader].status().term, (leader + 1) % 3);
+    wait_converged(&groups).await;
+
+    // Put back once while the leader has the follower's connections in mind, and once after all were silent.
+    for round in 0..2 {
+        groups.remove(victim).shutdown().await.unwrap();
+        let (own, aside) = (directory.path().join((victim + 1).to_string()), TempDir::new().unwrap());
+        copy_state(&own, aside.path());
+        groups.insert(victim, start(options(&members, victim as u64 + 1, directory.path())).await);
+        wait_ready(&groups[victim]).await;
+        for cart in 0..50 {
+            assert!(is_won(&groups[leader].submit(reserve(round * 50 + cart)).await.unwrap()));
+        }
+        wait_converged(&groups).await;
+        // Heartbeats tell the leader that what is committed is on the follower's disk.
+        sleep(Duration::from_millis(500)).await;
+        let newest = TempDir::new().unwrap();
+        groups.remove(victim).shutdown().await.unwrap();
+        copy_state(&own, newest.path());
+        put_back(aside.path(), &own);
+
+        let reverted = start(options(&members, victim as u64 + 1, directory.path())).await;
+        let stopped = timeout(PATIENCE, reverted.fatal()).await.expect("it takes part");
+        assert_eq!(stopped.kind, StopKind::Refused);
+        assert!(stopped.why.contains("this is an older state: it has"), "{stopped}");
+        reverted.shutdown().await.unwrap();
+        assert_leads(&groups, leader, term, victim).await;
+
+        fs::remove_file(own.join("refused")).unwrap();
+        put_back(newest.path(), &own);
+        groups.insert(victim, start(options(&members, victim as u64 + 1, directory.path())).await);
+        wait_ready(&groups[victim]).await;
+        wait_converged(&groups).await;
+        assert_eq!(groups[leader].status().term, term);
+    }
+    shutdown(groups).await;
+}
+
+/// What was never committed is nothing that the handshake may ask for, and yet the leader has counted it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_lost_what_was_not_committed_does_not_end_its_leader() {
+    let directory = TempDir::new().unwrap();
+    let members = members_of(5);
+    let mut groups: Vec<Option<Group>> =
+        start_all(&members, directory.path()).await.into_iter().map(Some).collect();
+    let submit = groups[0].as_ref().unwrap().submit(put(1_000)).await;
+    submit.unwrap();
+    let all: Vec<Group> = groups.iter().flatten().cloned().collect();
+    let leader = support::leader(&all).await;
+    wait_converged(&all).await;
+    drop(all);
+    let victim = (leader + 1) % 5;
+
+    // The leader keeps one follower, and so no quorum: whatever it proposes now stays uncommitted.
+    for gone in (0..5).filter(|at| *at != leader && *at != victim) {
+        groups[gone].take().unwrap().shutdown().await.unwrap();
+    }
+    groups[victim].take().unwrap().shutdown().await.unwrap();
+    let (own, aside) = (directory.path().join((victim + 1).to_string()), TempDir::new().unwrap());
+    copy_state(&own, aside.path());
+    groups[victim] = Some(start(options(&members, victim as u64 + 1, directory.path())).await);
+    let led = groups[leader].clone().unwrap();
+    let has = matched(&led, victim).await;
+    let mut tries = JoinSet::new();
+    for cart in 0..3 {
+        let led = led.clone();
+        tries.spawn(async move { led.submit(reserve(cart)).await });
+    }
+    let since = Instant::now();
+    while matched(&led, victim).await <= has {
+        assert!(since.elapsed() < PATIENCE, "the follower gets nothing");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let committed = led.status().committed_index;
+    groups[victim].take().unwrap().shutdown().await.unwrap();
+    put_back(aside.path(), &own);
+    groups[victim] = Some(start(options(&members, victim as u64 + 1, directory.path())).await);
+
+    // It gets again what it lost, from the same leader.
+    let since = Instant::now();
+    while groups[victim].as_ref().unwrap().stats().log.appends == 0 {
+        assert!(timeout(Duration::ZERO, led.fatal()).await.is_err(), "the leader stops");
+        assert!(since.elapsed() < PATIENCE, "the follower gets nothing");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(led.status().committed_index, committed);
+    for gone in (0..5).filter(|at| groups[*at].is_none()).collect::<Vec<_>>() {
+        groups[gone] = Some(start(options(&members, gone as u64 + 1, directory.path())).await);
+    }
+    let groups: Vec<Group> = groups.into_iter().flatten().collect();
+    for group in &groups {
+        wait_ready(group).await;
+    }
+    wait_converged(&groups).await;
+    tries.shutdown().await;
+    shutdown(groups).await;
+}
+
+/// The last entry that a leader knows to be on a follower's disk.
+async fn matched(leader: &Group, follower: usize) -> Option<u64> {
+    leader.status().members[follower].matched_index
+}
+
+/// The leader is the one of that term, serves with the rest, and nothing has stopped.
+async fn assert_leads(groups: &[Group], leader: usize, term: u64, gone: usize) {
+    // One is taken out of the list: those behind it have moved up.
+    let at = leader - usize::from(gone < leader);
+    let status = groups[at].status();
+    assert_eq!(status.term, term);
+    let own = status.members.iter().find(|member| member.role == Role::Leader).expect("somebody leads");
+    assert_eq!(own.member.id, leader as u64 + 1);
+    groups[at].submit(support::adjust(1)).await.unwrap();
+    for group in groups {
+        assert!(timeout(Duration::ZERO, group.fatal()).await.is_err(), "a node has stopped");
+    }
+}
+
+fn copy_state(from: &Path, to: &Path) {
+    for name in STATE {
+        copy(&from.join(name), &to.join(name));
+    }
+}
+
+/// Puts a state back in the place of another one; the identity stays.
+fn put_back(from: &Path, to: &Path) {
+    for name in STATE {
+        fs::remove_dir_all(to.join(name)).unwrap();
+    }
+    copy_state(from, to);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
