@@ -125,6 +125,13 @@ impl<T> Call<T> {
         self
     }
 
+    /// The same call, which may take so much longer.
+    pub(crate) fn longer_by(mut self, time: Duration) -> Call<T> {
+        self.client.policy.deadline += time;
+        self.client.policy.try_time_max += time;
+        self
+    }
+
     fn precondition(self, name: &str, header: HeaderName, value: &str) -> Call<T> {
         let takes = self.takes_preconditions;
         self.changed(name, |_| takes, |message| message.with_header(header, value))
@@ -223,12 +230,9 @@ impl Call<Reservation> {
     /// ```
     pub fn wait_seconds(self, seconds: u64) -> Call<Reservation> {
         let change = |message: Message| Ok(message.with_query("wait_seconds", seconds));
-        let mut call = self.changed("wait_seconds", |message| !message.writes(), change);
+        let call = self.changed("wait_seconds", |message| !message.writes(), change);
         // More than the nodes take is theirs to refuse, at once.
-        let wait = Duration::from_secs(seconds.min(60));
-        call.client.policy.deadline += wait;
-        call.client.policy.try_time_max += wait;
-        call
+        call.longer_by(Duration::from_secs(seconds.min(60)))
     }
 
     /// With [`Call::wait_seconds`]: answers at once where the reservation is in any other state than this, which the

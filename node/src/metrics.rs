@@ -17,7 +17,7 @@ use raft::{Role, Stats, Status};
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The calls that are told apart, by method and by path as the router writes it; the last one is all others.
-const ROUTES: [(&str, &str); 21] = [
+const ROUTES: [(&str, &str); 22] = [
     ("POST", "/api/checkout/reserve"),
     ("POST", "/api/checkout/commit"),
     ("POST", "/api/checkout/release"),
@@ -33,6 +33,7 @@ const ROUTES: [(&str, &str); 21] = [
     ("POST", "/api/batch"),
     ("GET", "/api/events"),
     ("GET", "/api/cluster"),
+    ("GET", "/api/audit"),
     ("GET", "/livez"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),
@@ -206,6 +207,10 @@ fn render_stats(page: &mut Page, stats: &Stats) {
     let confirmations = "Confirmations of leadership asked for by reads and the gate.";
     page.counter("lastunit_read_confirmations_total", confirmations, stats.read_confirmations);
     page.counter("lastunit_leader_changes_total", "Leader changes seen here.", stats.leader_changes);
+    let comparisons = "Comparisons of the nodes' digests made here while leading.";
+    page.counter("lastunit_digest_comparisons_total", comparisons, stats.digest_comparisons);
+    let compared = "The log entry of the last of them.";
+    page.gauge("lastunit_digests_compared_index", compared, stats.digests_compared_index);
     page.counter("lastunit_checkpoints_total", "Checkpoints saved.", stats.checkpoints);
     page.counter("lastunit_snapshots_built_total", "Snapshots built here.", stats.snapshots_built);
     page.counter(

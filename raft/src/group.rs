@@ -17,8 +17,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::aside::{self, Room};
+use crate::audit::Auditor;
 use crate::clock::ClusterClock;
 use crate::compaction;
+use crate::digests::{self, Compared};
 use crate::fatal::{Fatal, Stop};
 use crate::form::Formation;
 use crate::hand_over::hand_over;
@@ -35,8 +37,8 @@ use crate::transport::server::{Gate, Server};
 use crate::transport::{Local, Network, memory, ping};
 use crate::types::{Raft, TypeConfig};
 use crate::{
-    Answer, GroupOptions, Member, MemberStatus, ProposeError, Read, ReadError, Role, StartError, Stats,
-    Status, WallClock, pulse,
+    Answer, Audit, AuditError, GroupOptions, Member, MemberStatus, ProposeError, Read, ReadError, Role,
+    StartError, Stats, Status, WallClock, pulse,
 };
 
 /// A leader is heard from this often, in milliseconds. It is also the deadline of a heartbeat: above the slowest
@@ -74,6 +76,8 @@ struct Inner {
     proposer: Proposer,
     confirmer: Confirmer,
     formation: Formation,
+    auditor: Arc<Auditor>,
+    compared: Arc<Compared>,
     room: Room,
     recovered: AtomicBool,
     leader_changes: AtomicU64,
@@ -124,6 +128,7 @@ impl Group {
         let (proposer, proposing) =
             Proposer::new(local.clone(), log.clone(), raft.clone(), confirmer.clone(), room.clone());
         let formation = Formation::new(local.clone(), log.clone(), directory);
+        let auditor = Arc::new(Auditor::new(local.clone(), machine.clone(), confirmer.clone()));
         let inner = Arc::new(Inner {
             local,
             raft,
@@ -133,6 +138,8 @@ impl Group {
             proposer,
             confirmer,
             formation,
+            auditor,
+            compared: Arc::default(),
             room,
             recovered: AtomicBool::new(false),
             leader_changes: AtomicU64::new(0),
@@ -188,6 +195,15 @@ impl Group {
         }
     }
 
+    /// Every node's digest at one entry, and every sum recomputed from each node's records. It reflects every command
+    /// answered before this call.
+    ///
+    /// # Errors
+    /// This node asks for one already, or no quorum says what it has to reflect.
+    pub async fn audit(&self) -> Result<Audit, AuditError> {
+        self.inner.auditor.audit().await
+    }
+
     /// The way in for commands, for tests of what a peer asks.
     #[cfg(test)]
     pub(crate) fn proposer(&self) -> &Proposer {
@@ -227,6 +243,8 @@ impl Group {
             commands_applied: inner.local.replica.commands.load(Ordering::Relaxed),
             read_confirmations: inner.confirmer.confirmations(),
             leader_changes: inner.leader_changes.load(Ordering::Relaxed),
+            digest_comparisons: inner.compared.comparisons(),
+            digests_compared_index: inner.compared.index(),
             checkpoints: kept.saves,
             snapshots_built: kept.builds,
             snapshots_installed: kept.installs,
@@ -301,6 +319,7 @@ impl Inner {
             proposer: self.proposer.clone(),
             confirmer: self.confirmer.clone(),
             formation: self.formation.clone(),
+            auditor: self.auditor.clone(),
             room: self.room.clone(),
             gate: Gate::default(),
         };
@@ -312,6 +331,7 @@ impl Inner {
         tasks.spawn(confirming.run());
         tasks.spawn(proposing.run());
         tasks.spawn(pulse::run(self.local.clone(), raft.clone(), self.proposer.clone()));
+        tasks.spawn(digests::run(self.local.clone(), raft.clone(), self.compared.clone()));
         tasks.spawn(async move { formation.run(&raft).await });
         tasks.spawn(compaction::run(self.local.clone(), self.raft.clone(), self.log.clone()));
         tasks.spawn(aside::run(self.local.clone(), self.raft.clone(), self.room.clone()));

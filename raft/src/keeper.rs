@@ -1,4 +1,4 @@
-//! The thread that keeps this node's images: checkpoint saves, snapshots built and installed, one at a time.
+//! The thread that keeps this node's images: checkpoint saves, audits, snapshots built and installed, one at a time.
 //!
 //! sled has no view of a moment, so an image is streamed out while nothing is saved into it; meanwhile apply goes
 //! on in memory and the next save carries what gathered. Whatever fails here is fatal: it is reported once, and
@@ -19,6 +19,7 @@ use storage::inventory::record::Change;
 use storage::snapshot::{Receiving, Snapshot, SnapshotStore};
 use tokio::sync::oneshot;
 
+use crate::audit::{self, ImageAudit};
 use crate::fatal::Fatal;
 use crate::space::Space;
 
@@ -36,6 +37,7 @@ type Reply<T> = oneshot::Sender<Result<T, StorageError>>;
 enum Job {
     Save(Save, Option<Reply<()>>),
     Build(Save, Reply<Option<Snapshot>>),
+    Audit(Save, Reply<ImageAudit>),
     Install(Snapshot, Reply<Box<Inventory>>),
     Close(oneshot::Sender<()>),
 }
@@ -155,6 +157,14 @@ impl Keeper {
         answered(answer)
     }
 
+    /// Queues a save and an audit of its image at once, as [`Keeper::save_and_wait`] does; the future waits for what
+    /// was found. Dropped, it ends the audit.
+    pub(crate) fn audit(&self, save: Save) -> impl Future<Output = io::Result<ImageAudit>> + use<> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Audit(save, reply));
+        answered(answer)
+    }
+
     /// Makes a received snapshot this node's newest, and the checkpoint its image; answers the inventory in it.
     pub(crate) async fn install(&self, snapshot: Snapshot) -> io::Result<Box<Inventory>> {
         let (reply, answer) = oneshot::channel();
@@ -222,6 +232,10 @@ impl Worker {
                     let built = self.save(save).and_then(|()| self.build());
                     self.answer(Some(reply), built)
                 }
+                Job::Audit(save, reply) => {
+                    let audited = self.save(save).map(|()| self.audit(&reply));
+                    self.answer(Some(reply), audited)
+                }
                 Job::Install(snapshot, reply) => {
                     let installed = self.install(&snapshot);
                     self.answer(Some(reply), installed)
@@ -260,6 +274,10 @@ impl Worker {
         let built = self.snapshots.write(&self.checkpoint).map(Some).or_else(none_without_room)?;
         self.state.builds.fetch_add(u64::from(built.is_some()), Ordering::Relaxed);
         Ok(built)
+    }
+
+    fn audit(&self, reply: &Reply<ImageAudit>) -> ImageAudit {
+        audit::of_image(&self.checkpoint, || !reply.is_closed())
     }
 
     /// The snapshot becomes the newest first: from there on a crash finds it at the next start.

@@ -15,6 +15,7 @@
 //!   answers those that are surely refused; `read` has one confirmation for all reads that wait.
 //! * `clock` is the cluster clock, `pulse` the tick that makes it felt.
 //! * `form` forms the cluster once; `open` puts a directory's parts together; `promises` is what of it is for good.
+//! * `digests` compares the replicas while they run; `audit` recomputes all that they hold, when asked.
 //! * `keeper` is the thread that writes images; `replica` the applied state that readers share.
 //! * `compaction` cuts the log short. `space` is what the file system still takes; `aside` what a leader does when it
 //!   is too little for its log, with `hand_over`.
@@ -23,9 +24,11 @@
 
 mod answer;
 mod aside;
+mod audit;
 mod clock;
 mod codec;
 mod compaction;
+mod digests;
 mod fatal;
 mod form;
 mod gate;
@@ -51,6 +54,7 @@ mod types;
 mod waiting;
 
 pub use answer::{Answer, ProposeError, Read, ReadError};
+pub use audit::{Audit, AuditError, ImageAudit, NodeAudit, Verdict};
 pub use fatal::{Stop, StopKind};
 pub use group::Group;
 pub use options::{GroupOptions, Member, StartError, Tuning, WallClock};

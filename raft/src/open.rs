@@ -15,6 +15,7 @@ use storage::snapshot::{Snapshot, SnapshotStore};
 use storage::{LEAVE_STOPPED, Position, StorageError};
 
 use crate::codec;
+use crate::digests::Ring;
 use crate::replica::Applied;
 use crate::transport::GROUP;
 use crate::transport::memory::Memory;
@@ -55,6 +56,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
         membership,
         broken: false,
         advanced_at: Instant::now(),
+        digests: Ring::since(header.applied, header.digest),
     };
     Ok(Store { directory, memory, log, checkpoint, snapshots, snapshot: newest, applied })
 }

@@ -11,6 +11,7 @@ use storage::snapshot::Snapshot;
 use tokio::sync::watch;
 
 use crate::codec;
+use crate::digests::Ring;
 use crate::types::StoredMembership;
 
 /// What was applied, up to which entry.
@@ -25,9 +26,17 @@ pub(crate) struct Applied {
     pub(crate) broken: bool,
     /// When the inventory's clock last advanced, by this machine's monotonic clock.
     pub(crate) advanced_at: Instant,
+    /// The digests after the last entries.
+    pub(crate) digests: Ring,
 }
 
 impl Applied {
+    /// Notes that the next entry was applied.
+    pub(crate) fn advance(&mut self, position: Position) {
+        self.position = Some(position);
+        self.digests.push(position.index, self.inventory.state_digest());
+    }
+
     /// How far it has come.
     pub(crate) fn progress(&self) -> Progress {
         Progress { index: self.position.map(|p| p.index), sequence: self.inventory.sequence() }

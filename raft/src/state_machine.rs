@@ -12,7 +12,9 @@ use openraft::{EntryPayload, OptionalSend};
 use storage::inventory::outcome::Applied as CommandApplied;
 use storage::snapshot::Snapshot;
 
+use crate::audit::ImageAudit;
 use crate::codec;
+use crate::digests::Ring;
 use crate::keeper::{Keeper, Save};
 use crate::replica::{Applied, Progress, Replica};
 use crate::types::{LogId, PeerNode, Proposal, SnapshotMeta, StoredMembership, TypeConfig, log_id, position};
@@ -59,6 +61,18 @@ impl StateMachine {
         saved.await
     }
 
+    /// Saves all that changed, and audits the image that it makes. Apply goes on meanwhile.
+    pub(crate) async fn audit(&self) -> io::Result<ImageAudit> {
+        if !self.keeper.has_room_for_save(self.changed()) {
+            return Err(io::Error::other("its file system has no room for the save before an audit"));
+        }
+        let audited = {
+            let mut applied = self.replica.write();
+            self.keeper.audit(take_save(&mut applied)?)
+        };
+        audited.await
+    }
+
     fn changed(&self) -> usize {
         self.replica.read().inventory.changed()
     }
@@ -92,7 +106,7 @@ impl StateMachine {
         if let EntryPayload::Membership(membership) = payload {
             applied.membership = StoredMembership::new(Some(id), membership);
         }
-        applied.position = Some(position(&id));
+        applied.advance(position(&id));
         Ok((answers, applied.progress()))
     }
 }
@@ -180,6 +194,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             membership: meta.last_membership.clone(),
             broken: false,
             advanced_at: Instant::now(),
+            digests: Ring::since(position, snapshot.header().digest),
         };
         let progress = applied.progress();
         *self.replica.write() = applied;

@@ -81,6 +81,10 @@ pub struct Stats {
     pub read_confirmations: u64,
     /// Leader changes seen since start.
     pub leader_changes: u64,
+    /// Comparisons of the nodes' digests made here, while this node led.
+    pub digest_comparisons: u64,
+    /// The log entry of the last of them; 0 before the first.
+    pub digests_compared_index: u64,
     /// Checkpoints saved.
     pub checkpoints: u64,
     /// Snapshots built here.

@@ -1,16 +1,27 @@
-//! The cluster: who leads, who serves, what the API is.
+//! The cluster: who leads, who serves, whether all agree, what the API is.
+
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::api::ClusterView;
+use crate::api::{AuditView, ClusterView};
 use crate::builder::Client;
 use crate::call::{Call, nothing};
 use crate::message::Message;
+
+/// More than an audit takes.
+const AUDIT: Duration = Duration::from_secs(75);
 
 impl Client {
     /// The cluster, as the node that answers sees it.
     pub fn cluster(&self) -> Call<ClusterView> {
         self.get("/api/cluster".to_owned())
+    }
+
+    /// Every node's digest at one log entry, and every sum recomputed from each node's records. It may take long: the
+    /// deadline of the call and of each try grow by 75 s, which is more than the nodes take.
+    pub fn audit(&self) -> Call<AuditView> {
+        self.get("/api/audit".to_owned()).longer_by(AUDIT)
     }
 
     /// Whether a node serves: it knows a leader, has caught up, and reads through it work. Tried once.

@@ -5,7 +5,7 @@
 //!   inventory      put, adjust, delete, read and list SKUs
 //!   reservations   read and list reservations
 //!   batch          many commands in one call
-//!   cluster        who leads, who serves, what the API is
+//!   cluster        who leads, who serves, whether all agree, what the API is
 //! ```
 
 pub(crate) mod batch;

@@ -3,7 +3,7 @@
 //! ```text
 //!   reserve commit release extend return get   the life of a reservation
 //!   sku set adjust get list rm import export   what is on sale
-//!   events status                              what happens; who serves
+//!   events status audit                        what happens; who serves; whether all agree and add up
 //!     reach    which nodes are called, and how an answer is told
 //!     failure  how a command ends that was not done
 //!     out      stdout: text, JSON, tables
@@ -14,6 +14,7 @@
 //! `--json` a command that answers with one record tells one document: the record, or the problem. Commands that tell
 //! many tell one a line, and no problem among them. [`failure`] has the exit codes.
 
+mod audit;
 mod commit;
 mod completions;
 mod events;
@@ -70,6 +71,8 @@ pub(crate) enum Command {
     Events(events::Args),
     #[command(after_help = EXIT_CODES)]
     Status(status::Args),
+    #[command(after_help = EXIT_CODES)]
+    Audit(audit::Args),
     Completions(completions::Args),
 }
 
@@ -86,6 +89,7 @@ impl Command {
             Command::Sku(args) => sku::run(args).await,
             Command::Events(args) => events::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Audit(args) => audit::run(args).await,
             Command::Completions(args) => completions::run(args, line),
         };
         match ended {
@@ -104,6 +108,7 @@ impl Command {
             Command::Return(args) => args.reach.json,
             Command::Get(args) => args.reach.json,
             Command::Sku(args) => args.json(),
+            Command::Audit(args) => args.reach.json,
             // What they tell is whole before they fail, or a line for each of many.
             Command::Events(_) | Command::Status(_) | Command::Completions(_) => false,
         }

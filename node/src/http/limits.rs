@@ -53,6 +53,9 @@ pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(75);
 /// How long a command or a read may take. The store gives up well before: this only bounds a store that does not.
 pub(crate) const CALL_TIME_MAX: Duration = Duration::from_secs(15);
 
+/// How long an audit may take. The store gives up before: this only bounds a store that does not.
+pub(crate) const AUDIT_TIME_MAX: Duration = Duration::from_secs(70);
+
 /// How long calls in flight may go on once the process is asked to stop.
 pub(crate) const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 

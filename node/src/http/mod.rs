@@ -5,7 +5,7 @@
 //!      |
 //!   observe           mod       counts, times, refuses at once what is too much
 //!      |
-//!   checkout, batch, inventory, reservations, events, cluster
+//!   checkout, batch, inventory, reservations, events, cluster, audit
 //!      |   body                 bytes -> typed body                     (400, 413, 415)
 //!      |   commands, parse      typed body -> command with values in range     (400)
 //!      |   query, precondition  address and headers -> what is wanted          (400)
@@ -29,6 +29,7 @@
 //!
 //! What is absent: authentication and rate limits.
 
+mod audit;
 mod batch;
 mod body;
 mod checkout;
@@ -191,6 +192,7 @@ fn routes<S: Store>(ttl_seconds_max: u64) -> Vec<(&'static str, MethodRouter<Arc
         ("/api/batch", post(batch::batch::<S>)),
         ("/api/events", get(events::get::<S>)),
         ("/api/cluster", get(cluster::cluster::<S>)),
+        ("/api/audit", get(audit::audit::<S>)),
         ("/livez", get(cluster::livez)),
         ("/readyz", get(cluster::readyz::<S>)),
         ("/metrics", get(cluster::metrics::<S>)),

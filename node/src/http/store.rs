@@ -4,7 +4,7 @@
 
 use std::future::Future;
 
-use raft::{Answer, Group, ProposeError, Read, ReadError, Stats, Status};
+use raft::{Answer, Audit, AuditError, Group, ProposeError, Read, ReadError, Stats, Status};
 use storage::inventory::Inventory;
 use storage::inventory::command::Request;
 
@@ -39,6 +39,8 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     fn applied_past(&self, sequence: u64) -> impl Future<Output = ()> + Send;
     /// This node's view of the cluster.
     fn status(&self) -> Status;
+    /// What every node finds in itself.
+    fn audit(&self) -> impl Future<Output = Result<Audit, AuditError>> + Send;
     /// Counters and gauges.
     fn stats(&self) -> Stats;
     /// Whether this node can serve; the error says what is missing.
@@ -75,6 +77,10 @@ impl Store for Group {
 
     fn status(&self) -> Status {
         Group::status(self)
+    }
+
+    async fn audit(&self) -> Result<Audit, AuditError> {
+        Group::audit(self).await
     }
 
     fn stats(&self) -> Stats {

@@ -10,14 +10,17 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
-use raft::{Answer, Member, MemberStatus, ProposeError, Read, ReadError, Role, Stats, Status};
+use raft::{
+    Answer, Audit, AuditError, ImageAudit, Member, MemberStatus, NodeAudit, ProposeError, Read, ReadError,
+    Role, Stats, Status,
+};
 use serde_json::Value;
-use storage::inventory::Inventory;
 use storage::inventory::command::{
     Command, OnShortfall, Precondition, PutSku, Request, Reserve, Setting, Stamp,
 };
 use storage::inventory::ids::{Item, ReservationId, Sku};
 use storage::inventory::outcome::{Applied, Grant, Outcome, ReservationView, State, StockView};
+use storage::inventory::{Audited, Inventory};
 use tokio::sync::watch;
 
 use super::Api;
@@ -139,6 +142,10 @@ impl Store for std::sync::Arc<Fake> {
         status()
     }
 
+    async fn audit(&self) -> Result<Audit, AuditError> {
+        self.read_error.map_or_else(|| Ok(audit()), |error| Err(error.into()))
+    }
+
     fn stats(&self) -> Stats {
         Stats::default()
     }
@@ -248,6 +255,17 @@ pub(crate) fn status() -> Status {
         state_digest: 0xabc,
         members: vec![member(1, Role::Leader), member(2, Role::Follower)],
     }
+}
+
+/// A node that is sound, one in which something was found, and one that does not answer.
+pub(crate) fn audit() -> Audit {
+    let node = |digest, findings: &[&str]| {
+        let mut audited = Audited { digest, skus: 1, held: 2, ..Audited::default() };
+        findings.iter().for_each(|finding| audited.find(*finding));
+        Ok(NodeAudit { digest: 0xabc, image: ImageAudit { applied_index: Some(18), audited } })
+    };
+    let nodes = [node(0xabd, &[]), node(0xabe, &["PS5: held is 2"]), Err("not sent".to_owned())];
+    Audit { index: 17, nodes: (1..).zip(nodes).collect() }
 }
 
 /// The answer to a reserve, as the fortieth command.

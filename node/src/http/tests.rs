@@ -185,6 +185,7 @@ async fn caches_keep_nothing_of_the_state_but_what_they_ask_again_for() {
         (&*reservation, None, Some("no-store"), None),
         ("/api/reservations", None, Some("no-store"), None),
         ("/api/cluster", None, Some("no-store"), None),
+        ("/api/audit", None, Some("no-store"), None),
         ("/api/events", None, Some("no-store"), Some("Accept")),
         ("/api/events?limit=0", None, Some("no-store"), Some("Accept")),
         ("/livez", None, None, None),
@@ -325,6 +326,30 @@ async fn the_cluster_is_told_as_this_node_sees_it() {
         "members": [member(1, "leader", true, Some(17)), member(2, "follower", false, None)],
     });
     assert_eq!((status, told), (200, expected));
+}
+
+#[tokio::test]
+async fn an_audit_tells_what_each_node_has_found_or_why_it_did_not() {
+    let (status, told_audit) = told(Fake::default(), get("/api/audit")).await;
+    let image = |digest: &str, findings: &[&str]| {
+        json!({"applied_index": 18, "state_digest": digest, "skus": 1, "reservations": 0, "holds": 0, "waiting": 0,
+               "answers": 0, "customers": 0, "events": 0, "on_hand": 0, "held": 2, "sold": 0, "findings": findings,
+               "findings_total": findings.len()})
+    };
+    let digest = "0000000000000abc";
+    let expected = json!({
+        "cluster": "shop", "node_id": 1, "applied_index": 17, "verdict": "broken", "agree": true,
+        "nodes": [
+            {"id": 1, "state_digest": digest, "image": image("0000000000000abd", &[])},
+            {"id": 2, "state_digest": digest, "image": image("0000000000000abe", &["PS5: held is 2"])},
+            {"id": 3, "error": "not sent"},
+        ],
+    });
+    assert_eq!((status, told_audit), (200, expected));
+    let fake = Fake { read_error: Some(ReadError::NoQuorum), ..Fake::default() };
+    let (status, told_why) = told(fake, get("/api/audit")).await;
+    assert_eq!((status, &told_why["code"]), (503, &"no_quorum".into()));
+    assert_eq!(told(Fake::default(), get("/api/audit?deep=1")).await.0, 400);
 }
 
 #[tokio::test]

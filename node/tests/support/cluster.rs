@@ -158,6 +158,15 @@ impl Cluster {
         process.wait(&format!("node {id}")).await
     }
 
+    /// Waits until a node has ended by itself; answers how, and what it said last.
+    pub(crate) async fn end_of(&mut self, id: u64) -> (ExitStatus, String) {
+        let node = self.node_mut(id);
+        let mut process = node.process.take().expect("the node runs");
+        let status = process.wait(&format!("node {id}")).await;
+        let text = node.lines.text();
+        (status, text.lines().last().unwrap_or_default().to_owned())
+    }
+
     /// A client of all nodes.
     pub(crate) fn client(&self) -> &Client {
         &self.client

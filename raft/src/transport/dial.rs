@@ -65,6 +65,6 @@ async fn shake(
     frame::write(&mut connection.writer, &bytes).await?;
     let answer = frame::read(&mut connection.reader).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let remote = handshake::check(local, to, answer.message(Kind::Greeting)?).await?;
-    local.hear(&remote, &answer)?;
+    local.meet(&remote, &answer)?;
     Ok(remote)
 }

@@ -7,6 +7,8 @@ use openraft::raft::{
 use serde::{Deserialize, Serialize};
 use storage::peers::{Incarnation, Promised};
 
+use crate::audit::NodeAudit;
+use crate::digests::{Comparison, DigestAt};
 use crate::types::{SnapshotMeta, TypeConfig, Vote};
 use crate::waiting::Requests;
 use crate::{Answer, ProposeError, ReadError};
@@ -105,6 +107,12 @@ pub(crate) enum Call {
     Join(u128),
     /// Has your log room, so that you could lead?
     HasRoom,
+    /// The digest after that entry.
+    DigestAt(u64),
+    /// The one who is called is not what the others are.
+    Differs(Comparison),
+    /// Everything recomputed, and the digest after that entry.
+    Audit(u64),
 }
 
 /// The answer to a call.
@@ -135,6 +143,12 @@ pub(crate) enum Reply {
     Failed(String),
     /// To [`Call::HasRoom`].
     HasRoom(bool),
+    /// To [`Call::DigestAt`].
+    DigestAt(DigestAt),
+    /// To [`Call::Differs`]: whether it believes so, and stops.
+    Differs(bool),
+    /// To [`Call::Audit`]; the error says why there is none.
+    Audit(Result<NodeAudit, String>),
 }
 
 /// The start of a snapshot.

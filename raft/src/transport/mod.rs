@@ -29,8 +29,9 @@ mod refusals;
 pub(crate) mod server;
 mod snapshots;
 
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use storage::identity::Identity;
@@ -67,6 +68,8 @@ pub(crate) struct Local {
     cluster_id: RwLock<Option<u128>>,
     promises: Arc<Promises>,
     refusals: Refusals,
+    /// How often each peer has shaken hands.
+    met: Mutex<BTreeMap<u64, u64>>,
 }
 
 /// The other end of a connection: which node, and which start of its directory.
@@ -87,8 +90,8 @@ impl Local {
         promises: Arc<Promises>,
     ) -> Local {
         let (incarnation, cluster_id) = (Incarnation::of(identity), RwLock::new(identity.cluster_id));
-        let refusals = Refusals::default();
-        Local { options, clock, replica, fatal, memory, incarnation, cluster_id, promises, refusals }
+        let (refusals, met) = (Refusals::default(), Mutex::default());
+        Local { options, clock, replica, fatal, memory, incarnation, cluster_id, promises, refusals, met }
     }
 
     /// This node's data directory.
@@ -138,6 +141,18 @@ impl Local {
         }
         self.clock.observe(from.id, frame.sender.wall_ms);
         Ok(())
+    }
+
+    /// The same, of a connection that begins: the peer is new, was away or started again, or has more to say.
+    fn meet(&self, from: &Remote, frame: &Frame) -> io::Result<()> {
+        self.hear(from, frame)?;
+        *self.met.lock().unwrap_or_else(PoisonError::into_inner).entry(from.id).or_default() += 1;
+        Ok(())
+    }
+
+    /// How often a connection with each peer has begun.
+    pub(crate) fn meetings(&self) -> BTreeMap<u64, u64> {
+        self.met.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether something of that peer arrived within the last second.

@@ -27,6 +27,8 @@ use super::message::{Appended, Call, Channel, Greeting, Hello, Reply, SnapshotBe
 use super::{Local, Remote, handshake};
 use crate::ProposeError;
 use crate::aside::Room;
+use crate::audit::Auditor;
+use crate::digests;
 use crate::form::Formation;
 use crate::keeper::Keeper;
 use crate::propose::Proposer;
@@ -53,6 +55,7 @@ pub(crate) struct Server {
     pub(crate) proposer: Proposer,
     pub(crate) confirmer: Confirmer,
     pub(crate) formation: Formation,
+    pub(crate) auditor: Arc<Auditor>,
     pub(crate) room: Room,
     pub(crate) gate: Gate,
 }
@@ -129,7 +132,7 @@ impl Server {
             return Ok(None);
         }
         let from = Remote { id: hello.from, incarnation: hello.introduction.incarnation };
-        self.local.hear(&from, &frame)?;
+        self.local.meet(&from, &frame)?;
         Ok(Some((from, hello.channel)))
     }
 
@@ -199,6 +202,11 @@ impl Server {
                 self.raft.handle_transfer_leader(request).await.map_or_else(failed, Reply::TransferLeader)
             }
             Call::ReadIndex => Reply::ReadIndex(self.confirmer.confirm_here().await),
+            Call::DigestAt(index) => {
+                Reply::DigestAt(digests::digest_at(&self.local, index, digests::PATIENCE).await)
+            }
+            Call::Differs(comparison) => Reply::Differs(digests::told(&self.local, &comparison)),
+            Call::Audit(index) => Reply::Audit(self.auditor.audit_here(index).await),
             Call::HasRoom => Reply::HasRoom(!self.room.is_short()),
             Call::Forward(units) => Reply::Forward(self.proposer.submit_forwarded(units).await),
         }

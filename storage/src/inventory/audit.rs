@@ -16,7 +16,7 @@ use super::ids::{ReservationId, Sku, UNITS_MAX};
 use super::indexes::Indexes;
 use super::lapses::Lapses;
 use super::outcome::State;
-use super::record::ReservedItem;
+use super::record::{ReservationRecord, ReservedItem, StockRecord};
 use super::stock::Stock;
 use super::{Inconsistent, Inventory};
 
@@ -85,12 +85,9 @@ impl Inventory {
     fn audit_reservations(&self) -> Result<(), Inconsistent> {
         let mut carts = BTreeSet::<&str>::new();
         for (id, record) in self.reservations.iter() {
-            let shaped = match record.state {
-                State::Waiting => record.grant.is_none() && record.items.len() == 1,
-                State::Released => true,
-                State::Held | State::Committed | State::Expired | State::Revoked => record.grant.is_some(),
-            };
-            require(shaped, || format!("{id}: no {} reservation is like this", record.state.as_str()))?;
+            require(is_shaped(record), || {
+                format!("{id}: no {} reservation is like this", record.state.as_str())
+            })?;
             let live = matches!(record.state, State::Waiting | State::Held);
             require(!live || carts.insert(&record.cart_id), || format!("{id}: its cart has another one"))?;
             let ended = !live || record.is_due(self.now_ms());
@@ -212,8 +209,21 @@ fn audit_stock(sku: &Sku, stock: &Stock) -> Result<(), Inconsistent> {
     let record = stock.record();
     let held = stock.lapses().total();
     require(record.held == held, || format!("{sku}: held is {}, the holds' sum {held}", record.held))?;
-    let bounded = record.held <= record.on_hand && record.on_hand <= UNITS_MAX && record.sold <= UNITS_MAX;
-    require(bounded, || format!("{sku}: figures out of bounds: {record:?}"))
+    require(is_within_bounds(record), || format!("{sku}: figures out of bounds: {record:?}"))
+}
+
+/// Whether the figures of a SKU can be what they are.
+pub(super) fn is_within_bounds(record: &StockRecord) -> bool {
+    record.held <= record.on_hand && record.on_hand <= UNITS_MAX && record.sold <= UNITS_MAX
+}
+
+/// Whether a reservation of that state can look so.
+pub(super) fn is_shaped(record: &ReservationRecord) -> bool {
+    match record.state {
+        State::Waiting => record.grant.is_none() && record.items.len() == 1,
+        State::Released => true,
+        State::Held | State::Committed | State::Expired | State::Revoked => record.grant.is_some(),
+    }
 }
 
 fn require(holds: bool, else_say: impl FnOnce() -> String) -> Result<(), Inconsistent> {

@@ -228,19 +228,50 @@ impl Feed {
 
     /// Whether the chunks are without a gap and full, and the events in order, so many and no others.
     pub(super) fn audit(&self, events: u64, gone: Option<EventPosition>) -> Result<(), Inconsistent> {
-        let mut last = gone;
-        let mut next = self.chunks.first_key_value().map_or(0, |(&number, _)| number * CHUNK_EVENTS);
-        let mut whole = (next > 0) == gone.is_some();
-        for (number, events) in self.iter() {
-            whole &= number.checked_mul(CHUNK_EVENTS) == Some(next);
-            whole &= (1..=CHUNK_EVENTS).contains(&(events.len() as u64));
-            next = next.saturating_add(events.len() as u64);
-            for event in events {
-                whole &= Some(event.position) > last;
-                last = Some(event.position);
-            }
+        let mut audit = FeedAudit::after(gone);
+        self.iter().for_each(|(number, events)| audit.add(number, events));
+        audit.finish(events)
+    }
+}
+
+/// The audit of chunks that pass by one at a time, in their order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FeedAudit {
+    /// The position of the last event so far; at first of the last one that is no longer kept.
+    last: Option<EventPosition>,
+    /// Whether events before the first chunk are gone.
+    gone: bool,
+    /// The ordinal of the next event; `None` before the first chunk.
+    next: Option<u64>,
+    broken: bool,
+}
+
+impl FeedAudit {
+    /// Of a feed that keeps what came after that event.
+    pub(super) fn after(gone: Option<EventPosition>) -> FeedAudit {
+        FeedAudit { last: gone, gone: gone.is_some(), next: None, broken: false }
+    }
+
+    /// Takes the next chunk.
+    pub(super) fn add(&mut self, number: u64, events: &[Event]) {
+        let first = number.checked_mul(CHUNK_EVENTS);
+        let in_place = match self.next {
+            None => (number > 0) == self.gone,
+            Some(next) => first == Some(next),
+        };
+        let filled = (1..=CHUNK_EVENTS).contains(&(events.len() as u64));
+        self.broken |= !(first.is_some() && in_place && filled);
+        self.next = Some(first.unwrap_or(0).saturating_add(events.len() as u64));
+        for event in events {
+            self.broken |= Some(event.position) <= self.last;
+            self.last = Some(event.position);
         }
-        match whole && next == events {
+    }
+
+    /// Whether all was in its place, and so many events were there in all, those no longer kept included.
+    pub(super) fn finish(&self, events: u64) -> Result<(), Inconsistent> {
+        let whole = !self.broken && self.next.unwrap_or(0) == events && (self.next.is_some() || !self.gone);
+        match whole {
             true => Ok(()),
             false => Err(Inconsistent(format!("the feed has a gap, or not {events} events"))),
         }

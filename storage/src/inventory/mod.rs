@@ -55,7 +55,8 @@
 //! | `event`, `feed` | the change feed |
 //! | `idempotency` | kept answers |
 //! | `stock`, `stocks`, `reservations`, `indexes`, `names` | the tables |
-//! | `query`, `audit`, `digest`, `records_digest` | reads, checks, hashes |
+//! | `query`, `audit`, `digest` | reads, checks, hashes |
+//! | `records_audit`, `records_digest` | the same checks and hashes over records that pass by |
 //!
 //! Absent on purpose: HTTP, JSON and times as text (the node's), the log and its indexes (Raft's), bytes on disk
 //! (the checkpoint's), and any notion that this is the only inventory: ids and sequences are those of one group.
@@ -85,6 +86,7 @@ pub mod outcome;
 mod parts;
 pub mod query;
 pub mod record;
+mod records_audit;
 mod records_digest;
 mod release;
 mod reservations;
@@ -96,6 +98,7 @@ mod take_back;
 
 pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};
 pub use feed::FEED_DROP_MAX;
+pub use records_audit::{Audited, RecordsAudit};
 pub use records_digest::RecordsDigest;
 pub use serve::PROMOTE_MAX;
 

@@ -35,6 +35,11 @@ impl RecordsDigest {
         Ok(())
     }
 
+    /// The sum of the hashes of all records so far but the counters, which name it.
+    pub fn sum(&self) -> u64 {
+        self.sum
+    }
+
     /// What [`state_digest`](super::Inventory::state_digest) is of an inventory of these records.
     ///
     /// # Errors

@@ -25,7 +25,6 @@ use coverage::Coverage;
 use naive::{Naive, is_wanted};
 use random::{Source, sku};
 use reader::{Reader, read_all};
-use storage::inventory::Inventory;
 use storage::inventory::command::{Request, Stamp};
 use storage::inventory::event::{
     Event, EventChange, EventFilter, EventKinds, EventPosition, EventsExpired, ReservationChangeKind,
@@ -35,6 +34,7 @@ use storage::inventory::ids::{ReservationId, Sku};
 use storage::inventory::outcome::{Applied, Rejection, ReservationView, State, StockView};
 use storage::inventory::query::{Page, ReservationFilter};
 use storage::inventory::record::{Record, RecordKey};
+use storage::inventory::{Inventory, RecordsAudit};
 
 /// Commands against the model, unless the environment names another number.
 const COMMANDS: u64 = 60_000;
@@ -71,12 +71,21 @@ fn run_against_the_model(seed: u64) -> Coverage {
         let events = newest_events(&inventory, &naive, &told);
         note(&mut source, &mut reached, &inventory, &request, &applied, &events);
         if turn % 20 == 0 {
+            audit_records(&inventory, &told);
             compare(&inventory, &naive);
             compare_lists(&inventory, &naive, turn);
             compare_feeds(&inventory, &naive, turn);
         }
     }
     reached
+}
+
+/// The records, audited as they pass by, are as the inventory is.
+fn audit_records(inventory: &Inventory, told: &str) {
+    let mut audit = RecordsAudit::default();
+    inventory.records().for_each(|(key, record)| audit.add(key, &record));
+    let audited = audit.finish(inventory.state_digest());
+    assert_eq!(audited.findings, [""; 0], "after {told}");
 }
 
 fn note(

@@ -1,10 +1,11 @@
 //! The records that the document's examples show: one shop, one afternoon, in the wire's own types.
 
 use client::api::{
-    AdjustOperation, AdjustRequest, BatchRequest, BatchResponse, ClusterView, CommitRequest, Event,
-    EventData, ExtendRequest, IfExpired, InventoryRecord, Item, MemberView, OnShortfall, Operation,
-    OperationCall, OperationResult, Page, PutSkuRequest, ReleaseRequest, Reservation, ReservationEvent,
-    ReservationState, ReserveRequest, ReturnRequest, StockEvent,
+    AdjustOperation, AdjustRequest, AuditView, BatchRequest, BatchResponse, ClusterView, CommitRequest,
+    Event, EventData, ExtendRequest, IfExpired, ImageAuditView, InventoryRecord, Item, MemberView,
+    NodeAuditView, OnShortfall, Operation, OperationCall, OperationResult, Page, PutSkuRequest,
+    ReleaseRequest, Reservation, ReservationEvent, ReservationState, ReserveRequest, ReturnRequest,
+    StockEvent,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -328,4 +329,52 @@ pub(super) fn cluster() -> ClusterView {
         state_digest: "9c1f44d27b03e8a5".to_owned(),
         members: vec![member(1, "leader"), member(2, "follower"), member(3, "follower")],
     }
+}
+
+/// An audit of three nodes that agree, made in the middle of a sale.
+pub(super) fn audit() -> AuditView {
+    audit_of("sound", (1..=3).map(|id| audited(id, &[])).collect())
+}
+
+/// One node has a figure that its own records contradict, and one does not answer.
+pub(super) fn audit_with_findings() -> AuditView {
+    let silent = NodeAuditView {
+        id: 3,
+        error: Some("Connection refused".to_owned()),
+        state_digest: None,
+        image: None,
+    };
+    audit_of("broken", vec![audited(1, &[]), audited(2, &["PS5: held is 2, the sum of its holds 1"]), silent])
+}
+
+fn audit_of(verdict: &str, nodes: Vec<NodeAuditView>) -> AuditView {
+    AuditView {
+        cluster: "lastunit-dev".to_owned(),
+        node_id: 1,
+        applied_index: 97,
+        verdict: verdict.to_owned(),
+        agree: true,
+        nodes,
+    }
+}
+
+fn audited(id: u64, findings: &[&str]) -> NodeAuditView {
+    let digest = "9c1f44d27b03e8a5".to_owned();
+    let image = ImageAuditView {
+        applied_index: Some(97),
+        state_digest: digest.clone(),
+        skus: 1,
+        reservations: 2,
+        holds: 1,
+        waiting: 1,
+        answers: 3,
+        customers: 0,
+        events: 5,
+        on_hand: 100,
+        held: 1,
+        sold: 0,
+        findings: findings.iter().map(|&finding| finding.to_owned()).collect(),
+        findings_total: findings.len() as u64,
+    };
+    NodeAuditView { id, error: None, state_digest: Some(digest), image: Some(image) }
 }

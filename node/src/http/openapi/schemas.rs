@@ -12,7 +12,7 @@
 //! - A field's name means one thing, whatever body it stands in: one table bounds them all.
 
 use client::api::{
-    AdjustRequest, BatchRequest, BatchResponse, ClusterView, CommitRequest, Event, ExtendRequest,
+    AdjustRequest, AuditView, BatchRequest, BatchResponse, ClusterView, CommitRequest, Event, ExtendRequest,
     InventoryRecord, Page, Problem, PutSkuRequest, ReleaseRequest, Reservation, ReserveRequest,
     ReturnRequest,
 };
@@ -79,6 +79,7 @@ fn answers() -> Map<String, Value> {
     generator.subschema_for::<BatchResponse>();
     generator.subschema_for::<Page<Event>>();
     generator.subschema_for::<ClusterView>();
+    generator.subschema_for::<AuditView>();
     generator.subschema_for::<Problem>();
     generator.take_definitions(false)
 }

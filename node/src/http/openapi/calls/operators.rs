@@ -1,14 +1,15 @@
-//! The cluster's view, health, metrics, and this document.
+//! The cluster's view, its audit, health, metrics, and this document.
 
 use client::code;
 use serde_json::json;
 
+use super::read;
 use crate::http::openapi::call::{Answer, Call, Content};
 use crate::http::openapi::examples::{self, example};
 
 /// Its calls.
 pub(super) fn calls() -> Vec<Call> {
-    vec![cluster(), readyz(), livez(), metrics(), openapi(), docs()]
+    vec![cluster(), audit(), readyz(), livez(), metrics(), openapi(), docs()]
 }
 
 fn get(path: &'static str, id: &'static str, about: &'static str, content: Content) -> Call {
@@ -33,6 +34,26 @@ fn cluster() -> Call {
         about: "Members, leader, and how far this node is. Nodes at one `applied_index` have one `state_digest`.",
         codes: vec![code::INVALID_REQUEST, code::OVERLOADED],
         ..get("/api/cluster", "getCluster", "The cluster.", content)
+    }
+}
+
+fn audit() -> Call {
+    let examples = vec![
+        example("sound", "All is well.", examples::audit()),
+        example(
+            "broken",
+            "A figure of one node is not what its records add up to; another one is down.",
+            examples::audit_with_findings(),
+        ),
+    ];
+    Call {
+        title: "Audit all nodes",
+        about: "Compares all nodes' digests at one log entry that reflects every command answered before, and recomputes \
+                on each node every sum and the digest from its records, while it serves. A node that cannot be \
+                reached, or does not answer in time, has an `error`. It may take a minute; a node asks for one audit \
+                at a time, and answers `overloaded` to the next.",
+        codes: read(&[]),
+        ..get("/api/audit", "audit", "What was found.", Content::json("AuditView", examples))
     }
 }
 
