@@ -222,6 +222,8 @@ fn render_stats(page: &mut Page, stats: &Stats) {
     page.counter("lastunit_log_syncs_total", "fdatasync calls of the log.", log.syncs);
     page.counter("lastunit_log_sync_seconds_total", "Time spent in them.", seconds(log.sync_us));
     page.counter("lastunit_log_written_bytes_total", "Bytes written to the log.", log.written_bytes);
+    let busy = "How long what is written to the log now has taken: it grows while the disk hangs.";
+    page.gauge("lastunit_log_busy_seconds", busy, seconds(log.busy.as_micros() as u64));
     page.gauge("lastunit_log_disk_bytes", "Bytes that the log takes on disk.", log.disk_bytes);
     let room = stats.log_room;
     page.gauge("lastunit_log_room_bytes", "Bytes that the log can take without a new file.", room.bytes);

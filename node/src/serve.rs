@@ -18,7 +18,7 @@
 
 use std::fmt::Display;
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -80,10 +80,18 @@ pub(crate) async fn run(args: Args) -> ExitCode {
     match node(args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, why }) => {
-            eprintln!("lastunit: {why}");
+            say_last(&why);
             ExitCode::from(code)
         }
     }
+}
+
+/// Says why the process ends. Nobody gets a word in after that: what fails because of it would only bury it.
+fn say_last(why: &str) {
+    let mut stderr = io::stderr().lock();
+    // Where nobody listens there is nobody to tell.
+    let _ = writeln!(stderr, "lastunit: {why}");
+    std::mem::forget(stderr);
 }
 
 async fn node(args: Args) -> Result<(), Failure> {

@@ -38,7 +38,7 @@ use crate::transport::{Local, Network, memory, ping};
 use crate::types::{Raft, TypeConfig};
 use crate::{
     Answer, Audit, AuditError, GroupOptions, Member, MemberStatus, ProposeError, Read, ReadError, Role,
-    StartError, Stats, Status, WallClock, pulse,
+    StartError, Stats, Status, WallClock, pulse, stall,
 };
 
 /// A leader is heard from this often, in milliseconds. It is also the deadline of a heartbeat: above the slowest
@@ -335,6 +335,7 @@ impl Inner {
         tasks.spawn(async move { formation.run(&raft).await });
         tasks.spawn(compaction::run(self.local.clone(), self.raft.clone(), self.log.clone()));
         tasks.spawn(aside::run(self.local.clone(), self.raft.clone(), self.room.clone()));
+        tasks.spawn(stall::run(self.local.clone(), self.log.clone()));
         tasks.spawn(save_regularly(self.machine.clone(), self.local.fatal.clone()));
         tasks.spawn(note_recovery(Arc::downgrade(self)));
         tasks.spawn(watch_core(Arc::downgrade(self), self.raft.metrics()));

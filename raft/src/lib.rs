@@ -45,6 +45,7 @@ mod pulse;
 mod read;
 mod replica;
 mod space;
+mod stall;
 mod state_machine;
 mod status;
 #[cfg(test)]

@@ -72,9 +72,15 @@ impl Cluster {
         Cluster::start_from(seed, places, "", None).await
     }
 
-    /// A new cluster whose nodes keep their files in these directories, such as mount points, that serves.
-    pub(crate) async fn start_in(seed: u64, places: Vec<Place>, data_dirs: Vec<PathBuf>) -> Cluster {
-        Cluster::start_from(seed, places, "", Some(data_dirs)).await
+    /// A new cluster with these lines in its `[cluster]`, whose nodes keep their files in these directories, such as
+    /// mount points, that serves.
+    pub(crate) async fn start_in(
+        seed: u64,
+        places: Vec<Place>,
+        limits: &str,
+        data_dirs: Vec<PathBuf>,
+    ) -> Cluster {
+        Cluster::start_from(seed, places, limits, Some(data_dirs)).await
     }
 
     async fn start_from(
@@ -119,7 +125,7 @@ impl Cluster {
             wait_for(format!("node {id} serves"), async || {
                 let ended = self.node_mut(id).process.as_mut().and_then(Process::ended);
                 assert_eq!(ended, None, "node {id} ended");
-                client.ready().deadline(VIEW_TIME_MAX).await.ok()
+                client.ready().tries_max(1).deadline(VIEW_TIME_MAX).await.ok()
             })
             .await;
         }
@@ -154,6 +160,11 @@ impl Cluster {
     /// SIGTERM; answers how the node ended.
     pub(crate) async fn terminate(&mut self, id: u64) -> ExitStatus {
         self.signal(id, Signal::TERM);
+        self.ended(id).await
+    }
+
+    /// Waits until a node has ended by itself, and answers how.
+    pub(crate) async fn ended(&mut self, id: u64) -> ExitStatus {
         let mut process = self.node_mut(id).process.take().expect("the node runs");
         process.wait(&format!("node {id}")).await
     }
@@ -165,6 +176,11 @@ impl Cluster {
         let status = process.wait(&format!("node {id}")).await;
         let text = node.lines.text();
         (status, text.lines().last().unwrap_or_default().to_owned())
+    }
+
+    /// The last lines that a node said.
+    pub(crate) fn said(&self, id: u64) -> String {
+        self.node(id).lines.text()
     }
 
     /// A client of all nodes.

@@ -6,6 +6,7 @@
 //!   http      one call as raw bytes, for what no client would send
 //!   shop      a SKU that must not change, whatever is asked
 //!   load      buyers that write down every answer, and the checks of what they wrote down
+//!   trade     traders that use every command, and books, which hold every node to what they were told
 //!   sse       streams of the change feed
 //!   netns     network namespaces, so that a link can be cut
 //!   mount     file systems of their own, so that power can be cut, and a disk be slow or full
@@ -20,6 +21,7 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
+pub(crate) mod books;
 pub(crate) mod cluster;
 pub(crate) mod http;
 pub(crate) mod load;
@@ -28,6 +30,7 @@ pub(crate) mod netns;
 pub(crate) mod process;
 pub(crate) mod shop;
 pub(crate) mod sse;
+pub(crate) mod trade;
 
 use std::fmt::Debug;
 use std::io::Write;

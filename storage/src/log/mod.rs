@@ -53,6 +53,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -285,6 +286,7 @@ impl Log {
             sync_us: Counters::get(&counters.sync_us),
             written_bytes: Counters::get(&counters.written_bytes),
             disk_bytes: Counters::get(&counters.disk_bytes),
+            busy: self.shared().lock().busy_since.map(|since| since.elapsed()).unwrap_or_default(),
         }
     }
 
@@ -420,6 +422,8 @@ pub struct LogStats {
     pub written_bytes: u64,
     /// Bytes that the log takes on disk now, spare segments included.
     pub disk_bytes: u64,
+    /// How long what is being written now has taken. It grows while the disk hangs.
+    pub busy: Duration,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::{Position, StorageError};
 
@@ -61,6 +61,8 @@ pub(super) struct State {
     pub closing: bool,
     /// Whether the writer has to be woken.
     pub writer_waits: bool,
+    /// Since when the writer is at what it does now; `None` while it waits for something to do.
+    pub busy_since: Option<Instant>,
 }
 
 /// Counters, read without the lock.
@@ -140,10 +142,12 @@ impl Shared {
         note: &mut Option<Position>,
     ) -> Wake {
         let mut state = self.lock();
+        state.busy_since = None;
         loop {
             if !state.queue.is_empty() || state.closing {
                 *note = state.note.take().or(*note);
                 state.queued_bytes = 0;
+                state.busy_since = Some(Instant::now());
                 std::mem::swap(&mut state.queue, batch);
                 return if batch.is_empty() { Wake::Closed } else { Wake::Work };
             }
@@ -152,6 +156,7 @@ impl Shared {
             (state, timed_out) = self.sleep(state, patience);
             state.writer_waits = false;
             if timed_out && state.queue.is_empty() && !state.closing {
+                state.busy_since = Some(Instant::now());
                 return Wake::Idle;
             }
         }
