@@ -49,6 +49,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // A damaged checkpoint is rebuilt, which is told in a line; that sled panicked over it is no news.
+    storage::checkpoint::keep_panics_of_sled_quiet();
     let command = match parse(std::env::args_os()) {
         Ok(command) => command,
         Err(error) if error.use_stderr() => {

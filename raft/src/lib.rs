@@ -44,6 +44,8 @@ mod propose;
 mod pulse;
 mod read;
 mod replica;
+#[cfg(test)]
+mod rot;
 mod space;
 mod stall;
 mod state_machine;

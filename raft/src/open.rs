@@ -46,9 +46,12 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
     directory.note_log()?;
     let snapshots = SnapshotStore::open(disk.clone(), &path.join("snapshots"))?;
     let (mut checkpoint, opened) = Checkpoint::open(disk, &path.join("checkpoint"))?;
-    let newest = newest_snapshot(&snapshots, &opened)?;
+    let (newest, damage) = newest_snapshot(&snapshots)?;
     let (header, inventory) = newest_image(&mut checkpoint, opened, newest.as_ref())?;
-    check_log(&log, header.applied, path)?;
+    match damage {
+        None => check_log(&log, header.applied, path)?,
+        Some(damage) => do_without(damage, &snapshots, &log, header.applied, path)?,
+    }
     let membership = codec::decode_membership(&header.membership).map_err(|e| undecodable(path, &e))?;
     let applied = Applied {
         inventory: *inventory,
@@ -61,15 +64,32 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
     Ok(Store { directory, memory, log, checkpoint, snapshots, snapshot: newest, applied })
 }
 
-/// The newest snapshot. A damaged one is only needed where the checkpoint is not whole.
-fn newest_snapshot(snapshots: &SnapshotStore, opened: &Opened) -> Result<Option<Snapshot>, StorageError> {
-    match (snapshots.newest(), opened) {
-        (Err(damaged @ StorageError::Corrupt { .. }), Opened::Loaded { .. }) => {
-            tracing::warn!("a damaged snapshot is left alone, the checkpoint is whole: {damaged}");
-            Ok(None)
-        }
-        (newest, _) => newest,
+/// The newest snapshot, or how it is damaged.
+fn newest_snapshot(
+    snapshots: &SnapshotStore,
+) -> Result<(Option<Snapshot>, Option<StorageError>), StorageError> {
+    match snapshots.newest() {
+        Err(damage @ StorageError::Corrupt { .. }) => Ok((None, Some(damage))),
+        newest => newest.map(|newest| (newest, None)),
     }
+}
+
+/// Sets a damaged snapshot aside, where all that it held is in the image or in the log: Raft builds a new one before it
+/// needs one. Elsewhere it is the only copy, and its damage is what there is to say.
+fn do_without(
+    damage: StorageError,
+    snapshots: &SnapshotStore,
+    log: &Log,
+    applied: Option<Position>,
+    path: &Path,
+) -> Result<(), StorageError> {
+    let reached = applied.max(log.state().last);
+    if check_log(log, applied, path).is_err() || snapshots.newest_applied()? > reached {
+        return Err(damage);
+    }
+    let aside = snapshots.set_newest_aside()?.unwrap_or_default();
+    tracing::warn!("a damaged snapshot is not needed, and is called {} now: {damage}", aside.display());
+    Ok(())
 }
 
 /// The newer one of checkpoint and snapshot. A checkpoint that is behind or lost is rebuilt from the snapshot.

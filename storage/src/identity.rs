@@ -252,13 +252,19 @@ fn lock(dir: &Path) -> Result<fs::File, StorageError> {
     }
 }
 
-/// Creates a directory and its parents; every new name is on disk at return.
+/// Creates a directory and its parents; every new name is on disk at return. So is the directory's own name where it
+/// was there: who made it may have ended before that was synced.
 fn create_durably(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
     let is_missing = |path: &&Path| disk.list(path).is_err_and(|e| e.kind() == ErrorKind::NotFound);
     let named = path.ancestors().take_while(|path| !path.as_os_str().is_empty());
     let missing: Vec<&Path> = named.take_while(is_missing).collect();
     disk.create_dir_all(path).map_err(StorageError::io("create", path))?;
-    missing.into_iter().try_for_each(|new| sync_parent(disk, new))
+    missing.into_iter().try_for_each(|new| sync_parent(disk, new))?;
+    match sync_parent(disk, path) {
+        // We cannot have made it in a directory that we may not read.
+        Err(StorageError::Io { source, .. }) if source.kind() == ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
 }
 
 fn sync_parent(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {

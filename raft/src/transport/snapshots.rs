@@ -10,6 +10,7 @@ use openraft::errors::{NetworkError, ReplicationClosed, StreamingError, Unreacha
 use openraft::network::RPCOption;
 use openraft::raft::SnapshotResponse;
 use openraft::type_config::alias::SnapshotOf;
+use storage::StorageError;
 use storage::snapshot::Snapshot;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{sleep, timeout};
@@ -41,12 +42,16 @@ pub(crate) async fn send(
     let sending = async {
         let (remote, mut connection) =
             dial(local, to, Channel::Snapshots).await.map_err(|e| Unreachable::new(&e))?;
+        let file = snapshot.snapshot.clone();
         let sent =
             timeout(option.soft_ttl(), transfer(local, &remote, &mut connection, vote, snapshot)).await;
         match sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(response) => Ok(response),
             Err(why) => {
                 tracing::info!(peer = to, "a snapshot was not taken: {why}");
+                if why.kind() == io::ErrorKind::InvalidData {
+                    stop_if_damaged(local, file).await;
+                }
                 sleep(AGAIN_AFTER).await;
                 Err(NetworkError::new(&why).into())
             }
@@ -58,7 +63,17 @@ pub(crate) async fn send(
     }
 }
 
-/// Sends all of it, unless an answer comes before its end: a refusal.
+/// Ends this node where its own snapshot is why a peer did not take it: no other one would be sent. The next start
+/// sets it aside, and builds another.
+async fn stop_if_damaged(local: &Local, file: Snapshot) {
+    if let Ok(Err(damage @ StorageError::Corrupt { .. })) =
+        tokio::task::spawn_blocking(move || file.check()).await
+    {
+        local.fatal.report(&damage);
+    }
+}
+
+/// Sends all of it, unless an answer comes before its end: a refusal. One that comes after it is `InvalidData`.
 async fn transfer(
     local: &Local,
     remote: &Remote,
@@ -69,17 +84,21 @@ async fn transfer(
     let Connection { reader, writer } = connection;
     let begin = SnapshotBegin { vote, meta: snapshot.meta, length: snapshot.snapshot.len() };
     let mut answer = pin!(frame::read(reader));
+    let mut refused = io::ErrorKind::Other;
     let answered = tokio::select! {
         early = &mut answer => early,
         sent = write(local, writer, &begin, &snapshot.snapshot) => match sent {
-            Ok(()) => answer.await,
+            Ok(()) => {
+                refused = io::ErrorKind::InvalidData;
+                answer.await
+            }
             // Who refuses may close before all was sent; what it said is worth more than that it has gone.
             Err(broken) => timeout(AGAIN_AFTER, answer).await.unwrap_or(Err(broken)),
         },
     };
     let answer = answered?.ok_or(io::ErrorKind::UnexpectedEof)?;
     local.hear(remote, &answer)?;
-    answer.message::<SnapshotDone>(Kind::SnapshotDone)?.map_err(io::Error::other)
+    answer.message::<SnapshotDone>(Kind::SnapshotDone)?.map_err(|why| io::Error::new(refused, why))
 }
 
 async fn write(

@@ -4,12 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as it does")]
 
 pub(crate) mod plant;
+pub(crate) mod told;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use raft::{Answer, Group, GroupOptions, Member, Tuning, WallClock};
+use raft::{Answer, Group, GroupOptions, Member, StartError, Tuning, WallClock};
+use storage::disk::Disk;
 use storage::inventory::command::{
     AdjustSku, Command, OnShortfall, Precondition, PutSku, Request, Reserve, Setting,
 };
@@ -60,6 +62,16 @@ pub(crate) fn options(members: &[Member], node_id: u64, directory: &Path) -> Gro
 
 pub(crate) async fn start(options: GroupOptions) -> Group {
     Group::start(options, Arc::new(System)).await.unwrap()
+}
+
+/// Starts one on another disk.
+pub(crate) async fn start_on(disk: Arc<dyn Disk>, options: GroupOptions) -> Group {
+    Group::start_on(disk, options, Arc::new(System)).await.unwrap()
+}
+
+/// Starts one on another disk, which may fail.
+pub(crate) async fn try_start_on(disk: Arc<dyn Disk>, options: GroupOptions) -> Result<Group, StartError> {
+    Group::start_on(disk, options, Arc::new(System)).await
 }
 
 /// Starts all and waits until each is ready.
@@ -144,6 +156,41 @@ pub(crate) fn adjust(delta: i64) -> Request {
         precondition: Precondition::None,
     });
     Request { idempotency_key: None, command }
+}
+
+/// An adjust with so much text that it takes about 600 bytes of log.
+pub(crate) fn long_adjust(number: usize) -> Request {
+    let text = |kind: &str| Some(format!("{kind} {number} {}", "x".repeat(240)).into());
+    let command = Command::AdjustSku(AdjustSku {
+        sku: sku(),
+        delta: 1,
+        reason: text("reason"),
+        reference: text("reference"),
+        on_shortfall: OnShortfall::Refuse,
+        precondition: Precondition::None,
+    });
+    Request { idempotency_key: None, command }
+}
+
+/// Gets a command applied, however often it takes: the same key for all tries resolves an unknown outcome.
+pub(crate) async fn submit_until_answered(group: &Group, request: Request) -> Answer {
+    let since = Instant::now();
+    loop {
+        match group.submit(request.clone()).await {
+            Ok(answer) => return answer,
+            Err(why) => assert!(since.elapsed() < PATIENCE, "{request:?}: {why}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Polls until it is so.
+pub(crate) async fn wait_until(what: &str, is: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !is() {
+        assert!(since.elapsed() < PATIENCE, "still not: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 pub(crate) fn reserve(cart: usize) -> Request {

@@ -2,7 +2,8 @@
 //!
 //! What is to be known about sled 0.34 is here, and dealt with here:
 //!
-//! * It can panic on bytes that it does not expect. Every call runs under `catch_unwind` ([`contain`]).
+//! * It can panic on bytes that it does not expect, or not come to an end: see [`contain`](super::contain). Whoever
+//!   opens an image that may be damaged gives it [`Image::opening_time_max`].
 //! * Its `flush` does not make anything durable: see [`durable`](super::durable).
 //! * Its garbage is freed by the epochs of crossbeam, a little at every 128th call. A batch is one call and
 //!   leaves tens of thousands of pieces, so that batches alone never get it freed: measured with batches of
@@ -10,11 +11,9 @@
 //!   the same run stays at 0.2 GB.
 //! * Its background thread, which wakes every [`FLUSH_MS`], is all that reuses space in its file.
 
-use std::any::Any;
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -22,9 +21,10 @@ use std::time::Duration;
 
 use super::ImageHeader;
 use super::codec::{self, CodecError};
+use super::contain::{Failure, contain, threads_lost, within};
 use super::durable::Synced;
 use crate::StorageError;
-use crate::disk::Disk;
+use crate::disk::{Disk, Mode};
 use crate::inventory::record::Change;
 
 /// The most memory that sled's page cache takes, in bytes.
@@ -37,12 +37,22 @@ const FLUSH_MS: u64 = 500;
 const LOCK_TRIES: u32 = 500;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
+/// How long opening and reading an image may take: far longer than any disk that still works needs.
+const OPENING_TIME_MAX: Duration = Duration::from_secs(60);
+/// And one second more for each so many bytes of its file.
+const OPENING_BYTES_PER_SECOND: u64 = 1 << 20;
+
+/// How long closing an image is waited for. It was synced before: nothing is lost where it takes longer.
+const CLOSING_TIME_MAX: Duration = Duration::from_secs(20);
+
 /// An open image.
 pub(super) struct Image {
     path: PathBuf,
     /// `None` only while it is being dropped.
     db: Option<sled::Db>,
     synced: Synced,
+    /// How many of sled's threads had been lost when it was opened.
+    threads_lost: usize,
 }
 
 /// A record's encoded key and value.
@@ -82,7 +92,13 @@ impl Image {
             .flush_every_ms(Some(FLUSH_MS));
         wait_until_unlocked(&path).map_err(Unreadable::Fatal)?;
         let db = contain(|| config.open()).map_err(|failure| failure.on_reading(&path))?;
-        Ok(Image { path, db: Some(db), synced: Synced::new(disk) })
+        Ok(Image { path, db: Some(db), synced: Synced::new(disk), threads_lost: threads_lost() })
+    }
+
+    /// How long opening and reading an image may take before it counts as damaged: sled may never come to an end.
+    pub(super) fn opening_time_max(disk: &dyn Disk, path: &Path) -> Duration {
+        let bytes = disk.open(&path.join("db"), Mode::Read).and_then(|file| file.len()).unwrap_or(0);
+        OPENING_TIME_MAX + Duration::from_secs(bytes / OPENING_BYTES_PER_SECOND)
     }
 
     #[expect(clippy::expect_used, reason = "the database is taken out by drop alone")]
@@ -128,16 +144,23 @@ impl Image {
     /// Makes all that was applied durable.
     pub(super) fn sync(&mut self) -> Result<(), StorageError> {
         contain(|| self.db().flush()).map_err(|e| e.on_writing(&self.path))?;
+        if threads_lost() > self.threads_lost {
+            // Nothing would reuse space in its file from here on, and what else it left undone nobody knows.
+            let lost = Failure::Panic("a thread of its own is gone".to_owned());
+            return Err(lost.on_writing(&self.path));
+        }
         self.synced.sync(&self.path)
     }
 }
 
 impl Drop for Image {
     fn drop(&mut self) {
-        // sled writes while it is dropped, and panics where it cannot. What was synced is on disk already.
+        // sled writes while it is dropped, panics where it cannot, and waits for ever for a thread of its own that
+        // panicked. What was synced is on disk already.
         let db = self.db.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(db))).is_err() {
-            tracing::warn!(image = %self.path.display(), "sled panicked while it was closed");
+        let closed = within(CLOSING_TIME_MAX, || contain(|| Ok(drop(db))));
+        if let Err(failure) = closed.and_then(|closed| closed) {
+            tracing::warn!(image = %self.path.display(), "closing the checkpoint's image: {failure}");
         }
     }
 }
@@ -209,30 +232,22 @@ fn collect_garbage(writes: usize) {
     }
 }
 
-/// What went wrong within sled.
-enum Failure {
-    Panic(String),
-    Error(sled::Error),
-}
-
 impl Failure {
     /// Damaged bytes show as panics and as errors of many kinds. An error that a whole image would meet just the
     /// same is told apart, because throwing the image away would not mend it.
-    fn on_reading(self, path: &Path) -> Unreadable {
+    pub(super) fn on_reading(self, path: &Path) -> Unreadable {
         match self {
-            Failure::Panic(message) => Unreadable::Damaged(format!("sled panicked: {message}")),
             Failure::Error(sled::Error::Io(e)) if is_environment(&e) => {
                 Unreadable::Fatal(StorageError::io("open", path)(e))
             }
-            Failure::Error(e) => Unreadable::Damaged(e.to_string()),
+            failure => Unreadable::Damaged(failure.to_string()),
         }
     }
 
     fn on_writing(self, path: &Path) -> StorageError {
         let source = match self {
-            Failure::Panic(message) => io::Error::other(format!("sled panicked: {message}")),
             Failure::Error(sled::Error::Io(e)) => e,
-            Failure::Error(e) => io::Error::other(e),
+            failure => io::Error::other(failure.to_string()),
         };
         StorageError::io("write the checkpoint in", path)(source)
     }
@@ -249,25 +264,11 @@ fn is_environment(error: &io::Error) -> bool {
         ErrorKind::QuotaExceeded,
         ErrorKind::ReadOnlyFilesystem,
         ErrorKind::OutOfMemory,
+        // No thread could be started.
+        ErrorKind::WouldBlock,
     ];
     kinds.contains(&error.kind())
         || [EIO, ENFILE, EMFILE].iter().any(|&code| error.raw_os_error() == Some(code))
-}
-
-/// Calls sled, which may panic.
-///
-/// sled's own state after a panic is anyone's guess; every caller gives the image up.
-fn contain<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Failure> {
-    match catch_unwind(AssertUnwindSafe(call)) {
-        Ok(result) => result.map_err(Failure::Error),
-        Err(panic) => Err(Failure::Panic(panic_message(panic.as_ref()))),
-    }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let owned = panic.downcast_ref::<String>().map(String::as_str);
-    text.or(owned).unwrap_or("no message").to_owned()
 }
 
 /// A newer or a dropped format is refused; anything else that does not decode is damage.

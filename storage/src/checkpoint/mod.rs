@@ -24,6 +24,7 @@
 //! back, and if it loses that race, the digest says so and the image is rebuilt.
 
 pub mod codec;
+mod contain;
 mod current;
 mod durable;
 #[cfg(test)]
@@ -34,7 +35,7 @@ mod image;
 mod tests;
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,8 @@ use crate::inventory::Inventory;
 use crate::inventory::record::{Change, Record, RecordKey};
 use crate::{Position, StorageError};
 
+pub use contain::keep_panics_of_sled_quiet;
+use contain::within;
 use current::Current;
 use folder::Folder;
 pub use image::RawRecord;
@@ -106,7 +109,11 @@ impl Checkpoint {
         let images = folder.images()?;
         let reason = match current::read(&folder)? {
             Current::Image(number) => match load(&folder, number, &images) {
-                Ok((image, header, inventory)) => {
+                Ok((mut image, header, inventory)) => {
+                    // What sled wrote while it was closed and opened, and a name that was not synced when the process
+                    // ended, are on disk before anything counts on them.
+                    image.sync()?;
+                    folder.sync()?;
                     folder.remove_images(images.iter().filter(|&&other| other != number))?;
                     let opened = Opened::Loaded { header: header.clone(), inventory: Box::new(inventory) };
                     let header = Some(header);
@@ -197,12 +204,21 @@ impl Checkpoint {
     }
 }
 
-/// Opens an image and all that is in it.
+/// Opens an image and all that is in it. sled may never come to an end over a damaged one, so it does so on a thread
+/// that can be left behind.
 fn load(folder: &Folder, number: u64, images: &[u64]) -> Result<(Image, ImageHeader, Inventory), Unreadable> {
     if !images.contains(&number) {
         return Err(Unreadable::Damaged(format!("image {number} is gone")));
     }
-    let image = Image::open(folder.disk().clone(), folder.image_path(number))?;
+    let (disk, path) = (folder.disk().clone(), folder.image_path(number));
+    let time_max = Image::opening_time_max(&*disk, &path);
+    let opening = path.clone();
+    let loaded = within(time_max, move || load_whole(disk, opening));
+    loaded.unwrap_or_else(|failure| Err(failure.on_reading(&path)))
+}
+
+fn load_whole(disk: Arc<dyn Disk>, path: PathBuf) -> Result<(Image, ImageHeader, Inventory), Unreadable> {
+    let image = Image::open(disk, path)?;
     let header = image.header()?.ok_or_else(|| Unreadable::Damaged("the image has no header".to_owned()))?;
     let inventory = load_inventory(&image)?;
     if inventory.state_digest() != header.digest {

@@ -15,7 +15,8 @@
 //!
 //! Module by module: `shared` is the queue and the lock, `writer` the one thread that writes, `pool` the files not in
 //! use, `format` and `buffer` the bytes (drawn in docs/formats.md), `seal` the note of how far the log is whole,
-//! `scan`, `recover` and `replay` the way back from files to a log, `index` and `read` what readers see.
+//! `scan`, `recover` and `replay` the way back from files to a log, `lost` which file was damaged where a part is not
+//! found, `index` and `read` what readers see.
 //!
 //! Invariants:
 //! * A callback is called with `Ok` only after the fdatasync that covers its operation and all before it.
@@ -27,6 +28,8 @@
 //! * A segment begins with all that would go with the segments before it. It is given up only after the disk says
 //!   that it no longer counts.
 //! * After the first failure nothing is written and no fsync is tried.
+//! * What was found when the log is opened is made durable before anything follows it: a last group that is not sealed
+//!   is written again, because an fdatasync of it may have failed, and no later one says anything about those bytes.
 //! * A segment's bytes are on disk before it is used: a full file system stops the log only when all that was made
 //!   ahead is used up, and is told before ([`Log::room`]).
 //!
@@ -39,6 +42,7 @@ mod buffer;
 mod failure;
 mod format;
 mod index;
+mod lost;
 mod pool;
 mod read;
 mod recover;
@@ -155,6 +159,8 @@ impl Log {
             disk.sync_dir(parent).map_err(at("fsync", parent))?;
         }
         let recovered = recover::recover(&*disk, dir, options.group, Mode::ReadWrite)?;
+        // What ended before it had synced the names of its files is gone; the names are found all the same.
+        disk.sync_dir(dir).map_err(at("fsync", dir))?;
         let mut writer = prepare(disk, dir, &options, recovered)?;
         writer.begin_session()?;
         let shared = Arc::clone(&writer.shared);
@@ -368,25 +374,25 @@ fn refused(shared: &Shared, what: String) -> StorageError {
     StorageError::Refused { path: shared.dir.clone(), what, mend }
 }
 
-/// A writer over what was found.
+/// A writer over what was found, which is durable then.
 fn prepare(
     disk: Arc<dyn Disk>,
     dir: &Path,
     options: &LogOptions,
     recovered: Recovered,
 ) -> Result<Writer, StorageError> {
-    let Recovered { segments, unused, replayed, end, last, next_sequence, next_slot, seal } = recovered;
+    let Recovered { segments, unused, replayed, last_at, end, last, next_sequence, next_slot, seal } =
+        recovered;
     let seal = match seal {
         Some(seal) => seal,
         None => SealFile::create(&*disk, dir, options.group)?,
     };
-    let mut pool = Pool::new(disk, dir, options.group, options.segment_bytes, next_slot);
-    unused.into_iter().for_each(|file| pool.put_back(file));
+    let pool = Pool::new(disk, dir, options.group, options.segment_bytes, next_slot);
     let files = segments.iter().map(|segment| (segment.sequence, Arc::clone(&segment.file))).collect();
     let span = replayed.index.span();
     let (vote, committed) = (replayed.vote, replayed.committed);
     let state = State { index: replayed.index, vote, committed, segments: files, ..State::default() };
-    Ok(Writer {
+    let mut writer = Writer {
         shared: Arc::new(Shared::new(state, dir.to_path_buf(), options.cache_bytes)),
         group: options.group,
         first_sequence: segments.first().map_or(next_sequence, |segment| segment.sequence),
@@ -406,7 +412,9 @@ fn prepare(
         batch: Default::default(),
         note: None,
         looked_at: None,
-    })
+    };
+    writer.make_durable(last_at, unused)?;
+    Ok(writer)
 }
 
 /// Counters since the log was opened, for metrics.

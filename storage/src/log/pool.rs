@@ -23,6 +23,8 @@ const SPARES_READY: usize = 1;
 const SPARES_MAX: usize = 4;
 /// So much of a file is written before its next fdatasync.
 const STEP_BYTES: u64 = 1 << 20;
+/// So much of a file that was found is written again, at its end.
+const END_BYTES: u64 = 512;
 /// So much a spare leaves free in the file system, in bytes: for the small files that this node replaces now and then.
 const LEFT_FREE_BYTES: u64 = 4 << 20;
 
@@ -69,6 +71,19 @@ impl Pool {
     ) -> Pool {
         let (dir, spares, surplus, making, full) = (dir.to_path_buf(), vec![], vec![], None, false);
         Pool { disk, dir, group, segment_bytes, next_slot, spares, surplus, making, full }
+    }
+
+    /// Takes a file that was found when the log was opened. The fdatasync that was to end its making may have failed, and
+    /// then its length is not on disk, nor put there by a later one: so its end is written again.
+    pub(super) fn take_in(&mut self, file: Arc<SegmentFile>) -> Result<(), StorageError> {
+        if file.capacity == self.segment_bytes {
+            let end = vec![0; END_BYTES.min(file.capacity) as usize];
+            let at_end = file.capacity - end.len() as u64;
+            file.file.write_all_at(&end, at_end).map_err(at("write", &file.path))?;
+            file.file.sync_data().map_err(at("fdatasync", &file.path))?;
+        }
+        self.put_back(file);
+        Ok(())
     }
 
     /// Takes a file that is not needed any more, to use it again or to remove it in time.

@@ -22,6 +22,7 @@ use crate::disk::{Disk, Mode};
 use super::failure::{at, corrupt, other_group, unknown_version};
 use super::format::{self, Header, HeaderRead, Link, Record};
 use super::index::Index;
+use super::lost::{lost_segment, refuse_lost_end};
 use super::pool::{SegmentFile, slot_of};
 use super::replay::{Replayed, replay};
 use super::scan::{Found, Scan, scan};
@@ -45,6 +46,8 @@ pub(super) struct Recovered {
     pub unused: Vec<Arc<SegmentFile>>,
     /// What the records amount to.
     pub replayed: Replayed,
+    /// Where in the newest segment the write of the last group began.
+    pub last_at: u64,
     /// Where in the newest segment the log ends.
     pub end: u64,
     /// The last group.
@@ -68,24 +71,24 @@ pub(super) fn recover(
     let (mut files, next_slot) = list(disk, dir, group, mode)?;
     files.sort_by_key(|found| std::cmp::Reverse(found.sequence()));
     let sealed = seal.as_ref().and_then(|seal| seal.last);
-    let newest = newest(&files, sealed)?;
+    let newest = newest(dir, &files, sealed)?;
     refuse_stray_groups(&files, newest.as_ref().map_or(0, |(sequence, _)| *sequence))?;
     let next_sequence = files.first().map_or(0, Found::sequence) + 1;
     let Some((newest_sequence, scan)) = newest else {
-        refuse_lost_log(dir, sealed)?;
+        refuse_lost_end(dir, &files, None, sealed)?;
         let unused = files.into_iter().map(|found| found.file).collect();
         return Ok(Recovered::nothing(unused, next_sequence, next_slot, seal));
     };
     if seal.is_none() {
-        return Err(corrupt(&SealFile::path(dir), 0, "the seal's file is missing or of the wrong length"));
+        return Err(SealFile::lost(disk, dir));
     }
-    let (end, last) = (scan.end, scan.last);
+    let (last_at, end, last) = (scan.last_at, scan.end, scan.last);
     let chain = walk_back(dir, &files, newest_sequence, scan, sealed)?;
     let replayed = replay(chain.iter().map(|(found, scan)| (found.sequence(), found.path(), scan)))?;
     let segments: Vec<Segment> = chain.into_iter().map(|(found, scan)| segment(found, &scan)).collect();
     let used = |found: &Found| segments.iter().any(|segment| Arc::ptr_eq(&segment.file, &found.file));
     let unused = files.iter().filter(|found| !used(found)).map(|found| Arc::clone(&found.file)).collect();
-    Ok(Recovered { segments, unused, replayed, end, last, next_sequence, next_slot, seal })
+    Ok(Recovered { segments, unused, replayed, last_at, end, last, next_sequence, next_slot, seal })
 }
 
 impl Recovered {
@@ -97,7 +100,8 @@ impl Recovered {
     ) -> Recovered {
         let replayed = Replayed { index: Index::default(), vote: None, committed: None };
         let last = Link::default();
-        Recovered { segments: vec![], unused, replayed, end: 0, last, next_sequence, next_slot, seal }
+        let (segments, last_at, end) = (vec![], 0, 0);
+        Recovered { segments, unused, replayed, last_at, end, last, next_sequence, next_slot, seal }
     }
 }
 
@@ -138,7 +142,8 @@ fn open(disk: &dyn Disk, path: &Path, group: u64, mode: Mode) -> Result<Found, S
     Ok(Found { file: Arc::new(file), header })
 }
 
-fn read(file: &SegmentFile, length: u64) -> Result<Vec<u8>, StorageError> {
+/// The first bytes of a file.
+pub(super) fn read(file: &SegmentFile, length: u64) -> Result<Vec<u8>, StorageError> {
     let mut bytes = vec![0; length as usize];
     let mut filled = 0;
     while filled < bytes.len() {
@@ -154,7 +159,7 @@ fn read(file: &SegmentFile, length: u64) -> Result<Vec<u8>, StorageError> {
 /// The newest segment that was begun: it holds at least one whole group.
 ///
 /// One whose first group is not whole was about to be begun when the power went, and does not count.
-fn newest(files: &[Found], sealed: Option<Seal>) -> Result<Option<(u64, Scan)>, StorageError> {
+fn newest(dir: &Path, files: &[Found], sealed: Option<Seal>) -> Result<Option<(u64, Scan)>, StorageError> {
     for found in files.iter().filter(|found| found.sequence() > 0) {
         let bytes = read(&found.file, found.file.capacity)?;
         let scan = scan(found, &bytes)?;
@@ -162,7 +167,7 @@ fn newest(files: &[Found], sealed: Option<Seal>) -> Result<Option<(u64, Scan)>, 
             scan.as_ref().map_or((format::HEADER_BYTES as u64, 0), |s| (s.end, s.last.number));
         refuse_later_groups(found, &bytes, end, number)?;
         let Some(scan) = scan else { continue };
-        refuse_unlike_seal(found, &scan, sealed)?;
+        refuse_lost_end(dir, files, Some((found, &scan)), sealed)?;
         check_length(found)?;
         return Ok(Some((found.sequence(), scan)));
     }
@@ -180,19 +185,6 @@ fn refuse_later_groups(found: &Found, bytes: &[u8], end: u64, number: u64) -> Re
             Err(corrupt(found.path(), end, what))
         }
         None => Ok(()),
-    }
-}
-
-fn refuse_unlike_seal(found: &Found, scan: &Scan, sealed: Option<Seal>) -> Result<(), StorageError> {
-    match sealed {
-        Some(seal) if seal.number > scan.last.number => {
-            let what = format!(
-                "the log ends here with group {}, but group {} (segment {}) was sealed",
-                scan.last.number, seal.number, seal.sequence
-            );
-            Err(corrupt(found.path(), scan.end, what))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -219,16 +211,6 @@ fn refuse_stray_groups(files: &[Found], newest: u64) -> Result<(), StorageError>
     Ok(())
 }
 
-fn refuse_lost_log(dir: &Path, sealed: Option<Seal>) -> Result<(), StorageError> {
-    match sealed {
-        Some(seal) => {
-            let what = format!("segment {} is missing, and all others", seal.sequence);
-            Err(corrupt(dir, 0, what))
-        }
-        None => Ok(()),
-    }
-}
-
 /// From the newest segment back to the first that counts; the answer is oldest first.
 fn walk_back<'a>(
     dir: &Path,
@@ -239,7 +221,11 @@ fn walk_back<'a>(
 ) -> Result<Vec<(&'a Found, Scan)>, StorageError> {
     let by_sequence = unique(files, scan.first_sequence)?;
     let first = scan.first_sequence;
-    let mut chain = vec![(find(dir, &by_sequence, newest)?, scan)];
+    let find = |sequence| match by_sequence.get(&sequence) {
+        Some(found) => Ok(*found),
+        None => Err(lost_segment(dir, files, sequence)?),
+    };
+    let mut chain = vec![(find(newest)?, scan)];
     while let Some((found, scan)) = chain.last()
         && found.sequence() != first
     {
@@ -247,17 +233,12 @@ fn walk_back<'a>(
         if previous >= found.sequence() {
             return Err(corrupt(found.path(), 0, format!("segment {previous} cannot come before it")));
         }
-        let older = find(dir, &by_sequence, previous)?;
+        let older = find(previous)?;
         chain.push((older, scan_older(older, scan)?));
     }
     chain.reverse();
     check_seal(&chain, sealed)?;
     Ok(chain)
-}
-
-fn find<'a>(dir: &Path, files: &BTreeMap<u64, &'a Found>, sequence: u64) -> Result<&'a Found, StorageError> {
-    let missing = || corrupt(dir, 0, format!("segment {sequence} is missing, or its header is damaged"));
-    files.get(&sequence).copied().ok_or_else(missing)
 }
 
 /// The files of the segments that may count, by sequence.

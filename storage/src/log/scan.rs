@@ -41,6 +41,8 @@ pub(super) struct Scan {
     pub first_chain: u32,
     /// The last group.
     pub last: Link,
+    /// Where the write of the last group began.
+    pub last_at: u64,
     /// Where the last group ends.
     pub end: u64,
     /// The oldest segment that still counts, as stated last.
@@ -80,6 +82,7 @@ impl Scan {
             first_number,
             first_chain,
             last: group.link,
+            last_at: 0,
             end: 0,
             first_sequence: start.first_sequence,
         };
@@ -101,6 +104,9 @@ impl Scan {
                 _ => {}
             }
         }
+        // A segment's first group was written along with the file's header.
+        let is_first = self.records.is_empty();
+        self.last_at = if is_first { 0 } else { (group.records_at - format::GROUP_BYTES) as u64 };
         self.records.extend(records);
         self.last = group.link;
         self.end = group.end as u64;

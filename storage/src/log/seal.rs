@@ -14,8 +14,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::StorageError;
 use crate::disk::{Disk, File, Mode};
+use crate::{LEAVE_STOPPED, StorageError};
 
 use super::failure::{at, corrupt, other_group, unknown_version};
 use super::format::{VERSION, u32_at, u64_at};
@@ -79,6 +79,23 @@ impl SealFile {
         let slots = [seals.read_slot(0)?, seals.read_slot(1)?];
         seals.last = slots.into_iter().flatten().max_by_key(|seal| seal.turn);
         Ok(Some(seals))
+    }
+
+    /// Why a log that has segments cannot do with what [`SealFile::open`] found to be no seal.
+    pub(super) fn lost(disk: &dyn Disk, dir: &Path) -> StorageError {
+        let path = SealFile::path(dir);
+        match disk.open(&path, Mode::Read).and_then(|file| file.len()) {
+            Ok(length) => {
+                let what = format!("the file has {length} bytes, not {FILE_BYTES}");
+                corrupt(&path, length.min(FILE_BYTES), what)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => StorageError::Refused {
+                path,
+                what: "is missing, but the log has segments".into(),
+                mend: format!("put the file back, or {LEAVE_STOPPED}"),
+            },
+            Err(error) => at("open", &path)(error),
+        }
     }
 
     /// Makes the file, or makes it anew where it is incomplete; its name is durable once the directory is.

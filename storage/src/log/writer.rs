@@ -10,11 +10,14 @@
 //! a spare is no error as long as there is a segment to write to: it is told (`Log::room`) and looked at again.
 
 use std::collections::VecDeque;
+use std::io;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::disk::File;
 use crate::{Position, StorageError};
 
 use super::buffer::GroupBuffer;
@@ -147,22 +150,40 @@ impl Writer {
         Ok(())
     }
 
+    /// Makes what was found durable, before anything follows it. `last_at` is where the write of the last group began.
+    pub(super) fn make_durable(
+        &mut self,
+        last_at: u64,
+        unused: Vec<Arc<SegmentFile>>,
+    ) -> Result<(), StorageError> {
+        if let Some(segment) = self.segments.back()
+            && self.is_unsealed()
+        {
+            self.write_again(&segment.file, last_at)?;
+        }
+        // That group may be the one which says that these are of no use.
+        unused.into_iter().try_for_each(|file| self.pool.take_in(file))
+    }
+
+    /// Writes the last group again and syncs it. It alone may not be on disk, unless it is sealed: where its fdatasync
+    /// failed, Linux shows its bytes to whoever reads, takes their pages for clean, and has nothing to do at the next
+    /// fdatasync.
+    fn write_again(&self, file: &SegmentFile, last_at: u64) -> Result<(), StorageError> {
+        let bytes = read_range(&*file.file, last_at..self.end).map_err(at("read", &file.path))?;
+        file.file.write_all_at(&bytes, last_at).map_err(at("write", &file.path))?;
+        self.sync(file)
+    }
+
     /// Begins a session: a group of its own that restates everything and is sealed, so that all that was found
     /// is known to be whole from here on, and nothing that was cut off can follow it.
     pub(super) fn begin_session(&mut self) -> Result<(), StorageError> {
         match self.segments.back() {
             Some(segment) if fits(&segment.file, self.end, GROUP_BYTES + START_BYTES) => {
-                let (sequence, file) = (segment.sequence, Arc::clone(&segment.file));
-                self.sync(&file)?;
+                let sequence = segment.sequence;
                 self.buffer.begin(sequence, None);
                 self.put_start(sequence);
             }
-            Some(segment) => {
-                let file = Arc::clone(&segment.file);
-                self.sync(&file)?;
-                self.roll(0)?;
-            }
-            None => self.roll(0)?,
+            _ => self.roll(0)?,
         }
         self.flush()?;
         self.write_seal()?;
@@ -363,6 +384,18 @@ impl Writer {
         let rest = self.segments.back().map_or(0, |segment| segment.file.capacity.saturating_sub(self.end));
         rest + self.pool.ready_bytes()
     }
+}
+
+fn read_range(file: &dyn File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; (range.end - range.start) as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], range.start + filled as u64)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => filled += read,
+        }
+    }
+    Ok(bytes)
 }
 
 fn fits(file: &SegmentFile, end: u64, bytes: usize) -> bool {

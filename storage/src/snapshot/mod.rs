@@ -3,6 +3,7 @@
 //! ```text
 //!   snapshots/
 //!     snapshot-<term>-<leader>-<index>.snap    durable, and read back whole before it got this name
+//!     <the same>.damaged                       it was, and is not any more; kept for whoever wants to look at it
 //!     <number>.tmp                             being written or received; removed when the store is opened
 //! ```
 //!
@@ -12,7 +13,8 @@
 //!
 //! Invariants:
 //!
-//! * A file with a snapshot's name was whole when it got it. If it no longer is, that is said, never mended.
+//! * A file with a snapshot's name was whole when it got it. If it no longer is, that is said, never mended: whoever
+//!   can do without it sets it aside, and builds a new one.
 //! * There is never a moment without the newest snapshot, once there was one.
 //! * An open [`Snapshot`] can be read as long as it lives, though its file be removed meanwhile.
 //! * A snapshot that is written or received leaves [`LEFT_FREE_BYTES`] free. Where they are not, what there is of it is
@@ -53,6 +55,7 @@ static TEMPORARIES: AtomicU64 = AtomicU64::new(0);
 const PREFIX: &str = "snapshot-";
 const SUFFIX: &str = ".snap";
 const TEMPORARY_SUFFIX: &str = ".tmp";
+const DAMAGED_SUFFIX: &str = ".damaged";
 
 /// A directory of snapshots. A cheap handle.
 #[derive(Clone)]
@@ -101,6 +104,9 @@ impl SnapshotStore {
         let (dir, newest) = (dir.to_owned(), Mutex::new(None));
         let store = SnapshotStore { shared: Arc::new(Shared { disk, dir, newest }) };
         store.remove_temporaries()?;
+        // One that was renamed when the process ended is found; the log may be purged behind it only once its name is
+        // on disk.
+        store.sync_dir()?;
         Ok(store)
     }
 
@@ -120,6 +126,28 @@ impl SnapshotStore {
             self.remove_older()?;
         }
         Ok(newest.clone())
+    }
+
+    /// What the newest snapshot is an image of, by its name alone; `None` also where there is none.
+    pub fn newest_applied(&self) -> Result<Option<Position>, StorageError> {
+        Ok(self.list()?.pop().and_then(|(applied, _)| applied))
+    }
+
+    /// Gives the newest snapshot, which is damaged, a name that is none of a snapshot's, durable at return; answers
+    /// what it is called now. One such file is kept.
+    pub fn set_newest_aside(&self) -> Result<Option<PathBuf>, StorageError> {
+        let mut newest = self.lock_newest();
+        let Some((_, name)) = self.list()?.pop() else {
+            return Ok(None);
+        };
+        let names = self.names()?;
+        names.iter().filter(|name| name.ends_with(DAMAGED_SUFFIX)).try_for_each(|name| self.remove(name))?;
+        let Shared { disk, dir, .. } = &*self.shared;
+        let (path, aside) = (dir.join(&name), dir.join(name + DAMAGED_SUFFIX));
+        disk.rename(&path, &aside).map_err(StorageError::io("rename", &path))?;
+        disk.sync_dir(dir).map_err(StorageError::io("fsync", dir))?;
+        *newest = None;
+        Ok(Some(aside))
     }
 
     /// Streams a checkpoint's image into a new snapshot, reads it back whole, and removes older ones.
@@ -185,6 +213,10 @@ impl SnapshotStore {
         found.iter().try_for_each(|(_, name)| self.remove(name))
     }
 
+    fn sync_dir(&self) -> Result<(), StorageError> {
+        self.shared.disk.sync_dir(&self.shared.dir).map_err(StorageError::io("fsync", &self.shared.dir))
+    }
+
     fn remove_temporaries(&self) -> Result<(), StorageError> {
         let names = self.names()?;
         names.iter().filter(|name| name.ends_with(TEMPORARY_SUFFIX)).try_for_each(|name| self.remove(name))
@@ -236,6 +268,14 @@ impl Snapshot {
     /// Reads up to `buf.len()` bytes of the file at `offset`; 0 at its end.
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> Result<usize, StorageError> {
         self.opened.file.read_at(buf, offset).map_err(StorageError::io("read", &self.path()))
+    }
+
+    /// Reads it again from the first byte to the last: it was whole when it was opened, and disks rot.
+    ///
+    /// # Errors
+    /// Corrupt: it is damaged.
+    pub fn check(&self) -> Result<(), StorageError> {
+        read_whole(&*self.opened.file).map(drop).map_err(|e| unreadable(&self.path(), e))
     }
 
     /// Loads it: the inventory, audited and compared with the header's digest. The bytes are verified again.
@@ -295,7 +335,13 @@ impl Drop for Temporary {
 fn verify(disk: &dyn Disk, path: &Path, name: Name) -> Result<Snapshot, Unreadable> {
     let file = disk.open(path, Mode::Read).map_err(Unreadable::Io)?;
     let len = file.len().map_err(Unreadable::Io)?;
-    let mut reader = Reader::start(&*file)?;
+    let header = read_whole(&*file)?;
+    Ok(Snapshot { opened: Arc::new(OpenSnapshot { file, header, len, name: Mutex::new(name) }) })
+}
+
+/// Reads a file from the first byte to the last; what it is an image of.
+fn read_whole(file: &dyn File) -> Result<ImageHeader, Unreadable> {
+    let mut reader = Reader::start(file)?;
     let header = reader.header().clone();
     let mut digest = RecordsDigest::default();
     for record in reader.by_ref() {
@@ -303,7 +349,7 @@ fn verify(disk: &dyn Disk, path: &Path, name: Name) -> Result<Snapshot, Unreadab
         digest.add(&key, &record).map_err(inconsistent)?;
     }
     check_digest(digest.finish().map_err(inconsistent)?, &header)?;
-    Ok(Snapshot { opened: Arc::new(OpenSnapshot { file, header, len, name: Mutex::new(name) }) })
+    Ok(header)
 }
 
 fn check_digest(found: u64, header: &ImageHeader) -> Result<(), Unreadable> {

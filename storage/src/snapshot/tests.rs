@@ -345,6 +345,26 @@ fn a_failure_at_any_step_leaves_the_old_one_or_the_new_one() {
     assert_eq!(found.len(), 2, "some failures come before the rename, some after it");
 }
 
+/// A process that was killed between the rename and the fsync of the directory left a snapshot that its next start
+/// found, and purged the log behind it; a power cut then took the name back, and the node could not start again.
+#[test]
+fn a_snapshot_whose_name_was_not_synced_is_synced_when_it_is_found() {
+    let (_sender, _, sent, shop) = one_snapshot(100);
+    for seed in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        drop(store(dir.path()));
+        let disk = FaultyDisk::new(dir.path()).unwrap();
+        let own = dir.path().join("snapshots");
+        let path = own.join(file_name(shop.header().applied));
+        fs::write(&path, bytes(&sent)).unwrap();
+        disk.open(&path, Mode::Read).unwrap().sync_data().unwrap();
+        let found = SnapshotStore::open(Arc::new(disk.clone()), &own).unwrap().newest().unwrap();
+        assert_same(&found.unwrap(), &shop);
+        disk.cut(seed).unwrap();
+        assert_same(&store(dir.path()).newest().unwrap().unwrap(), &shop);
+    }
+}
+
 #[test]
 fn names_tell_positions_and_sort_as_they_do() {
     let positions = [

@@ -134,12 +134,19 @@ impl Copies {
         let versions = [&[self.durable.as_slice()], &versions[..]].concat();
         let mut left = vec![0; self.cut_length(random)];
         for sector in 0..left.len().div_ceil(SECTOR_BYTES) {
-            let (one, other) = (pick(&versions, sector, random), pick(&versions, sector, random));
+            let picked = [random.below(versions.len()), random.below(versions.len())];
+            // Where a sector is torn, its first bytes are the newer ones.
+            let (one, other) = (versions[picked[0].max(picked[1])], versions[picked[0].min(picked[1])]);
+            let (one, other) = (sector_of(one, sector), sector_of(other, sector));
             let range = sector_range(sector, left.len());
             // Where the durable file does not reach, the bytes may be anyone's.
             let anyone = range.start >= self.durable.len() && random.below(8) == 0;
             let one = if anyone { any_sector(stale, random) } else { one };
-            let tear = if random.below(8) == 0 { random.below(SECTOR_BYTES) } else { SECTOR_BYTES };
+            let tear = match random.below(8) {
+                0 => random.below(SECTOR_BYTES),
+                1..4 => 0,
+                _ => SECTOR_BYTES,
+            };
             for (at, byte) in range.enumerate() {
                 let from = if at < tear { one } else { other };
                 left[byte] = from.get(at).copied().unwrap_or(0);
@@ -158,10 +165,6 @@ impl Copies {
             _ => lengths[0].min(lengths[1]) + random.below(span + 1),
         }
     }
-}
-
-fn pick<'a>(versions: &[&'a [u8]], sector: usize, random: &mut Random) -> &'a [u8] {
-    sector_of(versions[random.below(versions.len())], sector)
 }
 
 fn any_sector<'a>(bytes: &'a [u8], random: &mut Random) -> &'a [u8] {

@@ -50,6 +50,7 @@ mod names;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -308,10 +309,10 @@ impl State {
 
     /// The file of an inode, known from here on.
     fn held(&mut self, number: u64, file: &fs::File) -> io::Result<&mut Held> {
-        if !self.files.contains_key(&number) {
-            self.files.insert(number, Held::new(file.try_clone()?));
-        }
-        self.files.get_mut(&number).ok_or_else(|| ErrorKind::NotFound.into())
+        Ok(match self.files.entry(number) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(Held::new(file.try_clone()?)),
+        })
     }
 
     fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {

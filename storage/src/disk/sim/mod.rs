@@ -89,7 +89,7 @@ impl SimDisk {
         self.lock().power_fails_at = Some(step);
     }
 
-    /// Has one step fail, and only that one. A write that fails may still be there, whole or torn.
+    /// Has one step fail, and only that one. A write that fails is there all the same, whole or its first half.
     pub fn fail_at(&self, step: u64, kind: io::ErrorKind) {
         self.lock().fails_at = Some((step, kind));
     }
@@ -149,10 +149,14 @@ impl State {
         }
     }
 
+    /// Whether the step before was the one at which the power failed.
+    fn power_fails(&self) -> bool {
+        self.power_fails_at == Some(self.steps - 1)
+    }
+
     /// Whether the step before was the one at which the power failed, or that was made to fail.
     fn hit(&self) -> bool {
-        let last = self.steps - 1;
-        self.power_fails_at == Some(last) || self.fails_at.is_some_and(|(at, _)| at == last)
+        self.power_fails() || self.fails_at.is_some_and(|(at, _)| at == self.steps - 1)
     }
 
     fn change(&mut self, inode: usize, change: Change) -> io::Result<()> {
@@ -161,8 +165,11 @@ impl State {
             return result;
         }
         self.check_room(inode, &change)?;
+        let power_fails = self.power_fails();
+        // What a write that failed left can be read, like what any other one wrote.
+        let change = if result.is_err() && !power_fails { change.failed(self.steps) } else { change };
         let inode = &mut self.inodes[inode];
-        if result.is_ok() {
+        if !power_fails {
             change.apply(&mut inode.now);
         }
         inode.unsynced.push(change);
@@ -198,7 +205,7 @@ impl State {
         if result.is_ok() {
             change.apply(&mut self.names);
         }
-        if result.is_ok() || self.hit() {
+        if result.is_ok() || self.power_fails() {
             self.unsynced_names.push(change);
         }
         result
@@ -257,6 +264,17 @@ impl Change {
         match self {
             Change::Write { offset, bytes } => put(content, *offset, bytes),
             Change::Length(length) => content.resize(*length, 0),
+        }
+    }
+
+    /// What is left of a change that failed: all of it, or the first half.
+    fn failed(self, step: u64) -> Change {
+        match self {
+            Change::Write { offset, mut bytes } if step.is_multiple_of(2) => {
+                bytes.truncate(bytes.len() / 2);
+                Change::Write { offset, bytes }
+            }
+            change => change,
         }
     }
 

@@ -1,0 +1,162 @@
+//! Disks that are full, each node's on a file system of its own: nothing is lost, no process ends, and with room again
+//! everything goes on by itself. They are the drills under "Full disks" in docs/operations.md.
+//!
+//! It needs root and loop devices; without them it says so and tests nothing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use client::api::PutSkuRequest;
+use client::code;
+use support::cluster::{Cluster, IDS, Place, free_places, others};
+use support::load::{Ledger, Load};
+use support::mount::Mount;
+use support::{http, say, seed, wait_for};
+
+/// How large a node's device is: far more than what it keeps free.
+const DEVICE_BYTES: u64 = 384 << 20;
+
+/// Segments are small, so that the rest of one is soon written.
+const SEGMENT: &str = "LASTUNIT_SEGMENT_BYTES=262144";
+
+/// How many calls are answered in each stage of a test.
+const CALLS: usize = 200;
+
+/// A read that only a quorum can answer.
+const READ: &str = "/api/inventory/LOAD";
+
+/// What is reserved to see whether it can be.
+const OTHER: &str = "OTHER";
+
+/// A cluster on three file systems, and what its clients were told.
+struct Shop {
+    cluster: Cluster,
+    ledger: Ledger,
+    mounts: [Mount; 3],
+}
+
+impl Shop {
+    /// `None`, and says so, where there cannot be one.
+    async fn new() -> Option<Shop> {
+        let mounts = match Mount::three(DEVICE_BYTES) {
+            Ok(mounts) => mounts,
+            Err(why) => {
+                say(&format!("SKIPPED, nothing was tested: {why}"));
+                return None;
+            }
+        };
+        let launcher = || vec!["env".to_owned(), SEGMENT.to_owned()];
+        let places = free_places().into_iter().map(|place| Place { launcher: launcher(), ..place }).collect();
+        let data_dirs = mounts.iter().map(|mount| mount.path().to_owned()).collect();
+        let cluster = Cluster::start_in(seed(), places, data_dirs).await;
+        let on_hand = 1_000_000;
+        let stock = PutSkuRequest { on_hand, safety_stock: None, max_per_customer: None, on_shortfall: None };
+        cluster.client().put_sku(OTHER, &stock).await.unwrap();
+        Some(Shop { cluster, ledger: Ledger::default(), mounts })
+    }
+
+    fn mount(&self, id: u64) -> &Mount {
+        &self.mounts[id as usize - 1]
+    }
+
+    async fn load(&mut self) -> Load {
+        Load::start(&self.cluster, &mut self.ledger).await
+    }
+
+    /// Waits until a node has let go of its directory, and answers what it must.
+    async fn wait_until_full(&self, id: u64) {
+        wait_for(format!("node {id} has stopped for want of room"), async || {
+            let ready = http::try_call(self.cluster.http(id), "GET", "/readyz", "").await?;
+            (ready.status == 503 && ready.code() == code::OVERLOADED).then_some(())
+        })
+        .await;
+        let address = self.cluster.http(id);
+        assert_eq!(http::get(address, "/livez").await.status, 200);
+        for refused in [http::get(address, READ).await, reserve(address).await] {
+            assert_eq!((refused.status, refused.code().as_str()), (503, code::OVERLOADED), "{refused:?}");
+            assert_eq!(refused.json()["executed"], "no", "{refused:?}");
+            assert!(refused.header("retry-after").is_some(), "{refused:?}");
+        }
+    }
+
+    /// Through every node: writes are refused, not executed; reads are answered.
+    async fn refuses_writes_and_reads_on(&self) {
+        for id in IDS {
+            let refused = reserve(self.cluster.http(id)).await;
+            assert_eq!((refused.status, refused.code().as_str()), (503, code::OVERLOADED), "{refused:?}");
+            assert_eq!(refused.json()["executed"], "no", "{refused:?}");
+            assert!(refused.header("retry-after").is_some(), "{refused:?}");
+            assert_eq!(http::get(self.cluster.http(id), READ).await.status, 200);
+        }
+    }
+
+    /// Everything that was told holds, and nothing was ended or started on the way.
+    async fn check(mut self, what: &str) {
+        self.ledger.check(&self.cluster).await;
+        say(&format!("{} calls hold after {what}", self.ledger.calls()));
+    }
+}
+
+/// A cart of its own, of a SKU that the load does not count.
+async fn reserve(address: &str) -> http::Reply {
+    let body = format!(r#"{{"cart_id":"{}","items":[{{"sku":"{OTHER}","qty":1}}]}}"#, rand::random::<u64>());
+    http::json(address, "POST", "/api/checkout/reserve", &body).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_whose_disk_is_full_holds_up_nobody_and_comes_back() {
+    let Some(mut shop) = Shop::new().await else { return };
+    let load = shop.load().await;
+    load.more(CALLS).await;
+    let full = shop.cluster.followers().await[0];
+    shop.mount(full).fill(0);
+    shop.wait_until_full(full).await;
+    load.more(CALLS).await;
+    for other in others(full) {
+        assert_eq!(http::get(shop.cluster.http(other), READ).await.status, 200);
+    }
+    shop.mount(full).make_room();
+    shop.cluster.ready(&[full]).await;
+    load.more(CALLS).await;
+    load.stop(&mut shop.ledger).await;
+    shop.check("a follower's disk was full").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_whose_disk_is_full_steps_aside_and_comes_back() {
+    let Some(mut shop) = Shop::new().await else { return };
+    let load = shop.load().await;
+    load.more(CALLS).await;
+    let full = shop.cluster.leader().await;
+    shop.mount(full).fill(0);
+    let next = shop.cluster.leader_among(&others(full)).await;
+    load.more(CALLS).await;
+    shop.wait_until_full(full).await;
+    load.more(CALLS).await;
+    assert_eq!(http::get(shop.cluster.http(next), READ).await.status, 200);
+    shop.mount(full).make_room();
+    shop.cluster.ready(&[full]).await;
+    load.more(CALLS).await;
+    load.stop(&mut shop.ledger).await;
+    shop.check("the leader's disk was full").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_all_disks_full_writes_are_refused_and_reads_go_on() {
+    let Some(mut shop) = Shop::new().await else { return };
+    let load = shop.load().await;
+    load.more(CALLS).await;
+    shop.mounts.iter().for_each(|mount| mount.fill(0));
+    wait_for("a write is refused for want of room", async || {
+        let refused = reserve(shop.cluster.http(shop.cluster.leader().await)).await;
+        (refused.status == 503).then_some(())
+    })
+    .await;
+    shop.refuses_writes_and_reads_on().await;
+    shop.mounts.iter().for_each(Mount::make_room);
+    load.more(CALLS).await;
+    shop.cluster.ready(&IDS).await;
+    load.stop(&mut shop.ledger).await;
+    shop.check("all disks were full").await;
+}

@@ -1,0 +1,148 @@
+//! Calls into sled, which may panic, or never return.
+//!
+//! ```text
+//!   contain   caller ------------> sled     a panic is caught, and nothing of it is printed
+//!   within    caller --> thread -> sled     likewise; after a time the caller goes on without an answer
+//! ```
+//!
+//! sled 0.34 believes what it reads: bytes that are not what it wrote make it panic, on the caller's thread or on its
+//! own. A panic of its background thread is worse: closing the database then waits for that thread for ever. And its
+//! tree walks try again, a million times and more, where a page is not there. So whatever reads an image that may be
+//! damaged, and whatever closes one, runs on a thread that can be left behind. A thread that was left behind ends
+//! with the process; the image that it holds is never used again, nor is its number.
+//!
+//! Absent on purpose: an end to such a thread. There is no safe one.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Once, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// What sled calls its background threads: one for each database, and a pool for the process.
+const THREADS_OF_SLED: [&str; 2] = ["log flusher", "sled-io-"];
+
+thread_local! {
+    /// Whether this thread is within a call of [`contain`].
+    static CONTAINING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What went wrong within sled.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// It panicked, in these words.
+    #[error("sled panicked: {0}")]
+    Panic(String),
+    /// It did not come to an end within this time.
+    #[error("sled did not come to an end within {} s", .0.as_secs())]
+    Endless(Duration),
+    /// It said no.
+    #[error("{0}")]
+    Error(sled::Error),
+}
+
+/// How many of sled's own threads have panicked since [`keep_panics_of_sled_quiet`].
+static THREADS_LOST: AtomicUsize = AtomicUsize::new(0);
+
+/// Has panics of sled go unprinted from here on, for the whole process: they are caught, and told as what they mean
+/// for the node. All others are printed as before.
+pub fn keep_panics_of_sled_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            if is_thread_of_sled() {
+                THREADS_LOST.fetch_add(1, Ordering::Relaxed);
+            } else if !is_containing() {
+                print(panic);
+            }
+        }));
+    });
+}
+
+/// How many of sled's own threads have panicked, where that is counted.
+pub(super) fn threads_lost() -> usize {
+    THREADS_LOST.load(Ordering::Relaxed)
+}
+
+fn is_thread_of_sled() -> bool {
+    let thread = thread::current();
+    thread.name().is_some_and(|name| THREADS_OF_SLED.iter().any(|own| name.starts_with(own)))
+}
+
+fn is_containing() -> bool {
+    // A thread that is ending has lost its cell, and contains nothing any more.
+    CONTAINING.try_with(Cell::get).unwrap_or(false)
+}
+
+/// Calls sled, which may panic.
+///
+/// sled's own state after a panic is anyone's guess; every caller gives the image up.
+pub(super) fn contain<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Failure> {
+    let outer = CONTAINING.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(call));
+    CONTAINING.set(outer);
+    match result {
+        Ok(result) => result.map_err(Failure::Error),
+        Err(panic) => Err(Failure::Panic(panic_message(panic.as_ref()))),
+    }
+}
+
+/// Does the work on a thread of its own, and waits for it no longer than that.
+pub(super) fn within<T: Send + 'static>(
+    time_max: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let (done, ended) = mpsc::channel();
+    let thread = thread::Builder::new().name("checkpoint".into()).spawn(move || drop(done.send(work())));
+    let thread = thread.map_err(|error| Failure::Error(sled::Error::Io(error)))?;
+    match ended.recv_timeout(time_max) {
+        Ok(result) => Ok(result),
+        Err(mpsc::RecvTimeoutError::Timeout) => Err(Failure::Endless(time_max)),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            let panic = thread.join().err();
+            Err(Failure::Panic(panic.map_or_else(String::new, |panic| panic_message(panic.as_ref()))))
+        }
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(owned).unwrap_or("no message").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_ends_is_answered_and_work_that_does_not_is_left_behind() {
+        assert!(matches!(within(Duration::from_secs(60), || 7), Ok(7)));
+        let (end, endless) = mpsc::channel::<()>();
+        let failure = within(Duration::from_millis(20), move || endless.recv().is_err());
+        assert!(matches!(failure, Err(Failure::Endless(_))), "{failure:?}");
+        drop(end);
+    }
+
+    #[test]
+    fn a_panic_of_the_work_is_told() {
+        keep_panics_of_sled_quiet();
+        let failure = within(Duration::from_secs(60), || contain::<()>(|| panic!("a {}", "word")));
+        assert!(matches!(&failure, Ok(Err(Failure::Panic(what))) if what == "a word"), "{failure:?}");
+    }
+
+    #[test]
+    fn only_what_is_contained_and_sleds_threads_are_quiet() {
+        assert!(!is_of_sled());
+        assert!(contain(|| Ok(is_of_sled())).expect("no failure"));
+        assert!(!is_of_sled());
+        for (name, quiet) in [("log flusher", true), ("sled-io-3", true), ("log-1", false), ("keeper", false)]
+        {
+            let thread = thread::Builder::new().name(name.into()).spawn(is_of_sled).expect("a thread starts");
+            assert_eq!(thread.join().expect("it ends"), quiet, "{name}");
+        }
+    }
+}
