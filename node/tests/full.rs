@@ -49,7 +49,7 @@ impl Shop {
         let launcher = || vec!["env".to_owned(), SEGMENT.to_owned()];
         let places = free_places().into_iter().map(|place| Place { launcher: launcher(), ..place }).collect();
         let data_dirs = mounts.iter().map(|mount| mount.path().to_owned()).collect();
-        let cluster = Cluster::start_in(seed(), places, data_dirs).await;
+        let cluster = Cluster::start_in(seed(), places, "", data_dirs).await;
         let on_hand = 1_000_000;
         let stock = PutSkuRequest { on_hand, safety_stock: None, max_per_customer: None, on_shortfall: None };
         cluster.client().put_sku(OTHER, &stock).await.unwrap();

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
-use storage::checkpoint::{Checkpoint, codec};
+use storage::checkpoint::{Checkpoint, decode_row};
 use storage::inventory::{Audited, RecordsAudit};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -38,8 +38,8 @@ const NODE_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a node that is behind may take to apply what was committed when the audit began.
 const APPLY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Records between two looks whether anybody still waits for the audit.
-const LOOK_RECORDS: usize = 4_096;
+/// Rows between two looks whether anybody still waits for the audit.
+const LOOK_ROWS: usize = 256;
 
 /// What an audit of all nodes has found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,13 +187,13 @@ fn stream(
     is_wanted: impl Fn() -> bool,
     audit: &mut RecordsAudit,
 ) -> Result<(), String> {
-    for (place, record) in checkpoint.records().enumerate() {
-        if place % LOOK_RECORDS == 0 && !is_wanted() {
+    for (place, row) in checkpoint.rows().enumerate() {
+        if place % LOOK_ROWS == 0 && !is_wanted() {
             return Err("nobody waits for the audit any more".into());
         }
-        let record = record.map_err(|e| e.to_string())?;
-        let (key, record) = codec::decode_record(record.key(), record.value()).map_err(|e| e.to_string())?;
-        audit.add(key, &record);
+        let row = row.map_err(|e| e.to_string())?;
+        let records = decode_row(row.key(), row.value()).map_err(|e| e.to_string())?;
+        records.into_iter().for_each(|(key, record)| audit.add(key, &record));
     }
     Ok(())
 }

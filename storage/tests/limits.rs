@@ -260,7 +260,7 @@ fn damaged_records_are_refused() {
         ("no counters", |records| drop(records.remove(0))),
         ("counters twice", |records| records.push(records[0].clone())),
         ("a SKU twice", |records| records.push(records[1].clone())),
-        ("a record under another kind of key", |records| records[1].0 = RecordKey::Answer("a".into())),
+        ("a record under another kind of key", |records| records[1].0 = RecordKey::Answer(1, "a".into())),
         ("a SKU lost", |records| drop(records.remove(1))),
         ("a version", |records| stock(records).version += 1),
         ("a customer forgotten", |records| {

@@ -5,7 +5,7 @@
 //!                                              tag 1: counters, no content
 //!                                              tag 2: stock, the SKU's characters
 //!                                              tag 3: reservation, sequence and nonce, 8 bytes each, big-endian
-//!                                              tag 4: answer, the idempotency key's bytes
+//!                                              tag 4: answer, sequence, 8 bytes, big-endian, the idempotency key's bytes
 //!                                              tag 5: customer, the SKU's characters, a zero byte, the customer's id
 //!                                              tag 6: events, the chunk's number, 8 bytes, big-endian
 //!   value  version (1 byte) | bincode 2        standard configuration: little-endian, variable-length integers
@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Keys sort as [`RecordKey`] does within each kind, bytewise. The key's tag says what the value is, so that a
-//! value needs no tag of its own. Snapshots carry the very same bytes, so that writing one decodes nothing.
+//! value needs no tag of its own. How records make [rows](super::rows) of an image is another matter.
 //!
 //! A change of a record's fields needs a new version here, a new row of golden bytes in the tests, and a reader
 //! for the old version.
@@ -27,7 +27,7 @@ use crate::inventory::ids::{ReservationId, Sku};
 use crate::inventory::record::{Record, RecordKey};
 
 /// The version of every value and header written now.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 
 /// The longest value that is read, in bytes. The largest that commands can make is half of it: a chunk of 64 events,
 /// each of a reservation of 100 items that were all returned.
@@ -42,10 +42,10 @@ pub const HEADER_KEY: &[u8] = &[HEADER_TAG];
 const HEADER_TAG: u8 = 0;
 const COUNTERS_TAG: u8 = 1;
 const STOCK_TAG: u8 = 2;
-const RESERVATION_TAG: u8 = 3;
-const ANSWER_TAG: u8 = 4;
+pub(super) const RESERVATION_TAG: u8 = 3;
+pub(super) const ANSWER_TAG: u8 = 4;
 const CUSTOMER_TAG: u8 = 5;
-const EVENTS_TAG: u8 = 6;
+pub(super) const EVENTS_TAG: u8 = 6;
 
 /// Why bytes are not a record or a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +82,7 @@ pub fn encode_key(key: &RecordKey) -> Vec<u8> {
         RecordKey::Reservation(id) => {
             tagged(RESERVATION_TAG, &[&id.sequence.to_be_bytes(), &id.nonce.to_be_bytes()])
         }
-        RecordKey::Answer(key) => tagged(ANSWER_TAG, &[key.as_bytes()]),
+        RecordKey::Answer(sequence, key) => tagged(ANSWER_TAG, &[&sequence.to_be_bytes(), key.as_bytes()]),
         RecordKey::Customer(sku, customer) => {
             tagged(CUSTOMER_TAG, &[sku.as_str().as_bytes(), &[0], customer.as_bytes()])
         }
@@ -96,7 +96,7 @@ pub fn decode_key(bytes: &[u8]) -> Result<RecordKey, CodecError> {
         Some((&COUNTERS_TAG, [])) => Ok(RecordKey::Counters),
         Some((&STOCK_TAG, name)) => decode_sku(name).map(RecordKey::Stock),
         Some((&RESERVATION_TAG, id)) => decode_reservation_id(id).map(RecordKey::Reservation),
-        Some((&ANSWER_TAG, key)) => text(key).map(|key| RecordKey::Answer(key.into())),
+        Some((&ANSWER_TAG, key)) => decode_answer(key),
         Some((&CUSTOMER_TAG, key)) => decode_customer(key),
         Some((&EVENTS_TAG, chunk)) => decode_chunk(chunk).map(RecordKey::Events),
         _ => Err(malformed("a key of no kind that is known")),
@@ -122,7 +122,7 @@ pub fn decode_record(key: &[u8], value: &[u8]) -> Result<(RecordKey, Record), Co
         RecordKey::Counters => Record::Counters(decode_value(value)?),
         RecordKey::Stock(_) => Record::Stock(decode_value(value)?),
         RecordKey::Reservation(_) => Record::Reservation(decode_value(value)?),
-        RecordKey::Answer(_) => Record::Answer(decode_value(value)?),
+        RecordKey::Answer(..) => Record::Answer(decode_value(value)?),
         RecordKey::Customer(..) => Record::Customer(decode_value(value)?),
         RecordKey::Events(_) => Record::Events(decode_value(value)?),
     };
@@ -191,11 +191,11 @@ fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, CodecError> {
     Ok(value)
 }
 
-fn check_version(version: u8) -> Result<(), CodecError> {
+pub(super) fn check_version(version: u8) -> Result<(), CodecError> {
     match version {
         VERSION => Ok(()),
         0 => Err(malformed("format version 0")),
-        1 => Err(CodecError::Older(1)),
+        older @ (1 | 2) => Err(CodecError::Older(older)),
         newer => Err(CodecError::Newer(newer)),
     }
 }
@@ -211,6 +211,11 @@ fn decode_customer(bytes: &[u8]) -> Result<RecordKey, CodecError> {
         .map(|end| (&bytes[..end], &bytes[end + 1..]))
         .ok_or_else(|| malformed("a customer key cut short"))?;
     Ok(RecordKey::Customer(decode_sku(sku)?, text(customer)?.into()))
+}
+
+fn decode_answer(bytes: &[u8]) -> Result<RecordKey, CodecError> {
+    let (sequence, key) = bytes.split_first_chunk().ok_or_else(|| malformed("an answer key cut short"))?;
+    Ok(RecordKey::Answer(u64::from_be_bytes(*sequence), text(key)?.into()))
 }
 
 fn decode_chunk(bytes: &[u8]) -> Result<u64, CodecError> {
@@ -233,7 +238,7 @@ fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     key
 }
 
-fn malformed(what: &str) -> CodecError {
+pub(super) fn malformed(what: &str) -> CodecError {
     CodecError::Malformed(what.to_owned())
 }
 

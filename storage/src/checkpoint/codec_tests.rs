@@ -70,7 +70,7 @@ fn stock_view() -> StockView {
 
 fn answer(outcome: Outcome) -> (RecordKey, Record) {
     let record = AnswerRecord { fingerprint: 1, sequence: 2, outcome, forget_ms: 3 };
-    (RecordKey::Answer("k-1".into()), Record::Answer(record))
+    (RecordKey::Answer(2, "k-1".into()), Record::Answer(record))
 }
 
 fn event(index: u32, cause: Cause, change: EventChange) -> Event {
@@ -140,66 +140,90 @@ fn golden() -> Vec<((RecordKey, Record), &'static str, &'static str)> {
     let view = reservation_view;
     let customer = RecordKey::Customer(sku("PS5"), "ann".into());
     vec![
-        ((RecordKey::Counters, Record::Counters(counters)), "01", "0201fafbfb000801070609fdffffffffffffffff"),
+        ((RecordKey::Counters, Record::Counters(counters)), "01", "0301fafbfb000801070609fdffffffffffffffff"),
         (
             (RecordKey::Stock(sku("PS5")), Record::Stock(stock)),
             "02505335",
-            "020a02fc701101000001060504fd0068e5cf8b010000",
+            "030a02fc701101000001060504fd0068e5cf8b010000",
         ),
         (
             reserved(waiting),
             "0300000000000001020000000000000001",
-            "020004636172740001035053350201fd0068e5cf8b010000fce09304000000fdffffffffffffffff00",
+            "030004636172740001035053350201fd0068e5cf8b010000fce09304000000fdffffffffffffffff00",
         ),
         (
             of_state(State::Held),
             "0300000000000001020000000000000001",
-            "0201046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+            "0301046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
         ),
         (
             of_state(State::Committed),
             "0300000000000001020000000000000001",
-            "0202046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+            "0302046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
         ),
         (
             of_state(State::Released),
             "0300000000000001020000000000000001",
-            "0203046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+            "0303046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
         ),
         (
             of_state(State::Expired),
             "0300000000000001020000000000000001",
-            "0204046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+            "0304046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
         ),
         (
             of_state(State::Revoked),
             "0300000000000001020000000000000001",
-            "0205046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+            "0305046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
         ),
-        (answer(Outcome::Ticked), "046b2d31", "0201020003"),
-        (answer(Outcome::Reserved(view())), "046b2d31", "02010201010201016300010141010004010304050000000603"),
+        (answer(Outcome::Ticked), "0400000000000000026b2d31", "0301020003"),
+        (
+            answer(Outcome::Reserved(view())),
+            "0400000000000000026b2d31",
+            "03010201010201016300010141010004010304050000000603",
+        ),
         (
             answer(Outcome::AlreadyReserved(view())),
-            "046b2d31",
-            "02010202010201016300010141010004010304050000000603",
+            "0400000000000000026b2d31",
+            "03010202010201016300010141010004010304050000000603",
         ),
-        (answer(Outcome::Waiting(view())), "046b2d31", "02010203010201016300010141010004010304050000000603"),
+        (
+            answer(Outcome::Waiting(view())),
+            "0400000000000000026b2d31",
+            "03010203010201016300010141010004010304050000000603",
+        ),
         (
             answer(Outcome::Committed(view())),
-            "046b2d31",
-            "02010204010201016300010141010004010304050000000603",
+            "0400000000000000026b2d31",
+            "03010204010201016300010141010004010304050000000603",
         ),
-        (answer(Outcome::Released(view())), "046b2d31", "02010205010201016300010141010004010304050000000603"),
-        (answer(Outcome::Extended(view())), "046b2d31", "02010206010201016300010141010004010304050000000603"),
-        (answer(Outcome::Returned(view())), "046b2d31", "02010207010201016300010141010004010304050000000603"),
-        (answer(Outcome::SkuCreated(stock_view())), "046b2d31", "0201020801410102030400000503"),
-        (answer(Outcome::SkuSet(stock_view())), "046b2d31", "0201020901410102030400000503"),
-        (answer(Outcome::SkuDeleted), "046b2d31", "0201020a03"),
-        ((customer, Record::Customer(CustomerRecord { sold: 3 })), "0550533500616e6e", "0203"),
+        (
+            answer(Outcome::Released(view())),
+            "0400000000000000026b2d31",
+            "03010205010201016300010141010004010304050000000603",
+        ),
+        (
+            answer(Outcome::Extended(view())),
+            "0400000000000000026b2d31",
+            "03010206010201016300010141010004010304050000000603",
+        ),
+        (
+            answer(Outcome::Returned(view())),
+            "0400000000000000026b2d31",
+            "03010207010201016300010141010004010304050000000603",
+        ),
+        (
+            answer(Outcome::SkuCreated(stock_view())),
+            "0400000000000000026b2d31",
+            "0301020801410102030400000503",
+        ),
+        (answer(Outcome::SkuSet(stock_view())), "0400000000000000026b2d31", "0301020901410102030400000503"),
+        (answer(Outcome::SkuDeleted), "0400000000000000026b2d31", "0301020a03"),
+        ((customer, Record::Customer(CustomerRecord { sold: 3 })), "0550533500616e6e", "0303"),
         (
             (RecordKey::Events(258), Record::Events(events())),
             "060000000000000102",
-            "0204fa00090900010100000102010163000101410100040103040500000006fa0109020003010101010141020102010163000101410100040103040500000006fa02090601010141010203040000050101410102030401070005010377687901026e6ffa0309070101014101020304000005000000",
+            "0304fa00090900010100000102010163000101410100040103040500000006fa0109020003010101010141020102010163000101410100040103040500000006fa02090601010141010203040000050101410102030401070005010377687901026e6ffa0309070101014101020304000005000000",
         ),
     ]
 }
@@ -223,8 +247,8 @@ fn the_header_has_golden_bytes() {
     let applied = Some(Position { term: 3, leader: 1, index: 70_000 });
     let header = ImageHeader { applied, membership: vec![0xaa, 0xbb], digest: u64::MAX };
     let rows = [
-        (header, "02df9c53d2010301fc7011010002aabbfdffffffffffffffff"),
-        (ImageHeader::default(), "0297174d8b000000"),
+        (header, "03411f894d010301fc7011010002aabbfdffffffffffffffff"),
+        (ImageHeader::default(), "03f270f133000000"),
     ];
     for (header, bytes) in rows {
         assert_eq!(hex(&encode_header(&header).unwrap()), bytes);
@@ -243,8 +267,9 @@ fn keys_sort_as_they_do_in_the_image() {
         RecordKey::Reservation(id(255, 0)),
         RecordKey::Reservation(id(256, 0)),
         RecordKey::Reservation(id(u64::MAX, 0)),
-        RecordKey::Answer("".into()),
-        RecordKey::Answer("~".into()),
+        RecordKey::Answer(255, "".into()),
+        RecordKey::Answer(255, "~".into()),
+        RecordKey::Answer(256, "a".into()),
         RecordKey::Customer(sku("A"), "\u{0}".into()),
         RecordKey::Customer(sku("A"), "b".into()),
         RecordKey::Customer(sku("AB"), "a".into()),
@@ -261,28 +286,31 @@ fn keys_sort_as_they_do_in_the_image() {
 #[test]
 fn what_nobody_wrote_does_not_decode() {
     let long = vec![VERSION; VALUE_BYTES_MAX + 1];
-    let cases: [(&str, &[u8], &[u8]); 15] = [
-        ("no key", &[], &[2, 0, 0, 0, 0, 0, 0]),
-        ("the header's key", &[0], &[2, 0, 0, 0, 0, 0, 0]),
-        ("an unknown tag", &[7], &[2, 0, 0, 0, 0, 0, 0]),
-        ("counters with content", &[1, 1], &[2, 0, 0, 0, 0, 0, 0]),
-        ("a SKU of no characters", &[2], &[2, 0, 0, 0, 0, 0, 0]),
-        ("a SKU with a space", b"\x02A B", &[2, 0, 0, 0, 0, 0, 0]),
-        ("a reservation's key cut short", &[3, 0, 0, 0], &[2]),
-        ("an answer's key that is not text", &[4, 0xff], &[2]),
-        ("a customer's key without an end of its SKU", b"\x05PS5", &[2]),
-        ("a customer's key that is not text", b"\x05PS5\x00\xff", &[2]),
-        ("a chunk's key cut short", &[6, 0, 0], &[2]),
+    let cases: [(&str, &[u8], &[u8]); 16] = [
+        ("no key", &[], &[3, 0, 0, 0, 0, 0, 0]),
+        ("the header's key", &[0], &[3, 0, 0, 0, 0, 0, 0]),
+        ("an unknown tag", &[7], &[3, 0, 0, 0, 0, 0, 0]),
+        ("counters with content", &[1, 1], &[3, 0, 0, 0, 0, 0, 0]),
+        ("a SKU of no characters", &[2], &[3, 0, 0, 0, 0, 0, 0]),
+        ("a SKU with a space", b"\x02A B", &[3, 0, 0, 0, 0, 0, 0]),
+        ("a reservation's key cut short", &[3, 0, 0, 0], &[3]),
+        ("an answer's key cut short", &[4, 0, 0, 0], &[3]),
+        ("an answer's key that is not text", &[4, 0, 0, 0, 0, 0, 0, 0, 0, 0xff], &[3]),
+        ("a customer's key without an end of its SKU", b"\x05PS5", &[3]),
+        ("a customer's key that is not text", b"\x05PS5\x00\xff", &[3]),
+        ("a chunk's key cut short", &[6, 0, 0], &[3]),
         ("no value", &[1], &[]),
         ("version 0", &[1], &[0, 0, 0, 0, 0]),
-        ("a value with a byte too many", &[1], &[2, 0, 0, 0, 0, 0, 0, 0, 0]),
+        ("a value with a byte too many", &[1], &[3, 0, 0, 0, 0, 0, 0, 0, 0]),
         ("a value that is too long", &[1], &long),
     ];
     for (case, key, value) in cases {
         assert!(matches!(decode_record(key, value), Err(CodecError::Malformed(_))), "{case}");
     }
-    assert_eq!(decode_record(&[1], &[3, 9, 9]), Err(CodecError::Newer(3)));
-    assert_eq!(decode_record(&[1], &[1, 9, 9]), Err(CodecError::Older(1)));
+    assert_eq!(decode_record(&[1], &[4, 9, 9]), Err(CodecError::Newer(4)));
+    for older in [1, 2] {
+        assert_eq!(decode_record(&[1], &[older, 9, 9]), Err(CodecError::Older(older)));
+    }
 }
 
 #[test]

@@ -136,12 +136,13 @@ mod tests {
 
     #[test]
     fn only_what_is_contained_and_sleds_threads_are_quiet() {
-        assert!(!is_of_sled());
-        assert!(contain(|| Ok(is_of_sled())).expect("no failure"));
-        assert!(!is_of_sled());
+        assert!(!is_containing());
+        assert!(contain(|| Ok(is_containing())).expect("no failure"));
+        assert!(!is_containing());
         for (name, quiet) in [("log flusher", true), ("sled-io-3", true), ("log-1", false), ("keeper", false)]
         {
-            let thread = thread::Builder::new().name(name.into()).spawn(is_of_sled).expect("a thread starts");
+            let thread = thread::Builder::new().name(name.into()).spawn(is_thread_of_sled);
+            let thread = thread.expect("a thread starts");
             assert_eq!(thread.join().expect("it ends"), quiet, "{name}");
         }
     }

@@ -1,4 +1,9 @@
-//! One image: a sled directory with one tree. The only file that knows sled.
+//! One image: a sled directory with one tree, and the files of its packs. The only file that knows sled.
+//!
+//! ```text
+//!   sled      key of a row --> the record, or the place of its pack
+//!   pack-<n>  the packs                                              see `packs`, and `rows` for what a row is
+//! ```
 //!
 //! What is to be known about sled 0.34 is here, and dealt with here:
 //!
@@ -11,6 +16,7 @@
 //!   the same run stays at 0.2 GB.
 //! * Its background thread, which wakes every [`FLUSH_MS`], is all that reuses space in its file.
 
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::ops::Bound;
@@ -23,6 +29,8 @@ use super::ImageHeader;
 use super::codec::{self, CodecError};
 use super::contain::{Failure, contain, threads_lost, within};
 use super::durable::Synced;
+use super::packs::{self, Packs, Place};
+use super::rows::{self, Pack, Packer, RowChanges};
 use crate::StorageError;
 use crate::disk::{Disk, Mode};
 use crate::inventory::record::Change;
@@ -50,24 +58,26 @@ pub(super) struct Image {
     path: PathBuf,
     /// `None` only while it is being dropped.
     db: Option<sled::Db>,
+    packs: Packs,
+    packer: Packer,
     synced: Synced,
     /// How many of sled's threads had been lost when it was opened.
     threads_lost: usize,
 }
 
-/// A record's encoded key and value.
-pub struct RawRecord {
+/// The key and the value of a row: see [`decode_row`](super::decode_row).
+pub struct RawRow {
     key: sled::IVec,
     value: sled::IVec,
 }
 
-impl RawRecord {
-    /// The key, as [`codec::encode_key`] makes it.
+impl RawRow {
+    /// Its key.
     pub fn key(&self) -> &[u8] {
         &self.key
     }
 
-    /// The value, as [`codec::encode_record`] makes it.
+    /// Its value.
     pub fn value(&self) -> &[u8] {
         &self.value
     }
@@ -85,6 +95,10 @@ pub(super) enum Unreadable {
 impl Image {
     /// Opens or creates the image in a directory.
     pub(super) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Image, Unreadable> {
+        Image::open_with(disk, path, packs::FILE_BYTES)
+    }
+
+    fn open_with(disk: Arc<dyn Disk>, path: PathBuf, pack_file_bytes: u64) -> Result<Image, Unreadable> {
         let config = sled::Config::new()
             .path(&path)
             .cache_capacity(CACHE_BYTES)
@@ -92,7 +106,14 @@ impl Image {
             .flush_every_ms(Some(FLUSH_MS));
         wait_until_unlocked(&path).map_err(Unreadable::Fatal)?;
         let db = contain(|| config.open()).map_err(|failure| failure.on_reading(&path))?;
-        Ok(Image { path, db: Some(db), synced: Synced::new(disk), threads_lost: threads_lost() })
+        let packs = Packs::open(disk.clone(), &path, pack_file_bytes).map_err(Unreadable::Fatal)?;
+        let packer = Packer::new().map_err(StorageError::io("pack for", &path)).map_err(Unreadable::Fatal)?;
+        let (synced, threads_lost) = (Synced::new(disk), threads_lost());
+        let mut image = Image { path, db: Some(db), packs, packer, synced, threads_lost };
+        for (_, place) in image.places()? {
+            image.packs.count(place)?;
+        }
+        Ok(image)
     }
 
     /// How long opening and reading an image may take before it counts as damaged: sled may never come to an end.
@@ -117,10 +138,21 @@ impl Image {
         bytes.map(|bytes| codec::decode_header(&bytes)).transpose().map_err(|e| undecodable(&self.path, e))
     }
 
-    /// Every record, in the order of the keys; the header is left out.
-    pub(super) fn records(&self) -> impl Iterator<Item = Result<RawRecord, Unreadable>> + '_ {
-        let after_header = (Bound::Excluded(codec::HEADER_KEY), Bound::Unbounded);
-        let mut range = self.db().range::<&[u8], _>(after_header);
+    /// Every row, in the order of the keys; the header is left out.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Result<RawRow, Unreadable>> + '_ {
+        self.stored(codec::HEADER_KEY).map(|row| {
+            let row = row?;
+            if !rows::is_pack(&row.key) {
+                return Ok(row);
+            }
+            let value = self.packs.read(self.place(&row.value)?)?;
+            Ok(RawRow { key: row.key, value: value.into() })
+        })
+    }
+
+    /// What sled keeps after a key.
+    fn stored(&self, after: &[u8]) -> impl Iterator<Item = Result<RawRow, Unreadable>> + use<'_> {
+        let mut range = self.db().range::<&[u8], _>((Bound::Excluded(after), Bound::Unbounded));
         // An iterator that has failed once is not asked again.
         let mut failed = false;
         std::iter::from_fn(move || {
@@ -129,15 +161,119 @@ impl Image {
             }
             let next = contain(|| range.next().transpose()).map_err(|e| e.on_reading(&self.path));
             failed = next.is_err();
-            next.transpose().map(|next| next.map(|(key, value)| RawRecord { key, value }))
+            next.transpose().map(|next| next.map(|(key, value)| RawRow { key, value }))
         })
     }
 
-    /// Writes a batch as one atomic step. Not durable before [`sync`](Image::sync).
-    pub(super) fn apply(&self, batch: ImageBatch) -> Result<(), StorageError> {
-        let ImageBatch { batch, len } = batch;
+    /// Where each pack is, by the key of its row.
+    fn places(&self) -> Result<Vec<(sled::IVec, Place)>, Unreadable> {
+        let of_tag = |tag: u8| self.stored(&[tag]).take_while(move |row| is_tagged(row, tag));
+        let places = rows::PACK_TAGS.into_iter().flat_map(of_tag).map(|row| {
+            let row = row?;
+            Ok((row.key, self.place(&row.value)?))
+        });
+        places.collect()
+    }
+
+    fn place(&self, stored: &[u8]) -> Result<Place, Unreadable> {
+        Place::decode(stored).map_err(|e| undecodable(&self.path, e))
+    }
+
+    /// Writes changed records, and the header where there is one, as one atomic step. With a header all that was
+    /// written is durable after [`sync`](Image::sync).
+    pub(super) fn write<'a>(
+        &mut self,
+        changes: impl Iterator<Item = &'a Change>,
+        header: Option<&ImageHeader>,
+    ) -> Result<(), StorageError> {
+        let mut batch = ImageBatch::default();
+        let changes = rows::by_row(changes).map_err(|e| self.not_encoded(e))?;
+        self.write_rows(changes, &mut batch)?;
+        if let Some(header) = header {
+            batch.insert(codec::HEADER_KEY, codec::encode_header(header).map_err(|e| self.not_encoded(e))?);
+            self.move_crowded(&mut batch)?;
+        }
+        self.packs.write()?;
+        if header.is_some() {
+            self.packs.sync()?;
+        }
+        self.apply(batch)
+    }
+
+    fn write_rows(&mut self, changes: RowChanges, batch: &mut ImageBatch) -> Result<(), StorageError> {
+        for (row, changes) in changes {
+            if rows::is_pack(&row) {
+                let (mut pack, place) = self.stored_pack(&row)?;
+                place.into_iter().for_each(|place| self.packs.release(place));
+                rows::merge(&mut pack, changes);
+                match self.write_pack(&pack)? {
+                    Some(place) => batch.insert(row, place.encode()),
+                    None => batch.remove(row),
+                }
+            } else {
+                // Such a row is one record.
+                for (key, value) in changes {
+                    match value {
+                        Some(value) => batch.insert(key, value),
+                        None => batch.remove(key),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a row's pack is before a change, and where it lies.
+    fn stored_pack(&self, row: &[u8]) -> Result<(Pack, Option<Place>), StorageError> {
+        let stored = contain(|| self.db().get(row)).map_err(|e| e.on_writing(&self.path))?;
+        let Some(stored) = stored else {
+            return Ok((Pack::new(), None));
+        };
+        let read = || {
+            let place = self.place(&stored)?;
+            let bytes = self.packs.read(place)?;
+            let pack = rows::unpack(row, &bytes).map_err(|e| undecodable(&self.path, e))?;
+            Ok((pack, Some(place)))
+        };
+        read().map_err(|e| super::unreadable(&self.path, e))
+    }
+
+    /// Adds a pack; one without records is nowhere.
+    fn write_pack(&mut self, pack: &Pack) -> Result<Option<Place>, StorageError> {
+        if pack.is_empty() {
+            return Ok(None);
+        }
+        let bytes = self.packer.pack(pack).map_err(|e| self.not_encoded(e))?;
+        self.packs.add(&bytes).map(Some)
+    }
+
+    /// Moves the packs of the files with the most dead bytes, where that is worth it. What sled tells of rows that this
+    /// batch writes is their former place, which was given up.
+    fn move_crowded(&mut self, batch: &mut ImageBatch) -> Result<(), StorageError> {
+        let files = self.packs.crowded();
+        if files.is_empty() {
+            return Ok(());
+        }
+        let places = self.places().map_err(|e| super::unreadable(&self.path, e))?;
+        for (row, place) in places.into_iter().filter(|(_, place)| files.contains(&place.file())) {
+            if !batch.rows.contains(&*row) {
+                let bytes = self.packs.read(place).map_err(|e| super::unreadable(&self.path, e))?;
+                self.packs.release(place);
+                let place = self.packs.add(&bytes)?;
+                batch.insert(row, place.encode());
+            }
+        }
+        Ok(())
+    }
+
+    fn not_encoded(&self, error: CodecError) -> StorageError {
+        StorageError::io("encode for", &self.path)(io::Error::other(error))
+    }
+
+    fn apply(&self, batch: ImageBatch) -> Result<(), StorageError> {
+        let ImageBatch { batch, rows } = batch;
         contain(|| self.db().apply_batch(batch)).map_err(|e| e.on_writing(&self.path))?;
-        collect_garbage(len);
+        collect_garbage(rows.len());
         Ok(())
     }
 
@@ -149,7 +285,8 @@ impl Image {
             let lost = Failure::Panic("a thread of its own is gone".to_owned());
             return Err(lost.on_writing(&self.path));
         }
-        self.synced.sync(&self.path)
+        self.synced.sync(&self.path)?;
+        self.packs.remove_dead()
     }
 }
 
@@ -167,29 +304,26 @@ impl Drop for Image {
 
 /// Writes that take effect together.
 #[derive(Default)]
-pub(super) struct ImageBatch {
+struct ImageBatch {
     batch: sled::Batch,
-    len: usize,
+    /// The keys of the rows that it writes.
+    rows: BTreeSet<Vec<u8>>,
 }
 
 impl ImageBatch {
-    /// Adds the header.
-    pub(super) fn header(&mut self, header: &ImageHeader) -> Result<(), CodecError> {
-        self.batch.insert(codec::HEADER_KEY, codec::encode_header(header)?);
-        self.len += 1;
-        Ok(())
+    fn insert(&mut self, row: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.rows.insert(row.as_ref().to_vec());
+        self.batch.insert(row.as_ref(), value.as_ref());
     }
 
-    /// Adds a record that changed.
-    pub(super) fn change(&mut self, (key, record): &Change) -> Result<(), CodecError> {
-        let key = codec::encode_key(key);
-        match record {
-            Some(record) => self.batch.insert(key, codec::encode_record(record)?),
-            None => self.batch.remove(key),
-        }
-        self.len += 1;
-        Ok(())
+    fn remove(&mut self, row: impl AsRef<[u8]>) {
+        self.rows.insert(row.as_ref().to_vec());
+        self.batch.remove(row.as_ref());
     }
+}
+
+fn is_tagged(row: &Result<RawRow, Unreadable>, tag: u8) -> bool {
+    row.as_ref().map_or(true, |row| row.key.first() == Some(&tag))
 }
 
 /// Waits until nothing of an image that this process had open before holds sled's lock on it.
@@ -283,6 +417,7 @@ pub(super) fn undecodable(path: &Path, error: CodecError) -> Unreadable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::fixture::Shop;
     use crate::disk::RealDisk;
 
     fn failure(call: impl FnOnce() -> sled::Result<()>) -> Failure {
@@ -334,5 +469,62 @@ mod tests {
         });
         assert!(Image::open(Arc::new(RealDisk), path).is_ok());
         holder.join().unwrap();
+    }
+
+    /// Files so short that packs are moved all the time.
+    #[test]
+    fn packs_that_are_moved_and_written_anew_stay_what_they_are() {
+        const FILE_BYTES: u64 = 16 << 10;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image-1");
+        let open = || Image::open_with(Arc::new(RealDisk), path.clone(), FILE_BYTES).unwrap();
+        let (mut image, mut shop) = (open(), Shop::new(11));
+        let mut removed = 0;
+        for round in 0..40 {
+            shop.run(100);
+            image.write(shop.inventory.take_changes().iter(), Some(&shop.header())).unwrap();
+            image.sync().unwrap();
+            let (files, bytes, live) = image.packs.figures();
+            assert!(bytes <= 2 * live + 4 * FILE_BYTES, "round {round}: {bytes} bytes, {live} live");
+            removed = image.packs.newest() - files;
+            if round % 8 == 7 {
+                drop(image);
+                image = open();
+                assert_eq!(image.packs.figures().2, live, "round {round}");
+            }
+        }
+        assert!(removed > 4, "{removed} files were removed");
+        let rows = image.rows().map(|row| row.unwrap());
+        let rows: Vec<_> = rows.map(|row| (row.key().to_vec(), row.value().to_vec())).collect();
+        assert_eq!(rows, rows::encode_rows(&shop.records()));
+    }
+
+    #[test]
+    fn a_pack_that_is_not_what_it_was_is_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image-1");
+        let (mut image, mut shop) =
+            (Image::open(Arc::new(RealDisk), path.clone()).unwrap(), Shop::after(12, 300));
+        image.write(shop.inventory.take_changes().iter(), Some(&shop.header())).unwrap();
+        image.sync().unwrap();
+        drop(image);
+        let file = path.join("pack-1");
+        let whole = std::fs::read(&file).unwrap();
+        let read = || {
+            let image = Image::open(Arc::new(RealDisk), path.clone())?;
+            image.rows().collect::<Result<Vec<_>, _>>()
+        };
+        for at in (0..whole.len()).step_by(97) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            std::fs::write(&file, &flipped).unwrap();
+            assert!(matches!(read(), Err(Unreadable::Damaged(_))), "byte {at}");
+        }
+        std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+        assert!(matches!(read(), Err(Unreadable::Damaged(_))));
+        std::fs::remove_file(&file).unwrap();
+        assert!(matches!(read(), Err(Unreadable::Damaged(_))));
+        std::fs::write(&file, &whole).unwrap();
+        assert!(read().is_ok());
     }
 }

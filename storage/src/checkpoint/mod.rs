@@ -31,6 +31,8 @@ mod durable;
 pub(crate) mod fixture;
 mod folder;
 mod image;
+mod packs;
+pub(crate) mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -49,8 +51,9 @@ pub use contain::keep_panics_of_sled_quiet;
 use contain::within;
 use current::Current;
 use folder::Folder;
-pub use image::RawRecord;
-use image::{Image, ImageBatch, Unreadable, undecodable};
+pub use image::RawRow;
+use image::{Image, Unreadable, undecodable};
+pub use rows::decode_row;
 
 /// How many records a replacement writes at a time.
 const REPLACE_RECORDS: usize = 4096;
@@ -161,14 +164,15 @@ impl Checkpoint {
         self.header.as_ref()
     }
 
-    /// Every record of the last save, encoded, in the order of the keys. Read from disk as it is asked for.
-    pub fn records(&self) -> impl Iterator<Item = Result<RawRecord, StorageError>> + '_ {
+    /// Every row of the last save, in the order of the keys; [`decode_row`] makes records of it. Read from disk as it
+    /// is asked for.
+    pub fn rows(&self) -> impl Iterator<Item = Result<RawRow, StorageError>> + '_ {
         let path = self.image.path();
-        self.image.records().map(move |record| record.map_err(|e| unreadable(path, e)))
+        self.image.rows().map(move |row| row.map_err(|e| unreadable(path, e)))
     }
 
     fn try_save(&mut self, header: &ImageHeader, changes: &[Change]) -> Result<(), StorageError> {
-        write(&self.image, changes.iter(), Some(header))?;
+        self.image.write(changes.iter(), Some(header))?;
         self.image.sync()?;
         if self.header.is_none() {
             current::write(&self.folder, self.number)?;
@@ -230,13 +234,12 @@ fn load_whole(disk: Arc<dyn Disk>, path: PathBuf) -> Result<(Image, ImageHeader,
 
 fn load_inventory(image: &Image) -> Result<Inventory, Unreadable> {
     let mut failure = None;
-    let decoded = image.records().map_while(|record| {
-        let decoded = record.and_then(|record| {
-            codec::decode_record(record.key(), record.value()).map_err(|e| undecodable(image.path(), e))
-        });
+    let decoded = image.rows().map_while(|row| {
+        let decoded =
+            row.and_then(|row| decode_row(row.key(), row.value()).map_err(|e| undecodable(image.path(), e)));
         decoded.map_err(|e| failure = Some(e)).ok()
     });
-    let inventory = Inventory::from_records(decoded);
+    let inventory = Inventory::from_records(decoded.flatten());
     match failure {
         Some(failure) => Err(failure),
         None => inventory.map_err(|e| Unreadable::Damaged(format!("the records do not agree: {}", e.0))),
@@ -267,9 +270,9 @@ fn build(
         if some.is_empty() {
             break;
         }
-        write(&image, some.iter(), None)?;
+        image.write(some.iter(), None)?;
     }
-    write(&image, [].iter(), Some(header))?;
+    image.write([].iter(), Some(header))?;
     image.sync()?;
     Ok(image)
 }
@@ -279,21 +282,6 @@ fn create(folder: &Folder, number: u64) -> Result<Image, StorageError> {
     let image = Image::open(folder.disk().clone(), path.clone()).map_err(|e| unreadable(&path, e))?;
     folder.sync()?;
     Ok(image)
-}
-
-/// Applies changes, and the header where there is one, as one atomic batch.
-fn write<'a>(
-    image: &Image,
-    changes: impl Iterator<Item = &'a Change>,
-    header: Option<&ImageHeader>,
-) -> Result<(), StorageError> {
-    let mut batch = ImageBatch::default();
-    let encode = || {
-        changes.into_iter().try_for_each(|change| batch.change(change))?;
-        header.map_or(Ok(()), |header| batch.header(header))
-    };
-    encode().map_err(|e| StorageError::io("encode for", image.path())(std::io::Error::other(e)))?;
-    image.apply(batch)
 }
 
 fn lock(dir: &Path) -> Result<File, StorageError> {

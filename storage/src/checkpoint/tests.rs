@@ -125,14 +125,15 @@ fn a_save_is_in_the_files_before_sled_is_closed() {
 }
 
 #[test]
-fn records_come_back_encoded_in_order() {
+fn rows_come_back_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let (mut checkpoint, _) = open(dir.path());
     let mut shop = Shop::after(4, 400);
     save(&mut checkpoint, &mut shop);
-    let records: Vec<RawRecord> = checkpoint.records().collect::<Result<_, _>>().unwrap();
-    assert!(records.is_sorted_by(|a, b| a.key() < b.key()));
-    let decoded = records.iter().map(|r| codec::decode_record(r.key(), r.value()).unwrap());
+    let rows: Vec<RawRow> = checkpoint.rows().collect::<Result<_, _>>().unwrap();
+    assert!(rows.is_sorted_by(|a, b| a.key() < b.key()));
+    let decoded: Vec<_> = rows.iter().flat_map(|r| decode_row(r.key(), r.value()).unwrap()).collect();
+    assert_eq!(decoded, shop.records());
     assert_eq!(Inventory::from_records(decoded).unwrap().state_digest(), shop.inventory.state_digest());
 }
 

@@ -21,8 +21,9 @@ pub(super) struct Answers {
     forgets: BTreeMap<(u64, u64), Arc<str>>,
     /// The sum of the hashes of all rows.
     digest: u64,
-    /// The keys that came or went since the changes were taken; one that did both is there twice.
-    changed: Vec<Arc<str>>,
+    /// The answers that came or went since the changes were taken, by sequence and key; one that did both is there
+    /// twice.
+    changed: Vec<(u64, Arc<str>)>,
 }
 
 impl Answers {
@@ -40,7 +41,7 @@ impl Answers {
     pub(super) fn keep(&mut self, key: &str, record: AnswerRecord) {
         self.remove(key);
         let key = Arc::from(key);
-        self.changed.push(Arc::clone(&key));
+        self.changed.push((record.sequence, Arc::clone(&key)));
         self.add(key, record);
     }
 
@@ -85,10 +86,10 @@ impl Answers {
         self.rows.iter().map(|(key, record)| (&**key, &**record))
     }
 
-    /// Every answer, in the order of the keys.
+    /// Every answer, in the order of the sequences.
     pub(super) fn sorted(&self) -> Vec<(&str, &AnswerRecord)> {
         let mut answers: Vec<_> = self.iter().collect();
-        answers.sort_unstable_by_key(|(key, _)| *key);
+        answers.sort_unstable_by_key(|(key, record)| (record.sequence, *key));
         answers
     }
 
@@ -107,8 +108,8 @@ impl Answers {
         self.changed.len()
     }
 
-    /// The keys that came or went since the last call, each once.
-    pub(super) fn take_changed(&mut self) -> Vec<Arc<str>> {
+    /// The answers that came or went since the last call, by sequence and key, each once.
+    pub(super) fn take_changed(&mut self) -> Vec<(u64, Arc<str>)> {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
         changed.dedup();
@@ -121,7 +122,7 @@ impl Answers {
         };
         self.forgets.remove(&record.forget_key());
         self.digest = self.digest.wrapping_sub(digest::answer(&key, &record));
-        self.changed.push(key);
+        self.changed.push((record.sequence, key));
     }
 }
 

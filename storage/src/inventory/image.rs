@@ -23,9 +23,10 @@ impl Inventory {
             let record = self.reservations.stored(id).cloned().map(Record::Reservation);
             changes.push((RecordKey::Reservation(id), record));
         }
-        for key in self.answers.take_changed() {
-            let record = self.answers.stored(&key).cloned().map(Record::Answer);
-            changes.push((RecordKey::Answer(Box::from(&*key)), record));
+        for (sequence, key) in self.answers.take_changed() {
+            let record = self.answers.stored(&key).filter(|record| record.sequence == sequence);
+            let record = record.cloned().map(Record::Answer);
+            changes.push((RecordKey::Answer(sequence, Box::from(&*key)), record));
         }
         for chunk in self.feed.take_changed() {
             let record = self.feed.stored(chunk).map(|events| Record::Events(events.to_vec()));
@@ -57,9 +58,9 @@ impl Inventory {
             .iter()
             .map(|(id, record)| (RecordKey::Reservation(id), Record::Reservation(record.clone())));
         // Sorted when their turn comes.
-        let answers = std::iter::once_with(|| self.answers.sorted())
-            .flatten()
-            .map(|(key, record)| (RecordKey::Answer(Box::from(key)), Record::Answer(record.clone())));
+        let answers = std::iter::once_with(|| self.answers.sorted()).flatten().map(|(key, record)| {
+            (RecordKey::Answer(record.sequence, key.into()), Record::Answer(record.clone()))
+        });
         let customers = self.customers.records().map(|(sku, customer, record)| {
             (RecordKey::Customer(sku.clone(), Arc::clone(customer)), Record::Customer(record))
         });
@@ -95,7 +96,9 @@ impl Inventory {
             }
             (RecordKey::Stock(sku), Record::Stock(record)) => self.stocks.load(sku.clone(), record),
             (RecordKey::Reservation(id), Record::Reservation(record)) => self.reservations.load(*id, record),
-            (RecordKey::Answer(key), Record::Answer(record)) => self.answers.load(key, record),
+            (RecordKey::Answer(sequence, key), Record::Answer(record)) => {
+                *sequence == record.sequence && self.answers.load(key, record)
+            }
             (RecordKey::Customer(sku, customer), Record::Customer(record)) => {
                 self.customers.load(sku.clone(), Arc::clone(customer), record)
             }

@@ -21,8 +21,8 @@ pub enum RecordKey {
     Stock(Sku),
     /// A reservation.
     Reservation(ReservationId),
-    /// The kept answer under an idempotency key.
-    Answer(Box<str>),
+    /// The kept answer to the command of that sequence, under an idempotency key.
+    Answer(u64, Box<str>),
     /// What a customer bought of a SKU.
     Customer(Sku, Arc<str>),
     /// A chunk of the change feed: the events with ordinals from [`CHUNK_EVENTS`] times this on.

@@ -131,7 +131,7 @@ impl RecordsAudit {
         match (&key, record) {
             (RecordKey::Stock(sku), Record::Stock(record)) => self.stock(sku, record),
             (RecordKey::Reservation(id), Record::Reservation(record)) => self.reservation(*id, record),
-            (RecordKey::Answer(key), Record::Answer(record)) => self.answer(key, record),
+            (RecordKey::Answer(sequence, key), Record::Answer(record)) => self.answer(*sequence, key, record),
             (RecordKey::Customer(sku, customer), Record::Customer(record)) => {
                 self.customer(sku, customer, *record);
             }
@@ -232,8 +232,12 @@ impl RecordsAudit {
         self.skus.binary_search_by(|of| of.sku.cmp(sku)).ok()
     }
 
-    fn answer(&mut self, key: &str, record: &AnswerRecord) {
+    fn answer(&mut self, sequence: u64, key: &str, record: &AnswerRecord) {
         self.audited.answers += 1;
+        let placed = record.sequence == sequence;
+        self.require(placed, || {
+            format!("the answer under {key:?} is of another command than its place says")
+        });
         let past = record.sequence <= self.counters.sequence;
         self.require(past, || format!("the answer under {key:?} is from the future"));
     }

@@ -24,7 +24,7 @@ impl RecordsDigest {
             }
             (RecordKey::Stock(sku), Record::Stock(record)) => digest::stock(sku, record),
             (RecordKey::Reservation(id), Record::Reservation(record)) => digest::reservation(*id, record),
-            (RecordKey::Answer(key), Record::Answer(record)) => digest::answer(key, record),
+            (RecordKey::Answer(_, key), Record::Answer(record)) => digest::answer(key, record),
             (RecordKey::Customer(sku, customer), Record::Customer(record)) => {
                 digest::customer(sku, customer, *record)
             }

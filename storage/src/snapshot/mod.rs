@@ -160,9 +160,9 @@ impl SnapshotStore {
         let temporary = self.temporary();
         let file = self.create(&temporary)?;
         let mut writer = Writer::start(file, &temporary.path, header)?;
-        for record in checkpoint.records() {
-            let record = record?;
-            writer.record(record.key(), record.value())?;
+        for row in checkpoint.rows() {
+            let row = row?;
+            writer.row(row.key(), row.value())?;
         }
         writer.finish()?;
         let path = temporary.path.clone();

@@ -1,9 +1,10 @@
 //! Reads a snapshot file from beginning to end, and believes nothing.
 
+use std::collections::VecDeque;
 use std::io;
 
 use super::format::*;
-use crate::checkpoint::{ImageHeader, codec};
+use crate::checkpoint::{ImageHeader, codec, decode_row};
 use crate::disk::File;
 use crate::inventory::record::{Record, RecordKey};
 
@@ -20,7 +21,7 @@ pub(super) enum Unreadable {
     Io(io::Error),
 }
 
-/// A snapshot that is being read. Memory: one block.
+/// A snapshot that is being read. Memory: one block, and the records of one row.
 ///
 /// An iterator over the records. It ends without an error only where the whole file, up to the last byte, is
 /// what a writer wrote.
@@ -35,7 +36,9 @@ pub(super) struct Reader<'a> {
     /// How much of `block` was handed out.
     used: usize,
     last_key: Vec<u8>,
-    records: u64,
+    /// Records of the last row that were not handed out yet.
+    decoded: VecDeque<(RecordKey, Record)>,
+    rows: u64,
     ended: bool,
 }
 
@@ -55,7 +58,8 @@ impl<'a> Reader<'a> {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&head);
         let (offset, block, last_key) = (head.len() as u64, Vec::new(), Vec::new());
-        Ok(Reader { file, header, offset, crc, block, used: 0, last_key, records: 0, ended: false })
+        let decoded = VecDeque::new();
+        Ok(Reader { file, header, offset, crc, block, used: 0, last_key, decoded, rows: 0, ended: false })
     }
 
     /// What the head says.
@@ -64,20 +68,29 @@ impl<'a> Reader<'a> {
     }
 
     fn next_record(&mut self) -> Result<Option<(RecordKey, Record)>, Unreadable> {
+        while self.decoded.is_empty() {
+            if !self.next_row()? {
+                return Ok(None);
+            }
+        }
+        Ok(self.decoded.pop_front())
+    }
+
+    /// Decodes the next row; `false` where there is none.
+    fn next_row(&mut self) -> Result<bool, Unreadable> {
         if self.used == self.block.len() && !self.next_block()? {
-            return Ok(None);
+            return Ok(false);
         }
         let at = self.offset - (self.block.len() - self.used) as u64;
-        let (key, value) =
-            split_record(&self.block[self.used..]).ok_or_else(|| damaged(at, "a broken record"))?;
+        let (key, value) = split_row(&self.block[self.used..]).ok_or_else(|| damaged(at, "a broken row"))?;
         if !self.last_key.is_empty() && key <= self.last_key.as_slice() {
-            return Err(damaged(at, "a record out of order"));
+            return Err(damaged(at, "a row out of order"));
         }
-        let record = codec::decode_record(key, value).map_err(|e| undecodable(at, e))?;
-        self.used += RECORD_HEAD_BYTES + key.len() + value.len();
+        self.decoded = decode_row(key, value).map_err(|e| undecodable(at, e))?.into();
+        self.used += ROW_HEAD_BYTES + key.len() + value.len();
         key.clone_into(&mut self.last_key);
-        self.records += 1;
-        Ok(Some(record))
+        self.rows += 1;
+        Ok(true)
     }
 
     /// Reads a block, or else the trailer: then `false`.
@@ -112,8 +125,8 @@ impl<'a> Reader<'a> {
         if fields[16..] != self.crc.clone().finalize().to_le_bytes() {
             return wrong("the file has a wrong checksum");
         }
-        if fields[..8] != self.records.to_le_bytes() {
-            return wrong("the trailer counts other records");
+        if fields[..8] != self.rows.to_le_bytes() {
+            return wrong("the trailer counts other rows");
         }
         if fields[8..16] != self.header.digest.to_le_bytes() {
             return wrong("the trailer has another digest than the head");
@@ -160,8 +173,8 @@ fn check_version(version: u32) -> Result<(), Unreadable> {
     }
 }
 
-/// The key and value of the record that the bytes start with.
-fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The key and value of the row that the bytes start with.
+fn split_row(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (key_len, rest) = bytes.split_first_chunk()?;
     let (value_len, rest) = rest.split_first_chunk()?;
     let (key, rest) = rest.split_at_checked(u16::from_le_bytes(*key_len).into())?;

@@ -233,48 +233,47 @@ fn damage_under_an_open_handle_is_seen_by_load() {
     assert!(matches!(snapshot.load(), Err(StorageError::Corrupt { .. })));
 }
 
-/// Writes a file with a header and records of one's own choice.
-fn forge(header: &ImageHeader, records: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+/// Writes a file with a header and rows of one's own choice.
+fn forge(header: &ImageHeader, rows: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("forged");
     let file = RealDisk.open(&path, Mode::CreateNew).unwrap();
     let file = Growing::new(Arc::new(RealDisk), file);
     let mut writer = Writer::start(file, &path, header).unwrap();
-    records.iter().for_each(|(key, value)| writer.record(key, value).unwrap());
+    rows.iter().for_each(|(key, value)| writer.row(key, value).unwrap());
     writer.finish().unwrap();
     fs::read(path).unwrap()
 }
 
 #[test]
 fn well_formed_files_with_wrong_contents_are_refused() {
-    use crate::checkpoint::codec;
+    use crate::checkpoint::{codec, rows};
     let shop = Shop::after(3, 200);
-    let encode = |(key, record): &(_, _)| (codec::encode_key(key), codec::encode_record(record).unwrap());
-    let records: Vec<_> = shop.records().iter().map(encode).collect();
+    let rows = rows::encode_rows(&shop.records());
     let header = shop.header();
     let dir = tempfile::tempdir().unwrap();
     let store = store(dir.path());
-    assert!(receive(&store, &forge(&header, &records)).is_ok());
+    assert!(receive(&store, &forge(&header, &rows)).is_ok());
 
     let swapped = {
-        let mut records = records.clone();
-        records.swap(3, 4);
-        records
+        let mut rows = rows.clone();
+        rows.swap(3, 4);
+        rows
     };
-    let twice = [&records[..2], &records[1..]].concat();
-    let short = [&records[..5], &records[6..]].concat();
+    let twice = [&rows[..2], &rows[1..]].concat();
+    let short = [&rows[..5], &rows[6..]].concat();
     let other_digest = ImageHeader { digest: header.digest ^ 1, ..header.clone() };
     let newer = {
-        let mut records = records.clone();
-        records[0].1[0] = codec::VERSION + 1;
-        records
+        let mut rows = rows.clone();
+        rows[0].1[0] = codec::VERSION + 1;
+        rows
     };
     let cases = [
         ("out of order", receive(&store, &forge(&header, &swapped)), "order"),
-        ("a record twice", receive(&store, &forge(&header, &twice)), "order"),
-        ("a record gone", receive(&store, &forge(&header, &short)), "agree"),
-        ("another digest", receive(&store, &forge(&other_digest, &records)), "digest"),
-        ("a newer record", receive(&store, &forge(&header, &newer)), "newer"),
+        ("a row twice", receive(&store, &forge(&header, &twice)), "order"),
+        ("a row gone", receive(&store, &forge(&header, &short)), "agree"),
+        ("another digest", receive(&store, &forge(&other_digest, &rows)), "digest"),
+        ("a newer row", receive(&store, &forge(&header, &newer)), "newer"),
     ];
     for (case, received, word) in cases {
         let refusal = received.expect_err(case);

@@ -13,9 +13,9 @@ pub(super) struct Writer<'a> {
     path: &'a Path,
     /// Of all bytes before `offset`.
     crc: crc32fast::Hasher,
-    /// Room for a block's head, and the records of the block so far.
+    /// Room for a block's head, and the rows of the block so far.
     block: Vec<u8>,
-    records: u64,
+    rows: u64,
     digest: u64,
 }
 
@@ -28,19 +28,19 @@ impl<'a> Writer<'a> {
     ) -> Result<Writer<'a>, StorageError> {
         let crc = crc32fast::Hasher::new();
         let block = vec![0; BLOCK_HEAD_BYTES];
-        let mut writer = Writer { file, path, crc, block, records: 0, digest: header.digest };
+        let mut writer = Writer { file, path, crc, block, rows: 0, digest: header.digest };
         let header = codec::encode_header(header).map_err(std::io::Error::other);
         writer.append(&head(&header.map_err(StorageError::io("encode for", path))?))?;
         Ok(writer)
     }
 
-    /// Adds a record; its key is greater than the one before.
-    pub(super) fn record(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+    /// Adds a row; its key is greater than the one before.
+    pub(super) fn row(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
         self.block.extend((key.len() as u16).to_le_bytes());
         self.block.extend((value.len() as u32).to_le_bytes());
         self.block.extend(key);
         self.block.extend(value);
-        self.records += 1;
+        self.rows += 1;
         if self.block.len() >= BLOCK_BYTES { self.end_block() } else { Ok(()) }
     }
 
@@ -48,7 +48,7 @@ impl<'a> Writer<'a> {
     pub(super) fn finish(mut self) -> Result<(), StorageError> {
         self.end_block()?;
         let mut fields = Vec::new();
-        fields.extend(self.records.to_le_bytes());
+        fields.extend(self.rows.to_le_bytes());
         fields.extend(self.digest.to_le_bytes());
         fields.extend(self.crc.clone().finalize().to_le_bytes());
         let mut trailer = vec![0; 4];
