@@ -20,6 +20,9 @@ pub(crate) struct TuningArgs {
     /// How often the digests of all nodes are compared, in milliseconds.
     #[arg(long, hide = true, env = "LASTUNIT_DIGESTS_EVERY_MS", value_parser = clap::value_parser!(u64).range(1..))]
     digests_every_ms: Option<u64>,
+    /// Save no checkpoint while the node runs: to measure what checkpoints cost.
+    #[arg(long, hide = true, env = "LASTUNIT_NO_CHECKPOINTS")]
+    no_checkpoints: bool,
 }
 
 impl TuningArgs {
@@ -31,6 +34,8 @@ impl TuningArgs {
             snapshot_entries: self.snapshot_entries.unwrap_or(usual.snapshot_entries),
             snapshot_bytes: self.snapshot_bytes.unwrap_or(usual.snapshot_bytes),
             digests_every: self.digests_every_ms.map_or(usual.digests_every, Duration::from_millis),
+            save_records: if self.no_checkpoints { usize::MAX } else { usual.save_records },
+            save_every: if self.no_checkpoints { Duration::MAX } else { usual.save_every },
         }
     }
 }

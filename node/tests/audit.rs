@@ -62,16 +62,18 @@ async fn a_node_that_differs_stops_and_goes_on_with_an_image_made_anew() {
     assert_eq!(cluster.terminate(odd).await.code(), Some(0));
     plant::plant_safety_stock(&cluster.data_dir(odd), 3);
     cluster.spawn(odd);
-    let (status, last) = cluster.end_of(odd).await;
-    assert_eq!(status.code(), Some(1), "{last}");
+    let status = cluster.ended(odd).await;
+    let said = cluster.said(odd);
+    let last = said.lines().last().unwrap_or_default();
+    assert_eq!(status.code(), Some(1), "{said}");
     assert!(
         last.contains(&format!("node {odd} stops: ")) && last.contains("the replicas differ: at entry"),
         "{last}"
     );
-    let here = digest_in(&last, &format!(" here on node {odd}"));
+    let here = digest_in(last, &format!(" here on node {odd}"));
     let others = others(odd);
     for other in &others {
-        assert_ne!(digest_in(&last, &format!(" on node {other}")), here, "{last}");
+        assert_ne!(digest_in(last, &format!(" on node {other}")), here, "{last}");
     }
     reserve(&cluster, "cart-2").await;
     let told = audit(&cluster, &[]).await;

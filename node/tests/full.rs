@@ -17,11 +17,11 @@ use support::{http, say, seed, wait_for};
 /// How large a node's device is: far more than what it keeps free.
 const DEVICE_BYTES: u64 = 384 << 20;
 
-/// Segments are small, so that the rest of one is soon written.
-const SEGMENT: &str = "LASTUNIT_SEGMENT_BYTES=262144";
+/// Segments are small, so that all that was made ahead is soon written to.
+const SEGMENT: &str = "LASTUNIT_SEGMENT_BYTES=65536";
 
 /// How many calls are answered in each stage of a test.
-const CALLS: usize = 200;
+const CALLS: usize = 100;
 
 /// A read that only a quorum can answer.
 const READ: &str = "/api/inventory/LOAD";
@@ -67,6 +67,7 @@ impl Shop {
     /// Waits until a node has let go of its directory, and answers what it must.
     async fn wait_until_full(&self, id: u64) {
         wait_for(format!("node {id} has stopped for want of room"), async || {
+            self.write_much(others(id)[0]).await;
             let ready = http::try_call(self.cluster.http(id), "GET", "/readyz", "").await?;
             (ready.status == 503 && ready.code() == code::OVERLOADED).then_some(())
         })
@@ -80,15 +81,29 @@ impl Shop {
         }
     }
 
-    /// Through every node: writes are refused, not executed; reads are answered.
-    async fn refuses_writes_and_reads_on(&self) {
+    /// Fills half a segment of the log through a node, where it can.
+    async fn write_much(&self, id: u64) {
+        let text = "x".repeat(250);
+        let adjust =
+            format!(r#"{{"op":"adjust","sku":"{OTHER}","delta":1,"reason":"{text}","reference":"{text}"}}"#);
+        let body = format!(r#"{{"operations":[{}]}}"#, vec![adjust; 60].join(","));
+        // Whether it is refused is what is waited for.
+        drop(http::try_call(self.cluster.http(id), "POST", "/api/batch", &body).await);
+    }
+
+    /// Whether, through every node, writes are refused, not executed, and reads are answered. As long as one node has
+    /// a segment left it may still be handed leadership, and take writes.
+    async fn refuses_writes_and_reads_on(&self) -> bool {
         for id in IDS {
-            let refused = reserve(self.cluster.http(id)).await;
-            assert_eq!((refused.status, refused.code().as_str()), (503, code::OVERLOADED), "{refused:?}");
-            assert_eq!(refused.json()["executed"], "no", "{refused:?}");
-            assert!(refused.header("retry-after").is_some(), "{refused:?}");
-            assert_eq!(http::get(self.cluster.http(id), READ).await.status, 200);
+            let (write, read) =
+                (reserve(self.cluster.http(id)).await, http::get(self.cluster.http(id), READ).await);
+            if write.status != 503 || write.code() != code::OVERLOADED || read.status != 200 {
+                return false;
+            }
+            assert_eq!(write.json()["executed"], "no", "{write:?}");
+            assert!(write.header("retry-after").is_some(), "{write:?}");
         }
+        true
     }
 
     /// Everything that was told holds, and nothing was ended or started on the way.
@@ -124,13 +139,36 @@ async fn a_follower_whose_disk_is_full_holds_up_nobody_and_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_started_on_a_full_disk_waits_for_room() {
+    let Some(mut shop) = Shop::new().await else { return };
+    let load = shop.load().await;
+    load.more(CALLS).await;
+    let full = shop.cluster.followers().await[0];
+    shop.mount(full).fill(0);
+    shop.wait_until_full(full).await;
+    shop.cluster.kill(full);
+    shop.cluster.spawn(full);
+    shop.wait_until_full(full).await;
+    shop.mount(full).make_room();
+    shop.cluster.ready(&[full]).await;
+    load.more(CALLS).await;
+    load.stop(&mut shop.ledger).await;
+    shop.check("a node was started on a full disk").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_leader_whose_disk_is_full_steps_aside_and_comes_back() {
     let Some(mut shop) = Shop::new().await else { return };
     let load = shop.load().await;
     load.more(CALLS).await;
     let full = shop.cluster.leader().await;
     shop.mount(full).fill(0);
-    let next = shop.cluster.leader_among(&others(full)).await;
+    let next = wait_for("another node leads", async || {
+        shop.write_much(full).await;
+        let leader = shop.cluster.view(others(full)[0]).await?.leader_id?;
+        (leader != full).then_some(leader)
+    })
+    .await;
     load.more(CALLS).await;
     shop.wait_until_full(full).await;
     load.more(CALLS).await;
@@ -148,12 +186,11 @@ async fn with_all_disks_full_writes_are_refused_and_reads_go_on() {
     let load = shop.load().await;
     load.more(CALLS).await;
     shop.mounts.iter().for_each(|mount| mount.fill(0));
-    wait_for("a write is refused for want of room", async || {
-        let refused = reserve(shop.cluster.http(shop.cluster.leader().await)).await;
-        (refused.status == 503).then_some(())
+    wait_for("writes are refused and reads answered through every node", async || {
+        shop.write_much(IDS[0]).await;
+        shop.refuses_writes_and_reads_on().await.then_some(())
     })
     .await;
-    shop.refuses_writes_and_reads_on().await;
     shop.mounts.iter().for_each(Mount::make_room);
     load.more(CALLS).await;
     shop.cluster.ready(&IDS).await;

@@ -342,11 +342,10 @@ async fn a_directory_of_another_name_or_id() {
     drill.stop(id).await;
     let text = fs::read_to_string(drill.cluster.config()).unwrap();
     let renamed = drill.place("renamed.toml");
-    fs::write(&renamed, text.replace("lastunit-test", "lastunit-prod")).unwrap();
+    fs::write(&renamed, text.replace("name = \"lastunit-test\"", "name = \"lastunit-prod\"")).unwrap();
     drill.refused("A directory of another name or id", &renamed, id, MENDABLE).await;
-    let own = drill.cluster.data_dir(id);
-    let other = others(id)[0];
-    let moved = drill.elsewhere(other, &own);
+    let (mixed_up, other) = (drill.copy_of(id, "mixed-up"), others(id)[0]);
+    let moved = drill.elsewhere(other, &mixed_up);
     drill.refused("A directory of another name or id", &moved, other, MENDABLE).await;
     drill.agrees(Some(term)).await;
 }

@@ -49,6 +49,11 @@ const RECOVERY_MS: std::ops::RangeInclusive<u64> = 0..=1_000;
 /// How long a node that catches up has before the cut, in milliseconds.
 const CATCH_UP_MS: std::ops::RangeInclusive<u64> = 0..=600;
 
+/// How many clusters lose power while they form, how often each, and how long after the start, in milliseconds.
+const FORMINGS: u64 = 5;
+const CUTS_EACH: u64 = 3;
+const FORMING_MS: std::ops::RangeInclusive<u64> = 0..=700;
+
 /// A call that lost its nodes is given up soon: its fate is learned when they are back.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -77,6 +82,36 @@ async fn what_was_acknowledged_survives_power_cuts_of_all_nodes() {
     }
     storm.books.check_all(&storm.cluster, &IDS).await;
     storm.tell(begun);
+}
+
+/// Whatever a node had on its disk by then, the next start goes on with it, and the cluster is formed once.
+#[tokio::test(flavor = "multi_thread")]
+async fn power_cuts_while_a_cluster_forms_leave_one_that_does() {
+    let seed = given("SEED").unwrap_or_else(rand::random);
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut formed = 0;
+    for _ in 0..FORMINGS {
+        let mounts = match Mount::three(DEVICE_BYTES) {
+            Ok(mounts) => mounts,
+            Err(why) => return say(&format!("SKIPPED, nothing was tested: {why}")),
+        };
+        let data_dirs = mounts.iter().map(|mount| mount.path().to_owned()).collect();
+        let mut cluster = Cluster::stopped_in(seed, small_places(), trade::LIMITS, data_dirs).await;
+        for _ in 0..CUTS_EACH {
+            IDS.into_iter().for_each(|id| cluster.spawn(id));
+            sleep(Duration::from_millis(random.random_range(FORMING_MS))).await;
+            formed += u64::from(cluster.view(1).await.is_some_and(|view| view.leader_id.is_some()));
+            cut(&mut cluster, &mounts);
+        }
+        cluster.start_all().await;
+        let mut books = Books::open(&cluster).await;
+        trade_a_while(&cluster, &mut books, "formed").await;
+        books.check_all(&cluster, &IDS).await;
+    }
+    let cuts = FORMINGS * CUTS_EACH;
+    say(&format!(
+        "SEED={seed}: {cuts} power cuts while {FORMINGS} clusters formed, {formed} of them after it"
+    ));
 }
 
 /// The proof that the checks can fail: all nodes go back to what they were a moment ago, as if nothing since had been
@@ -179,11 +214,9 @@ impl Storm<'_> {
         sleep(Duration::from_millis(self.random.random_range(ms))).await;
     }
 
-    /// The power fails, and comes back.
+    /// The power fails, and comes back, and so do the nodes.
     fn cut(&mut self) {
-        block_in_place(|| Mount::cut(self.mounts));
-        self.cluster.kill_all();
-        block_in_place(|| self.mounts.iter().for_each(Mount::restore));
+        cut(&mut self.cluster, self.mounts);
         self.cuts += 1;
         self.cuts_in_snapshot += u64::from(self.mounts.iter().any(has_half_a_snapshot));
         IDS.into_iter().for_each(|id| self.cluster.spawn(id));
@@ -201,6 +234,13 @@ impl Storm<'_> {
             begun.elapsed().as_secs()
         ));
     }
+}
+
+/// The power fails, and comes back.
+fn cut(cluster: &mut Cluster, mounts: &[Mount; 3]) {
+    block_in_place(|| Mount::cut(mounts));
+    cluster.kill_all();
+    block_in_place(|| mounts.iter().for_each(Mount::restore));
 }
 
 fn small_places() -> Vec<Place> {

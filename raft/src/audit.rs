@@ -38,7 +38,7 @@ const NODE_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a node that is behind may take to apply what was committed when the audit began.
 const APPLY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Rows between two looks whether anybody still waits for the audit.
+/// Rows of an image between two looks whether anybody still waits for the audit.
 const LOOK_ROWS: usize = 256;
 
 /// What an audit of all nodes has found.
@@ -192,8 +192,9 @@ fn stream(
             return Err("nobody waits for the audit any more".into());
         }
         let row = row.map_err(|e| e.to_string())?;
-        let records = decode_row(row.key(), row.value()).map_err(|e| e.to_string())?;
-        records.into_iter().for_each(|(key, record)| audit.add(key, &record));
+        for (key, record) in decode_row(row.key(), row.value()).map_err(|e| e.to_string())? {
+            audit.add(key, &record);
+        }
     }
     Ok(())
 }

@@ -157,6 +157,11 @@ pub(crate) fn decode_payload(bytes: Bytes) -> io::Result<Payload> {
     }
 }
 
+/// Whether the log's bytes of a payload are of a kind that only another version knows.
+pub(crate) fn is_unknown_kind(bytes: &[u8]) -> bool {
+    !matches!(bytes.first(), None | Some(&(KIND_BLANK | KIND_BATCH_V2 | KIND_MEMBERSHIP_V1)))
+}
+
 /// The bytes of a membership, as images carry them.
 pub(crate) fn encode_membership(membership: &StoredMembership) -> io::Result<Vec<u8>> {
     encode(membership)

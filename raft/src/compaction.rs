@@ -5,8 +5,8 @@
 //!     |  at most snapshot_bytes, entries  |  at snapshot_bytes or entries the next snapshot  |
 //! ```
 //!
-//! openraft counts entries; here the bytes are counted, which it does not know. It never purges ahead of a snapshot, and
-//! learns of one only after that was read back whole.
+//! openraft counts entries; here the bytes are counted, which it does not know. It never purges ahead of a snapshot,
+//! and learns of one only after that was read back whole.
 
 use std::sync::Arc;
 use std::time::Duration;

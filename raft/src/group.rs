@@ -55,9 +55,6 @@ const INSTALL: Duration = Duration::from_secs(600);
 /// The Raft core is looked at this often.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 
-/// What changed is saved at least this often.
-const SAVE_EVERY: Duration = Duration::from_secs(5);
-
 /// Recovery and a linearizable read for readiness are waited for this long.
 const READY: Duration = Duration::from_secs(2);
 
@@ -116,7 +113,7 @@ impl Group {
         log.on_failure(move |why| failing.report(&why));
         let keeper = Keeper::start(checkpoint, snapshots, space, fatal.clone()).map_err(raft_error)?;
         let replica = Arc::new(Replica::new(applied, snapshot));
-        let machine = StateMachine::new(replica.clone(), keeper.clone());
+        let machine = StateMachine::new(replica.clone(), keeper.clone(), options.tuning.save_records);
         let clock = ClusterClock::new(wall, options.node_id, options.members.len());
         let promises = Arc::new(Promises::new(log.clone()));
         let local =
@@ -336,7 +333,8 @@ impl Inner {
         tasks.spawn(compaction::run(self.local.clone(), self.raft.clone(), self.log.clone()));
         tasks.spawn(aside::run(self.local.clone(), self.raft.clone(), self.room.clone()));
         tasks.spawn(stall::run(self.local.clone(), self.log.clone()));
-        tasks.spawn(save_regularly(self.machine.clone(), self.local.fatal.clone()));
+        let save_every = self.local.options.tuning.save_every;
+        tasks.spawn(save_regularly(self.machine.clone(), save_every, self.local.fatal.clone()));
         tasks.spawn(note_recovery(Arc::downgrade(self)));
         tasks.spawn(watch_core(Arc::downgrade(self), self.raft.metrics()));
     }
@@ -416,9 +414,9 @@ async fn start_raft(local: &Arc<Local>, log: LogStore, machine: StateMachine) ->
 }
 
 /// Saves what changed, where it is not much and nothing else would.
-async fn save_regularly(machine: StateMachine, fatal: Fatal) {
+async fn save_regularly(machine: StateMachine, save_every: Duration, fatal: Fatal) {
     loop {
-        sleep(SAVE_EVERY).await;
+        sleep(save_every).await;
         if let Err(e) = machine.save_if(1) {
             fatal.report(e.to_string());
         }

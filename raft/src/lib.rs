@@ -16,6 +16,7 @@
 //! * `clock` is the cluster clock, `pulse` the tick that makes it felt.
 //! * `form` forms the cluster once; `open` puts a directory's parts together; `promises` is what of it is for good.
 //! * `digests` compares the replicas while they run; `audit` recomputes all that they hold, when asked.
+//! * [`inspect`] looks at the directory of a node that is stopped.
 //! * `keeper` is the thread that writes images; `replica` the applied state that readers share.
 //! * `compaction` cuts the log short. `space` is what the file system still takes; `aside` what a leader does when it
 //!   is too little for its log, with `hand_over`.
@@ -32,8 +33,11 @@ mod digests;
 mod fatal;
 mod form;
 mod gate;
+#[cfg(test)]
+mod golden;
 mod group;
 mod hand_over;
+pub mod inspect;
 mod keeper;
 mod log_store;
 mod open;

@@ -1,6 +1,5 @@
 //! Opening a node's directory: identity, peers, log, checkpoint, snapshots, and what state they add up to.
 
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +9,7 @@ use storage::checkpoint::{Checkpoint, ImageHeader, Opened};
 use storage::disk::Disk;
 use storage::identity::DataDir;
 use storage::inventory::Inventory;
-use storage::log::{Log, LogOptions};
+use storage::log::{Log, LogOptions, LogState, Vote};
 use storage::snapshot::{Snapshot, SnapshotStore};
 use storage::{LEAVE_STOPPED, Position, StorageError};
 
@@ -19,6 +18,7 @@ use crate::digests::Ring;
 use crate::replica::Applied;
 use crate::transport::GROUP;
 use crate::transport::memory::Memory;
+use crate::types::StoredMembership;
 use crate::{GroupOptions, StartError};
 
 /// How much of the log's tail stays in memory, in bytes.
@@ -35,6 +35,20 @@ pub(crate) struct Store {
     pub(crate) applied: Applied,
 }
 
+/// What of a log says whether an image fits it.
+pub(crate) struct LogSpan {
+    pub(crate) vote: Option<Vote>,
+    pub(crate) purged: Option<Position>,
+    pub(crate) last: Option<Position>,
+}
+
+impl LogSpan {
+    fn of(log: &Log) -> LogSpan {
+        let LogState { purged, last, .. } = log.state();
+        LogSpan { vote: log.vote(), purged, last }
+    }
+}
+
 /// Opens or creates everything. Blocking.
 pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store, StartError> {
     let path = &options.data_dir;
@@ -48,11 +62,12 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
     let (mut checkpoint, opened) = Checkpoint::open(disk, &path.join("checkpoint"))?;
     let (newest, damage) = newest_snapshot(&snapshots)?;
     let (header, inventory) = newest_image(&mut checkpoint, opened, newest.as_ref())?;
+    let span = LogSpan::of(&log);
     match damage {
-        None => check_log(&log, header.applied, path)?,
-        Some(damage) => do_without(damage, &snapshots, &log, header.applied, path)?,
+        None => check_log(&span, header.applied, path)?,
+        Some(damage) => do_without(damage, &snapshots, &span, header.applied, path)?,
     }
-    let membership = codec::decode_membership(&header.membership).map_err(|e| undecodable(path, &e))?;
+    let membership = membership(&header, path)?;
     let applied = Applied {
         inventory: *inventory,
         position: header.applied,
@@ -79,17 +94,26 @@ fn newest_snapshot(
 fn do_without(
     damage: StorageError,
     snapshots: &SnapshotStore,
-    log: &Log,
+    span: &LogSpan,
     applied: Option<Position>,
     path: &Path,
 ) -> Result<(), StorageError> {
-    let reached = applied.max(log.state().last);
-    if check_log(log, applied, path).is_err() || snapshots.newest_applied()? > reached {
+    if is_only_copy(snapshots.newest_applied()?, span, applied, path) {
         return Err(damage);
     }
     let aside = snapshots.set_newest_aside()?.unwrap_or_default();
     tracing::warn!("a damaged snapshot is not needed, and is called {} now: {damage}", aside.display());
     Ok(())
+}
+
+/// Whether a damaged snapshot, by its name of this position, has what neither the newest whole image nor the log has.
+pub(crate) fn is_only_copy(
+    snapshot: Option<Position>,
+    span: &LogSpan,
+    applied: Option<Position>,
+    path: &Path,
+) -> bool {
+    check_log(span, applied, path).is_err() || snapshot > applied.max(span.last)
 }
 
 /// The newer one of checkpoint and snapshot. A checkpoint that is behind or lost is rebuilt from the snapshot.
@@ -120,16 +144,16 @@ fn newest_image(
 }
 
 /// What was purged from the log must be in the image: otherwise commands are missing.
-fn check_log(log: &Log, applied: Option<Position>, path: &Path) -> Result<(), StorageError> {
+pub(crate) fn check_log(span: &LogSpan, applied: Option<Position>, path: &Path) -> Result<(), StorageError> {
     // Whoever applied an entry has voted, or taken a leader's word in place of a vote.
-    if applied.is_some() && log.vote().is_none() {
+    if applied.is_some() && span.vote.is_none() {
         return Err(StorageError::Refused {
             path: path.join("log"),
             what: "the log is empty, but the image has entries: its votes and its tail are lost".into(),
             mend: format!("put the log back, or {LEAVE_STOPPED}"),
         });
     }
-    let purged = log.state().purged.map(|p| p.index);
+    let purged = span.purged.map(|p| p.index);
     if purged <= applied.map(|p| p.index) {
         return Ok(());
     }
@@ -144,11 +168,12 @@ fn check_log(log: &Log, applied: Option<Position>, path: &Path) -> Result<(), St
     })
 }
 
-fn undecodable(path: &Path, why: &io::Error) -> StorageError {
-    StorageError::Corrupt {
+/// The membership of an image.
+pub(crate) fn membership(header: &ImageHeader, path: &Path) -> Result<StoredMembership, StorageError> {
+    codec::decode_membership(&header.membership).map_err(|why| StorageError::Corrupt {
         path: path.to_path_buf(),
         offset: 0,
         what: format!("the image's membership cannot be decoded: {why}"),
         mend: LEAVE_STOPPED.into(),
-    }
+    })
 }

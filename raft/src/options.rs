@@ -59,6 +59,11 @@ pub struct Tuning {
     pub snapshot_bytes: u64,
     /// How often the leader compares the digests of all nodes.
     pub digests_every: Duration,
+    /// A checkpoint is saved as soon as this many records changed and no image is being written. More of them write
+    /// hardly less, and hold apply up for longer while they are taken out.
+    pub save_records: usize,
+    /// What changed is saved at least this often.
+    pub save_every: Duration,
 }
 
 impl Default for Tuning {
@@ -70,6 +75,8 @@ impl Default for Tuning {
             snapshot_entries: 20_000,
             snapshot_bytes: 256 << 20,
             digests_every: Duration::from_secs(30),
+            save_records: 20_000,
+            save_every: Duration::from_secs(5),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -19,20 +19,21 @@ use crate::keeper::{Keeper, Save};
 use crate::replica::{Applied, Progress, Replica};
 use crate::types::{LogId, PeerNode, Proposal, SnapshotMeta, StoredMembership, TypeConfig, log_id, position};
 
-/// A checkpoint is saved as soon as this many records changed and the keeper is idle. Rare saves coalesce more and
-/// cost less; what a start has to apply again from the log grows with it.
-const SAVE_RECORDS: usize = 20_000;
+/// A snapshot that there was no room for after all is tried again after this long.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The state machine as openraft sees it; also its snapshot builder.
 #[derive(Clone)]
 pub(crate) struct StateMachine {
     replica: Arc<Replica>,
     keeper: Keeper,
+    save_records: usize,
 }
 
 impl StateMachine {
-    pub(crate) fn new(replica: Arc<Replica>, keeper: Keeper) -> StateMachine {
-        StateMachine { replica, keeper }
+    /// One that saves as soon as so many records changed.
+    pub(crate) fn new(replica: Arc<Replica>, keeper: Keeper, save_records: usize) -> StateMachine {
+        StateMachine { replica, keeper, save_records }
     }
 
     /// Queues a save of at least `records` changed records, unless the keeper has something to do or there is no room:
@@ -146,6 +147,8 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
                 self.replica.set_snapshot(snapshot.clone());
                 return to_openraft(snapshot);
             }
+            // It was longer than the last one, or somebody else was faster.
+            tokio::time::sleep(AGAIN_AFTER).await;
         }
     }
 }
@@ -176,7 +179,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             if let Some(responder) = responder {
                 responder.send(answers);
             }
-            self.save_if(SAVE_RECORDS)?;
+            self.save_if(self.save_records)?;
         }
         Ok(())
     }

@@ -66,7 +66,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
             Keeper::start(store.checkpoint, store.snapshots, space, Fatal::new()).expect("a thread starts");
         let replica = Replica::new(store.applied, store.snapshot).into();
         let promises = Promises::new(store.log.clone()).into();
-        Ok((directory, LogStore::new(store.log, promises), StateMachine::new(replica, keeper)))
+        let machine = StateMachine::new(replica, keeper, usize::MAX);
+        Ok((directory, LogStore::new(store.log, promises), machine))
     }
 }
 

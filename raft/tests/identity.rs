@@ -9,9 +9,13 @@ mod support;
 
 use std::fs;
 use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use raft::{Group, Role, StopKind};
+use storage::disk::RealDisk;
+use storage::log::{Log, LogOptions};
 use support::{
     PATIENCE, is_won, members, members_of, options, put, reserve, shutdown, start, start_all, wait_converged,
     wait_ready,
@@ -73,63 +77,68 @@ async fn a_follower_put_back_to_an_older_state_is_refused_and_its_leader_goes_on
 async fn a_follower_that_lost_what_was_not_committed_does_not_end_its_leader() {
     let directory = TempDir::new().unwrap();
     let members = members_of(5);
-    let mut groups: Vec<Option<Group>> =
-        start_all(&members, directory.path()).await.into_iter().map(Some).collect();
-    let submit = groups[0].as_ref().unwrap().submit(put(1_000)).await;
-    submit.unwrap();
-    let all: Vec<Group> = groups.iter().flatten().cloned().collect();
-    let leader = support::leader(&all).await;
-    wait_converged(&all).await;
-    drop(all);
+    let mut groups = start_all(&members, directory.path()).await;
+    groups[0].submit(put(1_000_000)).await.unwrap();
+    let leader = support::leader(&groups).await;
     let victim = (leader + 1) % 5;
 
-    // The leader keeps one follower, and so no quorum: whatever it proposes now stays uncommitted.
-    for gone in (0..5).filter(|at| *at != leader && *at != victim) {
-        groups[gone].take().unwrap().shutdown().await.unwrap();
-    }
-    groups[victim].take().unwrap().shutdown().await.unwrap();
-    let (own, aside) = (directory.path().join((victim + 1).to_string()), TempDir::new().unwrap());
-    copy_state(&own, aside.path());
-    groups[victim] = Some(start(options(&members, victim as u64 + 1, directory.path())).await);
-    let led = groups[leader].clone().unwrap();
-    let has = matched(&led, victim).await;
-    let mut tries = JoinSet::new();
-    for cart in 0..3 {
-        let led = led.clone();
-        tries.spawn(async move { led.submit(reserve(cart)).await });
-    }
-    let since = Instant::now();
-    while matched(&led, victim).await <= has {
-        assert!(since.elapsed() < PATIENCE, "the follower gets nothing");
-        sleep(Duration::from_millis(20)).await;
-    }
+    // The leader keeps one follower, and so no quorum, while it is written to: what is under way stays uncommitted.
+    let led = groups[leader].clone();
+    let mut buyers = JoinSet::new();
+    (0..8).for_each(|buyer| drop(buyers.spawn(buy(led.clone(), buyer))));
+    let gone: Vec<usize> = (0..5).filter(|at| *at != leader && *at != victim).collect();
+    join_all(gone.iter().map(|at| groups[*at].shutdown())).await;
+    wait("more is replicated than committed", &led, || matched(&led, victim) > led.status().committed_index)
+        .await;
+    groups[victim].shutdown().await.unwrap();
     let committed = led.status().committed_index;
-    groups[victim].take().unwrap().shutdown().await.unwrap();
-    put_back(aside.path(), &own);
-    groups[victim] = Some(start(options(&members, victim as u64 + 1, directory.path())).await);
+    truncate(&directory.path().join((victim + 1).to_string()), committed);
 
-    // It gets again what it lost, from the same leader.
-    let since = Instant::now();
-    while groups[victim].as_ref().unwrap().stats().log.appends == 0 {
-        assert!(timeout(Duration::ZERO, led.fatal()).await.is_err(), "the leader stops");
-        assert!(since.elapsed() < PATIENCE, "the follower gets nothing");
-        sleep(Duration::from_millis(20)).await;
-    }
+    groups[victim] = start(options(&members, victim as u64 + 1, directory.path())).await;
+    wait("the follower gets again what it lost", &led, || groups[victim].stats().log.appends > 0).await;
     assert_eq!(led.status().committed_index, committed);
-    for gone in (0..5).filter(|at| groups[*at].is_none()).collect::<Vec<_>>() {
-        groups[gone] = Some(start(options(&members, gone as u64 + 1, directory.path())).await);
+    for at in gone {
+        groups[at] = start(options(&members, at as u64 + 1, directory.path())).await;
     }
-    let groups: Vec<Group> = groups.into_iter().flatten().collect();
+    buyers.shutdown().await;
     for group in &groups {
         wait_ready(group).await;
     }
     wait_converged(&groups).await;
-    tries.shutdown().await;
+    drop(led);
     shutdown(groups).await;
 }
 
+/// Reserves one cart after the other, whatever the answers.
+async fn buy(group: Group, buyer: usize) {
+    for cart in 0.. {
+        let _ = group.submit(reserve(buyer * 1_000_000 + cart)).await;
+    }
+}
+
+/// Waits until it is so, while the leader goes on.
+async fn wait(what: &str, leader: &Group, is_so: impl Fn() -> bool) {
+    let since = Instant::now();
+    while !is_so() {
+        assert!(timeout(Duration::ZERO, leader.fatal()).await.is_err(), "the leader stops");
+        assert!(since.elapsed() < PATIENCE, "still not: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Takes from a stopped node's log what was not committed.
+fn truncate(data_dir: &Path, committed: Option<u64>) {
+    let options = LogOptions { group: 0, segment_bytes: 32 << 20, cache_bytes: 1 << 20 };
+    let log = Log::open(Arc::new(RealDisk), &data_dir.join("log"), options).unwrap();
+    assert!(log.state().last.map(|last| last.index) > committed, "nothing of it was on disk");
+    let (sender, flushed) = mpsc::channel();
+    log.truncate_after(committed, Box::new(move |result| sender.send(result).unwrap())).unwrap();
+    flushed.recv().unwrap().unwrap();
+    log.close();
+}
+
 /// The last entry that a leader knows to be on a follower's disk.
-async fn matched(leader: &Group, follower: usize) -> Option<u64> {
+fn matched(leader: &Group, follower: usize) -> Option<u64> {
     leader.status().members[follower].matched_index
 }
 

@@ -1,5 +1,7 @@
-//! Want of space, and the size of the log: what waits, who steps aside, what is refused, and that all of it goes on when
-//! there is room again.
+//! Want of space, and the size of the log: what waits, who steps aside, what is refused, and that all of it goes on
+//! when there is room again.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -89,8 +89,7 @@ impl DataDir {
         let identity = match read(&*disk, path)? {
             Some(identity) => {
                 check(path, &identity, cluster_name, node_id)?;
-                refuse_disowned(&*disk, path)?;
-                refuse_without_log(&*disk, path, &identity)?;
+                check_parts(&*disk, path, &identity)?;
                 Identity { generation: identity.generation + 1, nonce, ..identity }
             }
             None => {
@@ -191,6 +190,15 @@ fn check(path: &Path, identity: &Identity, cluster_name: &str, node_id: u64) -> 
     Ok(())
 }
 
+/// Whether a directory has what its identity says, and was not refused by its cluster.
+///
+/// # Errors
+/// Refused: the log is gone, or the cluster knows the directory for a copy. IO: the system said no.
+pub fn check_parts(disk: &dyn Disk, path: &Path, identity: &Identity) -> Result<(), StorageError> {
+    refuse_disowned(disk, path)?;
+    refuse_without_log(disk, path, identity)
+}
+
 fn refuse_unless_new(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
     let names = disk.list(path).map_err(StorageError::io("list", path))?;
     match names.iter().find(|name| !IN_NEW.contains(&name.as_str())) {
@@ -249,6 +257,26 @@ fn lock(dir: &Path) -> Result<fs::File, StorageError> {
             "is in use by another process".to_owned(),
             "stop that process, or point data_dir of this [[node]] in cluster.toml at another directory",
         )),
+    }
+}
+
+/// Keeps a directory from being used by a node as long as the answer lives; `None` where it has no lock file, which is
+/// not made. Nothing in the directory changes. Any number of readers may hold it at once.
+///
+/// # Errors
+/// Refused: a process uses the directory. IO: the system said no.
+pub fn hold(dir: &Path) -> Result<Option<fs::File>, StorageError> {
+    let path = dir.join(LOCK);
+    let file = match fs::File::open(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(StorageError::io("open", &path))?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::Error(e)) => Err(StorageError::io("lock", &path)(e)),
+        Err(fs::TryLockError::WouldBlock) => {
+            Err(refused(dir, "is in use by another process".to_owned(), "stop that process first"))
+        }
     }
 }
 

@@ -321,8 +321,10 @@ fn fail_once(seed: u64, step: u64) {
         matches!(&told, StorageError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull);
     assert!(full, "{told}");
     let steps = disk.steps();
-    let refusal = log.save_vote(Vote { term: 99, node: 9, committed: false }, Box::new(|_| ()));
-    assert!(matches!(refusal, Err(StorageError::Stopped(_))));
+    // The listener is told first: for a moment things are still taken, which are then refused by their callbacks.
+    let vote = Vote { term: 99, node: 9, committed: false };
+    let refused = std::iter::repeat_with(|| log.save_vote(vote, Box::new(|_| ()))).find_map(Result::err);
+    assert!(matches!(refused, Some(StorageError::Stopped(_))));
     assert!(matches!(log.read(0..1, 1), Err(StorageError::Stopped(_))));
     drop(log);
     assert_eq!(disk.steps(), steps, "nothing is tried after a failure");

@@ -30,23 +30,23 @@ pub(super) const EXIT_UNKNOWN: u8 = 4;
 
 /// Why a command ends before it is done.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// The exit code.
-    pub(super) code: u8,
+    pub(crate) code: u8,
     /// What is said on stderr after `lastunit: `; nothing where nobody wants to know.
-    pub(super) line: Option<String>,
+    pub(crate) line: Option<String>,
     /// What is told on stdout where JSON is asked for.
-    pub(super) document: Option<Value>,
+    pub(crate) document: Option<Value>,
 }
 
 impl Failure {
     /// With that code and line, and no document.
-    pub(super) fn new(code: u8, line: impl Into<String>) -> Failure {
+    pub(crate) fn new(code: u8, line: impl Into<String>) -> Failure {
         Failure { code, line: Some(line.into()), document: None }
     }
 
     /// It was asked wrongly.
-    pub(super) fn usage(line: impl Into<String>) -> Failure {
+    pub(crate) fn usage(line: impl Into<String>) -> Failure {
         Failure::new(EXIT_USAGE, line)
     }
 
@@ -85,7 +85,7 @@ impl Failure {
     }
 
     /// Says it, and answers the exit code.
-    pub(super) fn end(self, json: bool) -> ExitCode {
+    pub(crate) fn end(self, json: bool) -> ExitCode {
         if let (Some(document), true) = (&self.document, json) {
             // What cannot be told on stdout still stands on stderr.
             let _ = out::line(document);

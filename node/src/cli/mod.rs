@@ -33,6 +33,9 @@ mod status;
 pub(crate) mod up;
 mod words;
 
+pub(crate) use failure::Failure;
+pub(crate) use out::{Table, complain, fields, plain, unheard};
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -162,7 +165,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 }
 
 /// Whether a flag is set, where its environment variable says so: `1`, `true`, `yes`, `0`, `false`, `no`.
-fn flag() -> BoolishValueParser {
+pub(crate) fn flag() -> BoolishValueParser {
     BoolishValueParser::new()
 }
 

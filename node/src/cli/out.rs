@@ -25,12 +25,12 @@ pub(super) fn line(document: &impl Serialize) -> Result<(), Failure> {
 }
 
 /// Says a line on stderr. Where nobody listens there is nobody to tell.
-pub(super) fn complain(line: &str) {
+pub(crate) fn complain(line: &str) {
     let _ = writeln!(io::stderr(), "lastunit: {}", plain(line));
 }
 
 /// What an error in writing means.
-pub(super) fn unheard(cause: io::Error) -> Failure {
+pub(crate) fn unheard(cause: io::Error) -> Failure {
     match cause.kind() {
         ErrorKind::BrokenPipe => Failure::unheard(),
         // Of a write, `Failure::though_done` says more.
@@ -39,7 +39,7 @@ pub(super) fn unheard(cause: io::Error) -> Failure {
 }
 
 /// The text on one line, without control characters.
-pub(super) fn plain(text: &str) -> Cow<'_, str> {
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
     match text.contains(char::is_control) {
         false => Cow::Borrowed(text),
         true => Cow::Owned(text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()),
@@ -47,7 +47,7 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
 }
 
 /// Names and values under each other; those without a value are left out.
-pub(super) fn fields(pairs: &[(&str, Option<String>)]) -> String {
+pub(crate) fn fields(pairs: &[(&str, Option<String>)]) -> String {
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, value) in pairs {
@@ -61,7 +61,7 @@ pub(super) fn fields(pairs: &[(&str, Option<String>)]) -> String {
 
 /// Rows in columns. It may be written in parts: a column only grows.
 #[derive(Debug)]
-pub(super) struct Table<const N: usize> {
+pub(crate) struct Table<const N: usize> {
     header: Option<[&'static str; N]>,
     /// Numbers stand at the right of their columns.
     numbers: [bool; N],
@@ -70,14 +70,14 @@ pub(super) struct Table<const N: usize> {
 
 impl<const N: usize> Table<N> {
     /// Columns of these names; one that begins with `#` has numbers, and loses the sign.
-    pub(super) fn new(columns: [&'static str; N]) -> Table<N> {
+    pub(crate) fn new(columns: [&'static str; N]) -> Table<N> {
         let numbers = columns.map(|name| name.starts_with('#'));
         let header = columns.map(|name| name.trim_start_matches('#'));
         Table { header: Some(header), numbers, widths: header.map(str::len) }
     }
 
     /// These rows as text, with the header before the first.
-    pub(super) fn rows(&mut self, rows: &[[String; N]]) -> String {
+    pub(crate) fn rows(&mut self, rows: &[[String; N]]) -> String {
         for row in rows {
             for (width, cell) in self.widths.iter_mut().zip(row) {
                 *width = (*width).max(plain(cell).chars().count());

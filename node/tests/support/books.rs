@@ -14,6 +14,7 @@
 //! Each panics at the first loss.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
 use std::time::Duration;
 
 use client::api::{InventoryRecord, Operation, OperationCall, PutSkuRequest, Reservation, ReservationState};
@@ -111,7 +112,7 @@ impl Books {
     async fn resolve(&mut self, client: &Client) {
         let unknown: Vec<_> = self.lines.iter_mut().filter(|line| line.answer.is_none()).collect();
         for line in unknown {
-            let answers = trade::send(client, &[line.operation.clone()], PATIENCE).await;
+            let answers = trade::send(client, slice::from_ref(&line.operation), PATIENCE).await;
             let answer = answers.into_iter().next().flatten();
             line.answer = answer.map(|answer| (answer, Instant::now()));
             assert!(line.answer.is_some(), "{:?} was never answered", line.operation);

@@ -83,7 +83,28 @@ impl Cluster {
         Cluster::start_from(seed, places, limits, Some(data_dirs)).await
     }
 
+    /// As [`Cluster::start_in`], but no node is started yet.
+    pub(crate) async fn stopped_in(
+        seed: u64,
+        places: Vec<Place>,
+        limits: &str,
+        data_dirs: Vec<PathBuf>,
+    ) -> Cluster {
+        Cluster::stopped_from(seed, places, limits, Some(data_dirs)).await
+    }
+
     async fn start_from(
+        seed: u64,
+        places: Vec<Place>,
+        limits: &str,
+        data_dirs: Option<Vec<PathBuf>>,
+    ) -> Cluster {
+        let mut cluster = Cluster::stopped_from(seed, places, limits, data_dirs).await;
+        cluster.start_all().await;
+        cluster
+    }
+
+    async fn stopped_from(
         seed: u64,
         places: Vec<Place>,
         limits: &str,
@@ -97,9 +118,7 @@ impl Cluster {
         std::fs::write(config(directory.path()), text).unwrap();
         let client = Client::new(places.iter().map(|place| &place.http)).unwrap();
         let nodes = places.into_iter().map(Node::new).collect();
-        let mut cluster = Cluster { nodes, client, seed, directory, data_dirs, _alone: alone };
-        cluster.start_all().await;
-        cluster
+        Cluster { nodes, client, seed, directory, data_dirs, _alone: alone }
     }
 
     /// Starts every node that does not run, and waits until all serve.
@@ -169,15 +188,6 @@ impl Cluster {
         process.wait(&format!("node {id}")).await
     }
 
-    /// Waits until a node has ended by itself; answers how, and what it said last.
-    pub(crate) async fn end_of(&mut self, id: u64) -> (ExitStatus, String) {
-        let node = self.node_mut(id);
-        let mut process = node.process.take().expect("the node runs");
-        let status = process.wait(&format!("node {id}")).await;
-        let text = node.lines.text();
-        (status, text.lines().last().unwrap_or_default().to_owned())
-    }
-
     /// The last lines that a node said.
     pub(crate) fn said(&self, id: u64) -> String {
         self.node(id).lines.text()
@@ -210,10 +220,15 @@ impl Cluster {
 
     /// The most memory that a node has had at once, in KiB.
     pub(crate) fn memory_peak_kib(&self, id: u64) -> u64 {
+        self.proc_figure(id, "status", "VmHWM:")
+    }
+
+    /// A figure that the system keeps of a node's process, in the unit of that file of `/proc/<process>`.
+    pub(crate) fn proc_figure(&self, id: u64, file: &str, name: &str) -> u64 {
         let process = self.node(id).process.as_ref().expect("the node runs");
-        let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse().unwrap()
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", process.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// The cluster file.

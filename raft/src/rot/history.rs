@@ -13,6 +13,7 @@ use storage::inventory::command::{
 };
 use storage::inventory::ids::{Item, ReservationId, Sku};
 use storage::log::Vote;
+use storage::peers::{Incarnation, Known, Promised};
 
 use super::node::{Node, State};
 use crate::codec::BatchWriter;
@@ -57,6 +58,7 @@ pub(super) async fn write(directory: &Path, seed: u64, crashed: bool) -> History
     let mut node = Node::open(directory).await.expect("a new directory");
     node.vote(Vote { term: 1, node: 1, committed: true }).await;
     node.commit(clerk.position(), EntryPayload::Membership(membership())).await;
+    (2..=3).for_each(|id| node.meet(id, peer(id)));
     let mut history = Vec::new();
     for entry in 1..=ENTRIES {
         let payload = clerk.entry(node.now_ms(), entry <= LARGE_CARTS || entry == ENTRIES - 33);
@@ -114,6 +116,12 @@ async fn keep_seal(directory: &Path) {
 
 fn kept_seal(directory: &Path) -> PathBuf {
     directory.with_extension("seal")
+}
+
+fn peer(id: u64) -> Known {
+    let incarnation =
+        Incarnation { store_id: 77 + u128::from(id), generation: 3, nonce: u128::from(id) << 70 };
+    Known { incarnation, promised: Promised { term: 1, node: 1, entries: 90 } }
 }
 
 fn membership() -> Membership<u64, PeerNode> {

@@ -1,6 +1,7 @@
 //! A node's storage without its network: entries go into the log and are applied, images are saved and built, all
 //! through the parts that a running node has.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +10,9 @@ use futures_util::StreamExt;
 use openraft::RaftTypeConfig;
 use openraft::storage::{RaftLogReader, RaftSnapshotBuilder, RaftStateMachine};
 use storage::disk::RealDisk;
-use storage::identity::Identity;
+use storage::identity::{DataDir, Identity};
 use storage::log::{Entry, Log, LogState, Vote};
+use storage::peers::{self, Known};
 use storage::snapshot::Snapshot;
 use storage::{Position, StorageError};
 use tokio::sync::oneshot;
@@ -19,6 +21,7 @@ use crate::fatal::Fatal;
 use crate::keeper::Keeper;
 use crate::log_store::LogStore;
 use crate::open;
+use crate::promises::Promises;
 use crate::replica::Replica;
 use crate::space::Space;
 use crate::state_machine::StateMachine;
@@ -32,7 +35,7 @@ type Payload = <TypeConfig as RaftTypeConfig>::Payload;
 
 /// The storage of one node, open.
 pub(super) struct Node {
-    identity: Identity,
+    directory: DataDir,
     log: Log,
     machine: StateMachine,
     keeper: Keeper,
@@ -51,6 +54,8 @@ pub(super) struct State {
     pub(super) digest: u64,
     pub(super) applied: Option<Position>,
     pub(super) membership: Vec<u8>,
+    /// What is known of the peers' directories.
+    pub(super) peers: BTreeMap<u64, Known>,
 }
 
 fn options(directory: &Path) -> GroupOptions {
@@ -73,13 +78,12 @@ impl Node {
     /// Opens a directory as a node that starts does, and applies what the log has.
     pub(super) async fn open(directory: &Path) -> Result<Node, StartError> {
         let store = open::open(Arc::new(RealDisk), &options(directory))?;
-        let identity = store.directory.identity().clone();
         let replica = Arc::new(Replica::new(store.applied, store.snapshot));
         let space = Space::new(Arc::new(RealDisk), directory.to_owned());
         let keeper = Keeper::start(store.checkpoint, store.snapshots, space, Fatal::new());
         let keeper = keeper.expect("a thread starts");
-        let machine = StateMachine::new(replica.clone(), keeper.clone());
-        let mut node = Node { identity, log: store.log, machine, keeper, replica };
+        let machine = StateMachine::new(replica.clone(), keeper.clone(), usize::MAX);
+        let mut node = Node { directory: store.directory, log: store.log, machine, keeper, replica };
         node.apply_rest().await.map_err(|e| StartError::Raft(e.to_string()))?;
         Ok(node)
     }
@@ -88,7 +92,8 @@ impl Node {
         let next = self.replica.read().position.map_or(0, |p| p.index + 1);
         let end = self.log.state().last.map_or(0, |p| p.index + 1);
         if next < end {
-            let mut reader = LogStore::new(self.log.clone());
+            let promises = Promises::new(self.log.clone()).into();
+            let mut reader = LogStore::new(self.log.clone(), promises);
             let entries = reader.entries_stream(next..end).await;
             self.machine.apply(Box::pin(entries.map(|entry| Ok((entry?, None))))).await?;
         }
@@ -125,13 +130,20 @@ impl Node {
         flushed(|done| self.log.purge(upto, done)).await;
     }
 
+    /// Notes what a peer's directory has.
+    pub(super) fn meet(&self, id: u64, known: Known) {
+        let mut all = peers::read(&RealDisk, self.directory.path()).expect("it can be read");
+        all.insert(id, known);
+        peers::write(&RealDisk, self.directory.path(), &all).expect("it can be written");
+    }
+
     /// The instant that the inventory is at.
     pub(super) fn now_ms(&self) -> u64 {
         self.replica.read().inventory.now_ms()
     }
 
     pub(super) fn state(&self) -> State {
-        let Identity { cluster_name, cluster_id, node_id, store_id, .. } = self.identity.clone();
+        let Identity { cluster_name, cluster_id, node_id, store_id, .. } = self.directory.identity().clone();
         let applied = self.replica.read();
         State {
             whose: (cluster_name, cluster_id, node_id, store_id),
@@ -141,6 +153,7 @@ impl Node {
             digest: applied.inventory.state_digest(),
             applied: applied.position,
             membership: codec::encode_membership(&applied.membership).expect("it was decoded"),
+            peers: peers::read(&RealDisk, self.directory.path()).expect("it was read before"),
         }
     }
 

@@ -18,7 +18,7 @@
 mod appender;
 mod caller;
 mod dial;
-mod frame;
+pub(crate) mod frame;
 mod handshake;
 mod judge;
 pub(crate) mod memory;

@@ -1,8 +1,12 @@
 //! What the benches of storage share: a shop of any size, and what the process has used so far.
 
+#![allow(dead_code, reason = "each bench uses its part")]
+
 use std::fs;
 use std::path::Path;
 
+use storage::Position;
+use storage::checkpoint::{Checkpoint, ImageHeader};
 use storage::inventory::Inventory;
 use storage::inventory::command::{
     Command, OnShortfall, Precondition, PutSku, Request, Reserve, Setting, Stamp,
@@ -27,11 +31,6 @@ impl Random {
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
-    }
-
-    /// The next one below a bound.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
     }
 }
 
@@ -78,7 +77,7 @@ impl Shop {
     /// Reserves one unit of a SKU for a cart of its own, for half an hour.
     pub(crate) fn reserve(&mut self, number: u64) {
         let cart = self.commands;
-        let is_each = |each: u64| each > 0 && cart % each == 0;
+        let is_each = |each: u64| each > 0 && cart.is_multiple_of(each);
         let reserve = Reserve {
             nonce: self.random.next(),
             cart_id: format!("cart-{cart:08}").into(),
@@ -117,6 +116,26 @@ pub(crate) fn stamp(now_ms: u64) -> Stamp {
         events_ms: day_ms,
         events_max: 262_144,
     }
+}
+
+/// Saves what changed where that many records did; the CPU time that it took, in seconds.
+pub(crate) fn save(inventory: &mut Inventory, checkpoint: &mut Checkpoint, records: usize) -> f64 {
+    if inventory.changed() < records {
+        return 0.0;
+    }
+    let before = cpu_seconds();
+    let applied = Some(Position { term: 1, leader: 1, index: inventory.sequence() });
+    let header = ImageHeader { applied, membership: Vec::new(), digest: inventory.state_digest() };
+    checkpoint.save(&header, inventory.take_changes()).unwrap();
+    cpu_seconds() - before
+}
+
+/// The CPU time of this process so far, of all its threads, in seconds.
+pub(crate) fn cpu_seconds() -> f64 {
+    let text = fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
+    // utime and stime, in ticks of 10 ms.
+    (fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()) as f64 / 100.0
 }
 
 /// This process's resident memory, in MiB.

@@ -5,7 +5,7 @@
 //!                                              tag 1: counters, no content
 //!                                              tag 2: stock, the SKU's characters
 //!                                              tag 3: reservation, sequence and nonce, 8 bytes each, big-endian
-//!                                              tag 4: answer, sequence, 8 bytes, big-endian, the idempotency key's bytes
+//!                                              tag 4: answer, sequence, 8 bytes, big-endian, idempotency key
 //!                                              tag 5: customer, the SKU's characters, a zero byte, the customer's id
 //!                                              tag 6: events, the chunk's number, 8 bytes, big-endian
 //!   value  version (1 byte) | bincode 2        standard configuration: little-endian, variable-length integers

@@ -26,6 +26,11 @@ impl Folder {
         Ok(Folder { disk, path: path.to_owned() })
     }
 
+    /// The directory as it is, whether it is there or not.
+    pub(super) fn at(disk: Arc<dyn Disk>, path: &Path) -> Folder {
+        Folder { disk, path: path.to_owned() }
+    }
+
     /// The disk.
     pub(super) fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk

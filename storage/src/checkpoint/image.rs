@@ -36,7 +36,7 @@ use crate::disk::{Disk, Mode};
 use crate::inventory::record::Change;
 
 /// The most memory that sled's page cache takes, in bytes.
-const CACHE_BYTES: u64 = 64 << 20;
+const CACHE_BYTES: u64 = 16 << 20;
 
 /// How often sled's background thread wakes, in milliseconds.
 const FLUSH_MS: u64 = 500;
@@ -295,7 +295,11 @@ impl Drop for Image {
         // sled writes while it is dropped, panics where it cannot, and waits for ever for a thread of its own that
         // panicked. What was synced is on disk already.
         let db = self.db.take();
-        let closed = within(CLOSING_TIME_MAX, || contain(|| Ok(drop(db))));
+        let close = || {
+            drop(db);
+            Ok(())
+        };
+        let closed = within(CLOSING_TIME_MAX, || contain(close));
         if let Err(failure) = closed.and_then(|closed| closed) {
             tracing::warn!(image = %self.path.display(), "closing the checkpoint's image: {failure}");
         }

@@ -19,9 +19,10 @@
 //!   the rest of a crash, and is removed.
 //! * After a failed write nothing more is written.
 //!
-//! Absent on purpose: threads and queues (every call blocks; the caller has a thread for it), and any promise
-//! about an image after a power cut within sled's own background work: sled reuses space in its file behind our
-//! back, and if it loses that race, the digest says so and the image is rebuilt.
+//! Absent on purpose: queues and threads, but for the one that an endless wait of sled can be left behind on (every
+//! call blocks; the caller has a thread for it), and any promise about an image after a power cut within sled's own
+//! background work: sled reuses space in its file behind our back, and if it loses that race, the digest says so and
+//! the image is rebuilt.
 
 pub mod codec;
 mod contain;
@@ -31,6 +32,7 @@ mod durable;
 pub(crate) mod fixture;
 mod folder;
 mod image;
+mod inspect;
 mod packs;
 pub(crate) mod rows;
 #[cfg(test)]
@@ -53,6 +55,7 @@ use current::Current;
 use folder::Folder;
 pub use image::RawRow;
 use image::{Image, Unreadable, undecodable};
+pub use inspect::{CheckpointView, ImageView, inspect};
 pub use rows::decode_row;
 
 /// How many records a replacement writes at a time.

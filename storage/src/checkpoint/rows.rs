@@ -170,13 +170,13 @@ pub fn decode_row(key: &[u8], value: &[u8]) -> Result<Vec<(RecordKey, Record)>, 
 pub(crate) fn encode_rows(records: &[(RecordKey, Record)]) -> Vec<(Vec<u8>, Vec<u8>)> {
     let changes: Vec<Change> = records.iter().cloned().map(|(key, record)| (key, Some(record))).collect();
     let mut packer = Packer::new().unwrap();
-    let mut row = |(key, changes): (Vec<u8>, BTreeMap<Vec<u8>, Option<Vec<u8>>>)| {
+    let rows = by_row(changes.iter()).unwrap().into_iter().map(|(key, changes)| {
         let mut pack = Pack::new();
         merge(&mut pack, changes);
         let value = if is_pack(&key) { packer.pack(&pack).unwrap() } else { pack[&key].clone() };
         (key, value)
-    };
-    by_row(changes.iter()).unwrap().into_iter().map(&mut row).collect()
+    });
+    rows.collect()
 }
 
 #[cfg(test)]

@@ -9,13 +9,15 @@
 //! Only what is sold is stored. What is held follows from the reservations, as a SKU's lapses do. It is kept whether
 //! the SKU has a limit or not, so that a limit that is set later counts what was before it.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::Inventory;
 use super::digest;
 use super::ids::{Item, Sku};
 use super::lapses::Lapses;
-use super::names::Names;
+use super::names;
 use super::outcome::Rejection;
 use super::record::{CustomerRecord, ReservationRecord, ReservedItem};
 use super::stock::Move;
@@ -23,18 +25,22 @@ use super::stock::Move;
 /// What all customers have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Customers {
-    rows: Names<OfSku>,
+    /// By the hashes of SKU and customer, so that those of one SKU stand together. Most have one hold: a map of each
+    /// SKU's own would take eight times the memory.
+    rows: BTreeMap<(u64, u64), Row>,
+    /// Those whose place was taken when they came. None of them is in `rows`, and no map is empty.
+    others: BTreeMap<Sku, BTreeMap<Arc<str>, Share>>,
     /// The sum of the hashes of all records.
     digest: u64,
     /// The records that changed, came or went since the changes were taken, perhaps more than once.
     changed: Vec<(Sku, Arc<str>)>,
 }
 
-/// What customers have of one SKU, which at least one has.
 #[derive(Debug, Clone)]
-struct OfSku {
+struct Row {
     sku: Sku,
-    shares: Names<Share>,
+    customer: Arc<str>,
+    share: Share,
 }
 
 /// What one customer has of one SKU. There is none that is empty.
@@ -93,8 +99,8 @@ impl Inventory {
 impl Customers {
     /// Units that a customer holds, and has bought, of a SKU at a moment.
     pub(super) fn figures(&self, sku: &Sku, customer: &str, now_ms: u64) -> (u64, u64) {
-        let share = self.rows.get(sku.as_str()).and_then(|of| of.shares.get(customer));
-        share.map_or((0, 0), |share| (share.held.saturating_sub(share.lapses.due(now_ms).qty), share.sold))
+        self.share(sku, customer)
+            .map_or((0, 0), |share| (share.held.saturating_sub(share.lapses.due(now_ms).qty), share.sold))
     }
 
     /// Follows a move of a customer's units. What lapses by itself is moved when the sweep reaches its hold.
@@ -104,26 +110,30 @@ impl Customers {
 
     /// Forgets all that customers have of a SKU that is deleted.
     pub(super) fn remove_sku(&mut self, sku: &Sku) {
-        let gone = self.rows.remove(sku.as_str());
-        for (customer, share) in gone.iter().flat_map(|(_, of)| of.shares.iter()) {
-            if share.sold > 0 {
-                self.digest = self.digest.wrapping_sub(share.digest(sku, customer));
-                self.changed.push((sku.clone(), Arc::clone(customer)));
+        let of_hash = names::hash(sku.as_str());
+        let of_sku = self.rows.range((of_hash, 0)..=(of_hash, u64::MAX)).filter(|(_, row)| row.sku == *sku);
+        let customers: Vec<Arc<str>> = of_sku.map(|(_, row)| Arc::clone(&row.customer)).collect();
+        let others = self.others.get(sku).into_iter().flat_map(|shares| shares.keys().cloned());
+        for customer in customers.into_iter().chain(others.collect::<Vec<_>>()) {
+            if let Some(share) = self.forget(sku, &customer).filter(|share| share.sold > 0) {
+                self.digest = self.digest.wrapping_sub(share.digest(sku, &customer));
+                self.changed.push((sku.clone(), customer));
             }
         }
     }
 
     /// What is stored of a customer.
     pub(super) fn stored(&self, sku: &Sku, customer: &str) -> Option<CustomerRecord> {
-        self.rows.get(sku.as_str())?.shares.get(customer)?.record()
+        self.share(sku, customer)?.record()
     }
 
     /// Adds a record; false where it is there already, or is none that is kept.
     pub(super) fn load(&mut self, sku: Sku, customer: Arc<str>, record: CustomerRecord) -> bool {
         self.digest = self.digest.wrapping_add(digest::customer(&sku, &customer, record));
-        let share = Share { sold: record.sold, ..Share::default() };
-        let of = self.rows.value_or(sku.shared(), || OfSku::new(&sku));
-        record.sold > 0 && of.shares.insert(customer, share).is_none()
+        let share = self.share_mut(&sku, &customer);
+        let is_new = *share == Share::default();
+        share.sold = record.sold;
+        record.sold > 0 && is_new
     }
 
     /// Completes the customers by one item of a loaded hold.
@@ -134,21 +144,21 @@ impl Customers {
         }
     }
 
-    /// Every SKU of which customers have some, in order, and what they have, in no order that means anything.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Sku, &Names<Share>)> {
-        let mut rows: Vec<_> = self.rows.iter().map(|(_, of)| (&of.sku, &of.shares)).collect();
-        rows.sort_unstable_by_key(|(sku, _)| *sku);
-        rows.into_iter()
+    /// What each customer has of each SKU, in no order that means anything.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Sku, &Arc<str>, &Share)> {
+        let rows = self.rows.values().map(|row| (&row.sku, &row.customer, &row.share));
+        let others = self.others.iter();
+        rows.chain(
+            others.flat_map(|(sku, shares)| shares.iter().map(move |(name, share)| (sku, name, share))),
+        )
     }
 
     /// Every record, in the order of the keys.
     pub(super) fn records(&self) -> impl Iterator<Item = (&Sku, &Arc<str>, CustomerRecord)> {
-        self.iter().flat_map(|(sku, shares)| {
-            let stored = shares.iter().filter_map(|(customer, share)| Some((customer, share.record()?)));
-            let mut stored: Vec<_> = stored.collect();
-            stored.sort_unstable_by_key(|(customer, _)| *customer);
-            stored.into_iter().map(move |(customer, record)| (sku, customer, record))
-        })
+        let stored = self.iter().filter_map(|(sku, customer, share)| Some((sku, customer, share.record()?)));
+        let mut stored: Vec<_> = stored.collect();
+        stored.sort_unstable_by_key(|&(sku, customer, _)| (sku, customer));
+        stored.into_iter()
     }
 
     /// The sum of the hashes of all records.
@@ -170,15 +180,14 @@ impl Customers {
     }
 
     fn change(&mut self, sku: &Sku, customer: &Arc<str>, act: impl FnOnce(&mut Share)) {
-        let of = self.rows.value_or(sku.shared(), || OfSku::new(sku));
-        let share = of.shares.value_or(customer, Share::default);
+        let share = self.share_mut(sku, customer);
         let before = share.sold;
         act(share);
-        let gone = *share == Share::default();
-        if share.sold != before {
+        let (after, gone) = (share.sold, *share == Share::default());
+        if after != before {
             let hash =
                 |sold| if sold == 0 { 0 } else { digest::customer(sku, customer, CustomerRecord { sold }) };
-            self.digest = self.digest.wrapping_sub(hash(before)).wrapping_add(hash(share.sold));
+            self.digest = self.digest.wrapping_sub(hash(before)).wrapping_add(hash(after));
             self.changed.push((sku.clone(), Arc::clone(customer)));
         }
         if gone {
@@ -186,22 +195,48 @@ impl Customers {
         }
     }
 
-    /// Drops what is empty.
-    fn forget(&mut self, sku: &Sku, customer: &str) {
-        let left = self.rows.get_mut(sku.as_str()).map_or(0, |of| {
-            of.shares.remove(customer);
-            of.shares.len()
-        });
-        if left == 0 {
-            self.rows.remove(sku.as_str());
+    fn share(&self, sku: &Sku, customer: &str) -> Option<&Share> {
+        match self.rows.get(&place(sku, customer)) {
+            Some(row) if row.is_of(sku, customer) => Some(&row.share),
+            _ => self.others.get(sku)?.get(customer),
         }
+    }
+
+    /// The share of a customer, made if there is none.
+    fn share_mut(&mut self, sku: &Sku, customer: &Arc<str>) -> &mut Share {
+        let Customers { rows, others, .. } = self;
+        let is_other = others.get(sku).is_some_and(|shares| shares.contains_key(customer));
+        let row = || Row { sku: sku.clone(), customer: Arc::clone(customer), share: Share::default() };
+        match rows.entry(place(sku, customer)) {
+            Entry::Vacant(place) if !is_other => &mut place.insert(row()).share,
+            Entry::Occupied(place) if place.get().is_of(sku, customer) => &mut place.into_mut().share,
+            _ => others.entry(sku.clone()).or_default().entry(Arc::clone(customer)).or_default(),
+        }
+    }
+
+    /// Drops a share.
+    fn forget(&mut self, sku: &Sku, customer: &str) -> Option<Share> {
+        let place = place(sku, customer);
+        if self.rows.get(&place).is_some_and(|row| row.is_of(sku, customer)) {
+            return self.rows.remove(&place).map(|row| row.share);
+        }
+        let shares = self.others.get_mut(sku)?;
+        let share = shares.remove(customer);
+        if shares.is_empty() {
+            self.others.remove(sku);
+        }
+        share
     }
 }
 
-impl OfSku {
-    fn new(sku: &Sku) -> OfSku {
-        OfSku { sku: sku.clone(), shares: Names::default() }
+impl Row {
+    fn is_of(&self, sku: &Sku, customer: &str) -> bool {
+        *self.customer == *customer && self.sku == *sku
     }
+}
+
+fn place(sku: &Sku, customer: &str) -> (u64, u64) {
+    (names::hash(sku.as_str()), names::hash(customer))
 }
 
 impl Share {
@@ -249,5 +284,54 @@ impl Share {
         let there = self.lapses.remove(deadline_ms, qty);
         assert!(there, "a customer's {qty} units held till {deadline_ms} are not among those that lapse");
         self.held = self.held.saturating_sub(qty);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sku(name: &str) -> Sku {
+        Sku::new(name).unwrap()
+    }
+
+    fn of(customers: &Customers) -> Vec<(&str, &str, u64)> {
+        customers.records().map(|(sku, customer, record)| (sku.as_str(), &**customer, record.sold)).collect()
+    }
+
+    /// The place of `ann` is taken by `bob` when she comes.
+    #[test]
+    fn customers_of_one_hash_are_told_apart() {
+        let (shoe, hat) = (sku("SHOE"), sku("HAT"));
+        let mut customers = Customers::default();
+        let share = Share { sold: 1, ..Share::default() };
+        let bob = Row { sku: shoe.clone(), customer: "bob".into(), share };
+        customers.rows.insert(place(&shoe, "ann"), bob);
+        for (sku, customer, sold) in [(&shoe, "ann", 2), (&hat, "ann", 3)] {
+            assert!(customers.load(sku.clone(), customer.into(), CustomerRecord { sold }));
+        }
+        assert_eq!(of(&customers), [("HAT", "ann", 3), ("SHOE", "ann", 2), ("SHOE", "bob", 1)]);
+        assert!(
+            !customers.load(shoe.clone(), "ann".into(), CustomerRecord { sold: 2 }),
+            "it is there already"
+        );
+        // She stays where she is when her place is free again, and is there once.
+        customers.rows.remove(&place(&shoe, "ann"));
+        customers.apply(&shoe, &"ann".into(), Move::Sell { qty: 5 });
+        assert_eq!(of(&customers), [("HAT", "ann", 3), ("SHOE", "ann", 7)]);
+        customers.remove_sku(&shoe);
+        assert_eq!(of(&customers), [("HAT", "ann", 3)]);
+        assert!(customers.others.is_empty());
+    }
+
+    #[test]
+    fn who_has_nothing_left_is_forgotten() {
+        let (shoe, ann) = (sku("SHOE"), Arc::from("ann"));
+        let mut customers = Customers::default();
+        let (qty, deadline_ms) = (2, 9);
+        customers.apply(&shoe, &ann, Move::Hold { qty, deadline_ms });
+        assert_eq!((customers.figures(&shoe, "ann", 0), customers.iter().count()), ((2, 0), 1));
+        customers.apply(&shoe, &ann, Move::Unhold { qty, deadline_ms });
+        assert_eq!((customers.figures(&shoe, "ann", 0), customers.iter().count()), ((0, 0), 0));
     }
 }

@@ -44,7 +44,7 @@ impl Inventory {
     }
 
     fn expire_next(&mut self) -> bool {
-        match self.reservations.indexes().next_deadline() {
+        match self.reservations.next_deadline() {
             Some((deadline_ms, id)) if deadline_ms <= self.now_ms() => self.expire(id),
             _ => return false,
         }
@@ -76,7 +76,7 @@ impl Inventory {
     }
 
     fn forget_next_reservation(&mut self) -> bool {
-        match self.reservations.indexes().next_forget() {
+        match self.reservations.next_forget() {
             Some((forget_ms, id)) if forget_ms <= self.now_ms() => self.reservations.remove(id),
             _ => return false,
         }

@@ -94,13 +94,6 @@ pub struct ReservationId {
     pub nonce: u64,
 }
 
-impl ReservationId {
-    /// The first that there could be.
-    pub(super) const FIRST: ReservationId = ReservationId { sequence: 0, nonce: 0 };
-    /// The last that there could be.
-    pub(super) const LAST: ReservationId = ReservationId { sequence: u64::MAX, nonce: u64::MAX };
-}
-
 const PREFIX: &str = "res_";
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const DIGITS: usize = 26;

@@ -39,6 +39,9 @@ pub(super) struct Agenda {
 }
 
 impl Line {
+    /// The line of a SKU for which nobody waits.
+    pub(super) const EMPTY: &Line = &Line { chunks: VecDeque::new(), len: 0 };
+
     /// Adds one who comes later than all others.
     pub(super) fn push(&mut self, id: ReservationId) {
         self.len += 1;

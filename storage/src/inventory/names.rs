@@ -35,11 +35,6 @@ impl<V> Names<V> {
         }
     }
 
-    /// The value under a name, made if there is none.
-    pub(super) fn value_or(&mut self, name: &Arc<str>, value: impl FnOnce() -> V) -> &mut V {
-        self.value_at(hash(name), name, value)
-    }
-
     /// Puts a value under a name, and gives back the one that was there.
     pub(super) fn insert(&mut self, name: Arc<str>, value: V) -> Option<V> {
         if let Some(place) = self.others.get_mut(&name) {
@@ -74,18 +69,6 @@ impl<V> Names<V> {
     pub(super) fn len(&self) -> usize {
         self.by_hash.len() + self.others.len()
     }
-
-    fn value_at(&mut self, hash: u64, name: &Arc<str>, value: impl FnOnce() -> V) -> &mut V {
-        let Names { by_hash, others } = self;
-        if others.contains_key(name) {
-            return others.entry(Arc::clone(name)).or_insert_with(value);
-        }
-        match by_hash.entry(hash) {
-            Entry::Vacant(place) => &mut place.insert((Arc::clone(name), value())).1,
-            Entry::Occupied(place) if *place.get().0 == **name => &mut place.into_mut().1,
-            Entry::Occupied(_) => others.entry(Arc::clone(name)).or_insert_with(value),
-        }
-    }
 }
 
 impl<V> Default for Names<V> {
@@ -94,7 +77,8 @@ impl<V> Default for Names<V> {
     }
 }
 
-fn hash(name: &str) -> u64 {
+/// The hash that a name stands under.
+pub(super) fn hash(name: &str) -> u64 {
     Digest::of(Kind::Name).text(name).finish()
 }
 
@@ -113,16 +97,15 @@ mod tests {
     fn names_of_one_hash_are_told_apart() {
         let mut names = Names::default();
         // The hash of `b` is taken by another name when `b` comes.
-        for (name, value) in [("a", 1), ("b", 2)] {
-            names.value_at(hash("b"), &name.into(), || value);
-        }
+        names.by_hash.insert(hash("b"), ("a".into(), 1));
+        assert_eq!(names.insert("b".into(), 2), None);
         assert_eq!((names.get("b"), names.get("a")), (Some(&2), None), "its own hash is another one");
         assert_eq!(names.get_mut("b"), Some(&mut 2));
-        assert_eq!((*names.value_or(&"b".into(), || 9), names.insert("b".into(), 3)), (2, Some(2)));
+        assert_eq!(names.insert("b".into(), 3), Some(2));
         assert_eq!(of(&names), [("a", 1), ("b", 3)]);
         // It stays where it is when the place is free again, and is there once.
         names.by_hash.clear();
-        assert_eq!((*names.value_or(&"b".into(), || 9), names.get("b")), (3, Some(&3)));
+        assert_eq!((names.insert("b".into(), 3), names.get("b")), (Some(3), Some(&3)));
         assert_eq!(of(&names), [("b", 3)]);
         assert_eq!((names.remove("b"), names.get("b"), names.len()), (Some(("b".into(), 3)), None, 0));
     }

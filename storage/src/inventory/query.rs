@@ -63,14 +63,14 @@ impl Inventory {
         filter: &ReservationFilter,
         after: Option<ReservationId>,
     ) -> Box<dyn Iterator<Item = ReservationId> + 'a> {
-        let indexes = self.reservations.indexes();
+        let all = &self.reservations;
         match filter {
-            ReservationFilter { cart_id: Some(cart_id), .. } => Box::new(indexes.of_cart(cart_id, after)),
+            ReservationFilter { cart_id: Some(cart_id), .. } => Box::new(all.of_cart(cart_id, after)),
             ReservationFilter { customer_id: Some(customer_id), .. } => {
-                Box::new(indexes.of_customer(customer_id, after))
+                Box::new(all.of_customer(customer_id, after))
             }
-            ReservationFilter { sku: Some(sku), .. } => Box::new(indexes.of_sku(sku, after)),
-            ReservationFilter { state: _, .. } => Box::new(self.reservations.following(after)),
+            ReservationFilter { sku: Some(sku), .. } => Box::new(all.of_sku(sku, after)),
+            ReservationFilter { state: _, .. } => Box::new(all.following(after)),
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::digest;
-use super::ids::{Item, ReservationId};
+use super::ids::{Item, ReservationId, Sku};
 use super::indexes::Indexes;
 use super::outcome::{ReservationView, State};
 use super::record::ReservationRecord;
@@ -15,8 +15,8 @@ use super::record::ReservationRecord;
 /// All reservations.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reservations {
-    /// Boxed, since a map's nodes are half empty and records are long.
-    rows: BTreeMap<ReservationId, Box<Row>>,
+    /// By sequence. Boxed, since a map's nodes are half empty and records are long.
+    rows: BTreeMap<u64, Box<Row>>,
     indexes: Indexes,
     /// The sum of the hashes of all rows.
     digest: u64,
@@ -26,6 +26,8 @@ pub(super) struct Reservations {
 
 #[derive(Debug, Clone)]
 struct Row {
+    /// The other half of its id.
+    nonce: u64,
     record: ReservationRecord,
     /// What the record adds to the digest.
     hash: u64,
@@ -41,7 +43,7 @@ impl Reservations {
 
     /// A reservation, be it to be forgotten or not.
     pub(super) fn stored(&self, id: ReservationId) -> Option<&ReservationRecord> {
-        self.rows.get(&id).map(|row| &row.record)
+        self.rows.get(&id.sequence).filter(|row| row.nonce == id.nonce).map(|row| &row.record)
     }
 
     /// A reservation that an index names, or that this command has looked up.
@@ -56,7 +58,58 @@ impl Reservations {
     /// The cart's newest reservation: the only one of its that may be live, since a cart gets no other one before
     /// that has ended.
     pub(super) fn newest_of_cart(&self, cart_id: &str) -> Option<ReservationId> {
-        self.indexes.of_cart(cart_id, None).rev().find(|&id| *self.row(id).cart_id == *cart_id)
+        let mut newest_first = self.indexes.of_cart(cart_id, None).rev().map(|sequence| self.id(sequence));
+        newest_first.find(|&id| *self.row(id).cart_id == *cart_id)
+    }
+
+    /// Reservations that may be of a cart, in order of their making, after `after`.
+    pub(super) fn of_cart(
+        &self,
+        cart_id: &str,
+        after: Option<ReservationId>,
+    ) -> impl Iterator<Item = ReservationId> + use<'_> {
+        self.indexes.of_cart(cart_id, after).map(|sequence| self.id(sequence))
+    }
+
+    /// Reservations that may be of a customer, likewise.
+    pub(super) fn of_customer(
+        &self,
+        customer_id: &str,
+        after: Option<ReservationId>,
+    ) -> impl Iterator<Item = ReservationId> + use<'_> {
+        self.indexes.of_customer(customer_id, after).map(|sequence| self.id(sequence))
+    }
+
+    /// Reservations that may name a SKU, likewise.
+    pub(super) fn of_sku(
+        &self,
+        sku: &Sku,
+        after: Option<ReservationId>,
+    ) -> impl Iterator<Item = ReservationId> + use<'_> {
+        self.indexes.of_sku(sku, after).map(|sequence| self.id(sequence))
+    }
+
+    /// Holds that may be on a SKU, due ones included, with their fencing tokens: from the greatest one below a bound
+    /// down.
+    pub(super) fn holds_of_below(&self, sku: &Sku, below: u64) -> impl Iterator<Item = (u64, ReservationId)> {
+        self.indexes.holds_of_below(sku, below).map(|(token, sequence)| (token, self.id(sequence)))
+    }
+
+    /// The hold that ends next, and when.
+    pub(super) fn next_deadline(&self) -> Option<(u64, ReservationId)> {
+        self.indexes.next_deadline().map(|(deadline_ms, sequence)| (deadline_ms, self.id(sequence)))
+    }
+
+    /// The reservation that is forgotten next, and when.
+    pub(super) fn next_forget(&self) -> Option<(u64, ReservationId)> {
+        self.indexes.next_forget().map(|(forget_ms, sequence)| (forget_ms, self.id(sequence)))
+    }
+
+    /// The id of a reservation that an index names.
+    #[expect(clippy::expect_used, reason = "the sequence comes from an index")]
+    fn id(&self, sequence: u64) -> ReservationId {
+        let row = self.rows.get(&sequence).expect("the reservation is there");
+        ReservationId { sequence, nonce: row.nonce }
     }
 
     /// What stands in which order by cart, deadline, retention and so on.
@@ -78,7 +131,7 @@ impl Reservations {
     )]
     pub(super) fn change(&mut self, id: ReservationId, act: impl FnOnce(&mut ReservationRecord)) {
         let Reservations { rows, indexes, digest: sum, changed } = self;
-        let row = rows.get_mut(&id).expect("the reservation is there");
+        let row = rows.get_mut(&id.sequence).expect("the reservation is there");
         let before = row.record.clone();
         act(&mut row.record);
         indexes.update(id, &before, &row.record);
@@ -92,7 +145,7 @@ impl Reservations {
 
     /// Takes a reservation out.
     pub(super) fn remove(&mut self, id: ReservationId) {
-        let Some(row) = self.rows.remove(&id) else {
+        let Some(row) = self.rows.remove(&id.sequence) else {
             return;
         };
         self.indexes.remove(id, &row.record);
@@ -109,7 +162,7 @@ impl Reservations {
 
     /// Every record that was loaded, to be completed.
     pub(super) fn loaded(&mut self) -> impl Iterator<Item = (ReservationId, &mut ReservationRecord)> {
-        self.rows.iter_mut().map(|(&id, row)| (id, &mut row.record))
+        self.rows.iter_mut().map(|(&sequence, row)| (row.id(sequence), &mut row.record))
     }
 
     /// Builds the indexes once all records are loaded.
@@ -122,13 +175,13 @@ impl Reservations {
         &self,
         after: Option<ReservationId>,
     ) -> impl Iterator<Item = ReservationId> + use<'_> {
-        let first = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.rows.range((first, Bound::Unbounded)).map(|(&id, _)| id)
+        let first = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.sequence));
+        self.rows.range((first, Bound::Unbounded)).map(|(&sequence, row)| row.id(sequence))
     }
 
     /// Every reservation, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (ReservationId, &ReservationRecord)> {
-        self.rows.iter().map(|(&id, row)| (id, &row.record))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (ReservationId, &ReservationRecord)> + Clone {
+        self.rows.iter().map(|(&sequence, row)| (row.id(sequence), &row.record))
     }
 
     /// How many there are.
@@ -149,7 +202,7 @@ impl Reservations {
     /// The ids that changed since the last call, each once.
     pub(super) fn take_changed(&mut self) -> Vec<ReservationId> {
         for id in &self.changed {
-            if let Some(row) = self.rows.get_mut(id) {
+            if let Some(row) = self.rows.get_mut(&id.sequence) {
                 row.changed = false;
             }
         }
@@ -159,7 +212,14 @@ impl Reservations {
     fn add(&mut self, id: ReservationId, record: ReservationRecord, changed: bool) -> bool {
         let hash = digest::reservation(id, &record);
         self.digest = self.digest.wrapping_add(hash);
-        self.rows.insert(id, Box::new(Row { record, hash, changed })).is_none()
+        let row = Row { nonce: id.nonce, record, hash, changed };
+        self.rows.insert(id.sequence, Box::new(row)).is_none()
+    }
+}
+
+impl Row {
+    fn id(&self, sequence: u64) -> ReservationId {
+        ReservationId { sequence, nonce: self.nonce }
     }
 }
 

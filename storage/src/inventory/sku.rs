@@ -135,6 +135,6 @@ impl Inventory {
             let record = self.reservations.row(*id);
             !record.is_due(self.now_ms()) && record.items.iter().any(|item| item.sku == *sku)
         };
-        self.reservations.indexes().holds_of_below(sku, below).find(live)
+        self.reservations.holds_of_below(sku, below).find(live)
     }
 }

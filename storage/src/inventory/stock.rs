@@ -24,8 +24,8 @@ pub(super) struct Stock {
     record: StockRecord,
     /// Units by deadline; their sum is `record.held`, and every deadline is after `record.settled_ms`.
     lapses: Lapses,
-    /// Who waits for units of it.
-    line: Line,
+    /// Who waits for units of it: most SKUs have no line.
+    line: Option<Box<Line>>,
 }
 
 /// How units of one SKU move.
@@ -112,7 +112,7 @@ impl StockRecord {
 impl Stock {
     /// A SKU from its record, with nothing held yet.
     pub(super) fn new(sku: Sku, record: StockRecord) -> Stock {
-        Stock { sku, record, lapses: Lapses::default(), line: Line::default() }
+        Stock { sku, record, lapses: Lapses::default(), line: None }
     }
 
     /// Its name: the one copy that all its reservations share.
@@ -132,13 +132,13 @@ impl Stock {
 
     /// Who waits for units of it.
     pub(super) fn line(&self) -> &Line {
-        &self.line
+        self.line.as_deref().unwrap_or(Line::EMPTY)
     }
 
     /// When the next units lapse, where somebody waits for them.
     pub(super) fn awaited_lapse_ms(&self) -> Option<u64> {
         let next = || self.lapses.iter().next().map(|(deadline_ms, _)| deadline_ms);
-        if self.line.is_empty() { None } else { next() }
+        if self.line().is_empty() { None } else { next() }
     }
 
     /// The figures at a moment: what is due then counts as given back, be it settled or not.
@@ -150,7 +150,7 @@ impl Stock {
 
     /// The figures at a moment, for an answer.
     pub(super) fn view(&self, now_ms: u64) -> StockView {
-        self.view_of(&self.at(now_ms), self.line.len() as u64)
+        self.view_of(&self.at(now_ms), self.line().len() as u64)
     }
 
     /// The figures of a record of this SKU with so many waiting.
@@ -197,7 +197,7 @@ impl Stock {
 
     /// Puts one at the end of the line.
     pub(super) fn join(&mut self, id: ReservationId) {
-        self.line.push(id);
+        self.line.get_or_insert_default().push(id);
         self.touch();
     }
 
@@ -226,7 +226,7 @@ impl Stock {
 
     /// Puts a loaded reservation that waits at the end of the line.
     pub(super) fn load_waiting(&mut self, id: ReservationId) {
-        self.line.push(id);
+        self.line.get_or_insert_default().push(id);
     }
 
     /// Makes units of a loaded hold lapse.
@@ -257,8 +257,9 @@ impl Stock {
     }
 
     fn out_of_line(&mut self, id: ReservationId) {
-        let there = self.line.remove(id);
+        let there = self.line.as_mut().is_some_and(|line| line.remove(id));
         assert!(there, "{id} waits, and is not in the line");
+        self.line.take_if(|line| line.is_empty());
     }
 
     fn touch(&mut self) {

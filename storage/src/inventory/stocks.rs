@@ -17,7 +17,8 @@ use super::stock::Stock;
 /// All SKUs.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stocks {
-    rows: Names<Row>,
+    /// Boxed, since a map's nodes are half empty and rows are long.
+    rows: Names<Box<Row>>,
     /// The names of all rows, in order.
     names: BTreeSet<Sku>,
     agenda: Agenda,
@@ -214,6 +215,6 @@ impl Stocks {
         self.digest = self.digest.wrapping_add(hash);
         let row = Row { stock: Stock::new(sku.clone(), record), hash, changed };
         self.names.insert(sku.clone());
-        self.rows.insert(Arc::clone(sku.shared()), row).is_none()
+        self.rows.insert(Arc::clone(sku.shared()), Box::new(row)).is_none()
     }
 }

@@ -217,6 +217,14 @@ pub(super) enum Record {
 }
 
 impl Record {
+    /// The index of the entry that it is, if it is one.
+    pub(super) fn index(&self) -> Option<u64> {
+        match self {
+            Record::Entry { position, .. } => Some(position.index),
+            _ => None,
+        }
+    }
+
     /// Where in the file it begins, where that is known: for an entry.
     pub(super) fn offset(&self) -> u64 {
         match self {

@@ -18,8 +18,8 @@ use crate::Position;
 
 use super::{Entry, LogState};
 
-/// What an entry takes on disk beside its payload, at most: its record's head (36), a group of its own (40) with the gap
-/// before it (7), and a note of the committed position (36).
+/// What an entry takes on disk beside its payload, at most: its record's head (36), a group of its own (40) with the
+/// gap before it (7), and a note of the committed position (36).
 const ENTRY_BYTES_MORE: u64 = 128;
 
 /// Where an entry's record is.

@@ -16,7 +16,7 @@
 //! Module by module: `shared` is the queue and the lock, `writer` the one thread that writes, `pool` the files not in
 //! use, `format` and `buffer` the bytes (drawn in docs/formats.md), `seal` the note of how far the log is whole,
 //! `scan`, `recover` and `replay` the way back from files to a log, `lost` which file was damaged where a part is not
-//! found, `index` and `read` what readers see.
+//! found, `index` and `read` what readers see, `inspect` a look at one that nobody has open.
 //!
 //! Invariants:
 //! * A callback is called with `Ok` only after the fdatasync that covers its operation and all before it.
@@ -42,6 +42,7 @@ mod buffer;
 mod failure;
 mod format;
 mod index;
+mod inspect;
 mod lost;
 mod pool;
 mod read;
@@ -66,7 +67,7 @@ use crate::{Position, StorageError};
 
 use buffer::GroupBuffer;
 use failure::at;
-
+pub use inspect::{LogView, SegmentView, inspect};
 use pool::Pool;
 use recover::Recovered;
 use seal::SealFile;

@@ -73,7 +73,7 @@ impl Pool {
         Pool { disk, dir, group, segment_bytes, next_slot, spares, surplus, making, full }
     }
 
-    /// Takes a file that was found when the log was opened. The fdatasync that was to end its making may have failed, and
+    /// Takes a file that was found when the log was opened. The fdatasync that was to end its making may have failed;
     /// then its length is not on disk, nor put there by a later one: so its end is written again.
     pub(super) fn take_in(&mut self, file: Arc<SegmentFile>) -> Result<(), StorageError> {
         if file.capacity == self.segment_bytes {

@@ -81,14 +81,30 @@ fn load(shared: &Shared, wanted: Wanted) -> Result<Option<Entry>, StorageError> 
         Source::Memory(payload) => return Ok(Some(Entry { position, payload })),
         Source::Disk { file, sequence, offset } => (file, sequence, offset),
     };
-    let bytes = read_exactly(&file, offset, ENTRY_BYTES + wanted.payload_bytes as usize)?;
-    let whole = format::read_record(&bytes, 0, sequence).and_then(|record| record.entry()) == Some(position);
-    if whole {
-        return Ok(Some(Entry { position, payload: Bytes::from(bytes).slice(ENTRY_BYTES..) }));
+    if let Some(entry) = read_entry(&file, sequence, offset, position, wanted.payload_bytes)? {
+        return Ok(Some(entry));
     }
     // The file may have been taken for a new segment since: then the entry is gone, and nothing is wrong.
     let still_there = shared.lock().segments.contains_key(&sequence);
-    if still_there { Err(corrupt(&file.path, offset, "an entry's checksum is wrong")) } else { Ok(None) }
+    if still_there { Err(wrong_checksum(&file, offset)) } else { Ok(None) }
+}
+
+/// The entry whose record begins at an offset; `None` where that record is not whole, or another one.
+pub(super) fn read_entry(
+    file: &SegmentFile,
+    sequence: u64,
+    offset: u64,
+    position: Position,
+    payload_bytes: u32,
+) -> Result<Option<Entry>, StorageError> {
+    let bytes = read_exactly(file, offset, ENTRY_BYTES + payload_bytes as usize)?;
+    let whole = format::read_record(&bytes, 0, sequence).and_then(|record| record.entry()) == Some(position);
+    Ok(whole.then(|| Entry { position, payload: Bytes::from(bytes).slice(ENTRY_BYTES..) }))
+}
+
+/// An entry that was whole when the log was opened.
+pub(super) fn wrong_checksum(file: &SegmentFile, offset: u64) -> StorageError {
+    corrupt(&file.path, offset, "an entry's checksum is wrong")
 }
 
 fn read_exactly(file: &SegmentFile, offset: u64, length: usize) -> Result<Vec<u8>, StorageError> {

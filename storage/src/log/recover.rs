@@ -106,15 +106,17 @@ impl Recovered {
 }
 
 fn segment(found: &Found, scan: &Scan) -> Segment {
-    let indexes = scan.records.iter().filter_map(|record| match record {
-        Record::Entry { position, .. } => Some(position.index),
-        _ => None,
-    });
+    let indexes = scan.records.iter().filter_map(Record::index);
     Segment { sequence: found.sequence(), file: Arc::clone(&found.file), index_max: indexes.max() }
 }
 
 /// The segment files, and a file number behind all of theirs.
-fn list(disk: &dyn Disk, dir: &Path, group: u64, mode: Mode) -> Result<(Vec<Found>, u64), StorageError> {
+pub(super) fn list(
+    disk: &dyn Disk,
+    dir: &Path,
+    group: u64,
+    mode: Mode,
+) -> Result<(Vec<Found>, u64), StorageError> {
     let mut files = Vec::new();
     let mut next_slot = 1;
     for name in disk.list(dir).map_err(at("list", dir))? {
@@ -188,7 +190,8 @@ fn refuse_later_groups(found: &Found, bytes: &[u8], end: u64, number: u64) -> Re
     }
 }
 
-fn check_length(found: &Found) -> Result<(), StorageError> {
+/// The file has the length that its header says.
+pub(super) fn check_length(found: &Found) -> Result<(), StorageError> {
     match found.header {
         Some(header) if header.capacity != found.file.capacity => {
             let what = format!("the file's length is {}, not {}", found.file.capacity, header.capacity);

@@ -189,18 +189,25 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Stops the log for good and tells everybody who waits.
+    /// Stops the log for good and tells everybody who waits. The listener first: whatever follows from a log that takes
+    /// nothing more is not the reason.
     pub(super) fn fail(&self, error: &StorageError, in_flight: impl Iterator<Item = Flushed>) {
+        self.tell_listener(error);
         let mut state = self.lock();
         state.failed = Some(error.to_string());
         let queue = std::mem::take(&mut state.queue);
-        let listener = state.listener.take();
         drop(state);
-        if let Some(listener) = listener {
-            listener(copy(error));
-        }
+        // One that came meanwhile.
+        self.tell_listener(error);
         for flushed in in_flight.chain(queue.into_iter().map(|queued| queued.flushed)) {
             flushed(Err(copy(error)));
+        }
+    }
+
+    fn tell_listener(&self, error: &StorageError) {
+        let listener = self.lock().listener.take();
+        if let Some(listener) = listener {
+            listener(copy(error));
         }
     }
 }

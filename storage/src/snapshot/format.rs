@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Integers are little-endian. The header is that of [`checkpoint::codec`](crate::checkpoint::codec), keys and values
-//! are those of the rows of an image ([`decode_row`](crate::checkpoint::decode_row)). The keys ascend. A block's checksum covers the offset at
-//! which it stands, so that no block can stand in for another. Nothing follows the trailer.
+//! are those of the rows of an image ([`decode_row`](crate::checkpoint::decode_row)). The keys ascend. A block's
+//! checksum covers the offset at which it stands, so that no block can stand in for another. Nothing follows the
+//! trailer.
 
 /// What a snapshot starts with. The line end tells a file that was sent as text.
 pub(super) const MAGIC: &[u8; 8] = b"LUsnap\r\n";

@@ -52,14 +52,13 @@ impl Growing {
     }
 
     fn look(&mut self, more: u64, path: &Path) -> io::Result<()> {
-        let end = self.len + more;
-        if end > self.len_max {
-            let step = LOOK_EVERY_BYTES.max(more);
-            if self.disk.free_bytes(path)? < LEFT_FREE_BYTES + step {
+        if self.len + more > self.len_max {
+            let room = self.disk.free_bytes(path)?.saturating_sub(LEFT_FREE_BYTES);
+            if room < more {
                 let what = format!("less than {} MiB would be left free", LEFT_FREE_BYTES >> 20);
                 return Err(io::Error::new(io::ErrorKind::StorageFull, what));
             }
-            self.len_max = self.len + step;
+            self.len_max = self.len + room.min(LOOK_EVERY_BYTES).max(more);
         }
         Ok(())
     }

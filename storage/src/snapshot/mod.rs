@@ -24,8 +24,11 @@
 
 mod format;
 mod growing;
+mod inspect;
 mod reader;
 mod receive;
+#[cfg(test)]
+mod room_tests;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -40,6 +43,7 @@ use crate::inventory::{Inconsistent, Inventory, RecordsDigest};
 use crate::{LEAVE_STOPPED, Position, StorageError};
 
 use growing::Growing;
+pub use inspect::{SnapshotView, inspect};
 use reader::{Reader, Unreadable};
 pub use receive::Receiving;
 use writer::Writer;
@@ -335,21 +339,22 @@ impl Drop for Temporary {
 fn verify(disk: &dyn Disk, path: &Path, name: Name) -> Result<Snapshot, Unreadable> {
     let file = disk.open(path, Mode::Read).map_err(Unreadable::Io)?;
     let len = file.len().map_err(Unreadable::Io)?;
-    let header = read_whole(&*file)?;
+    let (header, _) = read_whole(&*file)?;
     Ok(Snapshot { opened: Arc::new(OpenSnapshot { file, header, len, name: Mutex::new(name) }) })
 }
 
-/// Reads a file from the first byte to the last; what it is an image of.
-fn read_whole(file: &dyn File) -> Result<ImageHeader, Unreadable> {
+/// Reads a file from the first byte to the last: its header, and how many records it has.
+fn read_whole(file: &dyn File) -> Result<(ImageHeader, u64), Unreadable> {
     let mut reader = Reader::start(file)?;
     let header = reader.header().clone();
-    let mut digest = RecordsDigest::default();
+    let (mut digest, mut records) = (RecordsDigest::default(), 0);
     for record in reader.by_ref() {
         let (key, record) = record?;
         digest.add(&key, &record).map_err(inconsistent)?;
+        records += 1;
     }
     check_digest(digest.finish().map_err(inconsistent)?, &header)?;
-    Ok(header)
+    Ok((header, records))
 }
 
 fn check_digest(found: u64, header: &ImageHeader) -> Result<(), Unreadable> {

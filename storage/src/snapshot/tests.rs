@@ -225,6 +225,29 @@ fn a_deleted_file_is_none() {
 }
 
 #[test]
+fn a_damaged_one_is_set_aside_and_only_the_last_of_them_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path());
+    assert_eq!((store.newest_applied().unwrap(), store.set_newest_aside().unwrap()), (None, None));
+    for commands in [100, 200] {
+        let shop = Shop::after(1, commands);
+        let snapshot = store.write(&checkpoint(dir.path(), &shop)).unwrap();
+        snapshot.check().unwrap();
+        let path = dir.path().join("snapshots").join(file_name(shop.header().applied));
+        let middle = fs::metadata(&path).unwrap().len() / 2;
+        fs::File::options().write(true).open(&path).unwrap().set_len(middle).unwrap();
+        assert!(matches!(snapshot.check(), Err(StorageError::Corrupt { offset, .. }) if offset <= middle));
+
+        assert_eq!(store.newest_applied().unwrap(), shop.header().applied);
+        let aside = store.set_newest_aside().unwrap().unwrap();
+        assert_eq!(fs::metadata(&aside).unwrap().len(), middle);
+        let name = aside.file_name().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(names(dir.path()), [name]);
+        assert!(store.newest().unwrap().is_none());
+    }
+}
+
+#[test]
 fn damage_under_an_open_handle_is_seen_by_load() {
     let (dir, _store, snapshot, _) = one_snapshot(100);
     let path = dir.path().join("snapshots").join(file_name(snapshot.header().applied));

@@ -36,6 +36,10 @@ pub(crate) struct Known {
     pub(crate) image: u64,
     pub(crate) snapshot: u64,
     pub(crate) cluster_id: Option<u128>,
+    /// The last start of the directory.
+    pub(crate) generation: u64,
+    /// What the peer has promised, in entries.
+    pub(crate) remembered: u64,
 }
 
 /// What was under way.
@@ -45,6 +49,7 @@ pub(crate) struct Doing {
     /// The image that was being saved, or the snapshot.
     pub(crate) image: Option<u64>,
     pub(crate) cluster_id: Option<u128>,
+    pub(crate) remembered: Option<u64>,
 }
 
 impl Change {
@@ -85,12 +90,7 @@ impl Known {
     /// it is known from here on. The node must be able to go on from there.
     pub(crate) fn check(&mut self, node: &mut Node, doing: &Doing) {
         self.log = self.log_found(node, doing);
-        let cluster_id = node.directory.identity().cluster_id;
-        assert!(
-            [self.cluster_id, doing.cluster_id.or(self.cluster_id)].contains(&cluster_id),
-            "{cluster_id:?}"
-        );
-        self.cluster_id = cluster_id;
+        self.check_small_files(node, doing);
         self.check_images(node, doing);
         self.committed = self.committed.max(node.image);
         node.apply(self.committed).expect("readable");
@@ -110,6 +110,17 @@ impl Known {
             }
         }
         found
+    }
+
+    fn check_small_files(&mut self, node: &Node, doing: &Doing) {
+        let identity = node.directory.identity();
+        let cluster_ids = [self.cluster_id, doing.cluster_id.or(self.cluster_id)];
+        assert!(cluster_ids.contains(&identity.cluster_id), "{:?}", identity.cluster_id);
+        assert!(identity.generation > self.generation, "no start has the generation of an earlier one");
+        let remembered = [self.remembered, doing.remembered.unwrap_or(self.remembered)];
+        assert!(remembered.contains(&node.remembered), "{} remembered, not {remembered:?}", node.remembered);
+        (self.cluster_id, self.generation) = (identity.cluster_id, identity.generation);
+        self.remembered = node.remembered;
     }
 
     fn check_images(&mut self, node: &Node, doing: &Doing) {

@@ -4,11 +4,12 @@
 //! A workload goes through the life of a directory on a disk that records what a power cut at each step could leave.
 //! Each such directory is opened as `raft::open` does, and must hold all that was acknowledged by then: every entry,
 //! vote and purge; an image that was saved, by its digest; and both together the state after the last entry that was
-//! acknowledged. Some are cut again while they recover. Then at each step the
-//! process is killed, the step fails, or the disk becomes full; it starts again on what the page cache shows, goes on,
-//! and then the power is cut.
+//! acknowledged. Some are cut again while they recover.
 //!
-//! `SEED=n` takes the cuts of one seed; `ROUNDS=n` cuts n times at each step, each with another seed.
+//! Then at each step the process is killed, the step fails, or the disk becomes full; it starts again on what the page
+//! cache shows, goes on, and then the power is cut.
+//!
+//! `SEED=n` begins with the cuts of that seed; `ROUNDS=n` cuts n times at each step, each with another seed.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,7 +39,18 @@ use stage::{Operation, Run, STAGES};
 use support::{Context, copy, number, scratch};
 
 /// How often the power is cut at each step, unless the environment says it.
-const ROUNDS: u64 = 8;
+const ROUNDS: u64 = 4;
+
+/// What a node does after a failure; enough for files that were found to be used.
+const GOES_ON: [Operation; 7] = [
+    Operation::Vote(9),
+    Operation::Truncate,
+    Operation::Append(20),
+    Operation::Apply,
+    Operation::Save,
+    Operation::Append(20),
+    Operation::Apply,
+];
 
 /// What came of a number of cuts.
 #[derive(Default)]
@@ -46,6 +58,8 @@ struct Counts {
     cuts: usize,
     again: usize,
     rebuilt: usize,
+    /// Images that had been saved before, and were rebuilt all the same: sled was at work.
+    lost: usize,
 }
 
 #[test]
@@ -62,9 +76,11 @@ fn a_power_cut_at_any_step_loses_nothing_that_was_acknowledged() {
             cut_at(&run, step, seed, &mut counts);
         }
     }
-    let Counts { cuts, again, rebuilt } = counts;
-    println!("{cuts} cuts, {again} of them cut again in recovery; {rebuilt} images were rebuilt");
-    assert!(again > 0 && rebuilt < cuts);
+    let Counts { cuts, again, rebuilt, lost } = counts;
+    println!(
+        "{cuts} cuts, {again} of them cut again in recovery; {rebuilt} images were rebuilt, {lost} of them had been saved"
+    );
+    assert!(again > 0 && lost < cuts / 20, "an image that was saved is seldom lost");
 }
 
 /// Goes through all stages, recorded.
@@ -92,7 +108,10 @@ fn cut_at(run: &Run, step: u64, seed: u64, counts: &mut Counts) {
         counts.again += 1;
     }
     counts.cuts += 1;
-    counts.rebuilt += usize::from(recovers(&mut after));
+    let was_saved = after.known.image > 0;
+    let rebuilt = recovers(&mut after);
+    counts.rebuilt += usize::from(rebuilt);
+    counts.lost += usize::from(rebuilt && was_saved);
 }
 
 /// Opens a directory, checks it, and goes on for a while; the answer is whether the image was rebuilt.
@@ -108,9 +127,10 @@ fn go_on(run: &mut Run, node: &mut node::Node) -> Result<(), StorageError> {
     if run.known.log.last() < node.applied() {
         run.perform(node, Operation::Behind)?;
     }
-    let life =
-        [Operation::Vote(9), Operation::Truncate, Operation::Append(2), Operation::Apply, Operation::Save];
-    life.into_iter().try_for_each(|operation| run.perform(node, operation))
+    if run.known.snapshot > 0 {
+        run.perform(node, Operation::Purge(0))?;
+    }
+    GOES_ON.into_iter().try_for_each(|operation| run.perform(node, operation))
 }
 
 /// The directory at the beginning of each stage, closed, and what is known of it.

@@ -8,15 +8,23 @@ use storage::disk::Disk;
 use storage::identity::DataDir;
 use storage::inventory::Inventory;
 use storage::log::{Entry, Flushed, Log, LogOptions, LogState, Vote};
+use storage::peers::{self, Incarnation, Promised};
 use storage::snapshot::{Snapshot, SnapshotStore};
 use storage::{Position, StorageError};
 
 use crate::history;
 
-const STORE: u128 = 0x51;
+/// The random number of every start.
+const NONCE: u128 = 0x51;
+
+/// The peer that it remembers.
+const PEER: u64 = 2;
 
 /// A node, as far as its directory goes.
 pub(crate) struct Node {
+    disk: Arc<dyn Disk>,
+    /// What it knows that its peer has promised, in entries.
+    pub(crate) remembered: u64,
     pub(crate) directory: DataDir,
     pub(crate) log: Log,
     pub(crate) snapshots: SnapshotStore,
@@ -36,13 +44,15 @@ pub(crate) type Told = Arc<Mutex<Option<StorageError>>>;
 impl Node {
     /// Opens or creates everything, in the order of `raft::open`. The log's failures are noted in `told`.
     pub(crate) fn open(disk: Arc<dyn Disk>, path: &Path, told: &Told) -> Result<Node, StorageError> {
-        let directory = DataDir::open(disk.clone(), path, "shop", 1, STORE)?;
+        let mut directory = DataDir::open(disk.clone(), path, "shop", 1, NONCE)?;
+        let remembered = peers::read(&*disk, path)?.get(&PEER).map_or(0, |peer| peer.promised.entries);
         let options = LogOptions { group: 1, segment_bytes: 16 << 10, cache_bytes: 4_000 };
         let log = Log::open(disk.clone(), &path.join("log"), options)?;
+        directory.note_log()?;
         let told = told.clone();
         log.on_failure(move |error| *told.lock().expect("not poisoned") = Some(error));
         let snapshots = SnapshotStore::open(disk.clone(), &path.join("snapshots"))?;
-        let (mut checkpoint, opened) = Checkpoint::open(disk, &path.join("checkpoint"))?;
+        let (mut checkpoint, opened) = Checkpoint::open(disk.clone(), &path.join("checkpoint"))?;
         let newest = snapshots.newest()?;
         let (header, inventory, rebuilt) = newest_image(&mut checkpoint, opened, newest.as_ref())?;
         let applied = header.applied.map_or(0, |applied| applied.index);
@@ -51,6 +61,8 @@ impl Node {
         assert!(log.state().purged.map_or(0, |purged| purged.index) <= applied, "commands are missing");
         assert!(applied == 0 || log.vote().is_some(), "an image without a vote");
         Ok(Node {
+            disk,
+            remembered,
             directory,
             log,
             snapshots,
@@ -121,6 +133,14 @@ impl Node {
         self.checkpoint.replace(snapshot.header(), &mut self.inventory.records())?;
         self.applied = snapshot.header().applied.map_or(0, |applied| applied.index);
         Ok(())
+    }
+
+    /// Remembers that its peer has promised so many entries.
+    pub(crate) fn remember(&self, entries: u64) -> Result<(), StorageError> {
+        let incarnation = Incarnation::of(self.directory.identity());
+        let promised = Promised { entries, ..Promised::default() };
+        let known = [(PEER, peers::Known { incarnation, promised })].into();
+        peers::write(&*self.disk, self.directory.path(), &known)
     }
 
     /// All entries in the log.

@@ -21,6 +21,8 @@ static RECEIVED_BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| snapshot_bytes(RECEI
 pub(crate) enum Operation {
     /// Takes part in a cluster.
     Join,
+    /// Notes how many entries its peer has promised.
+    Remember(u64),
     Vote(u64),
     /// Appends so many entries, in one call.
     Append(u64),
@@ -44,13 +46,13 @@ pub(crate) enum Operation {
     Behind,
 }
 
-use Operation::{Ahead, Append, Apply, Install, Join, Purge, Save, Snapshot, Stray, Truncate};
+use Operation::{Ahead, Append, Apply, Install, Join, Purge, Remember, Save, Snapshot, Stray, Truncate};
 
 /// The whole life of a directory.
 pub(crate) const STAGES: [&[Operation]; 4] = [
-    &[Join, Operation::Vote(1), Append(9), Append(1), Apply, Save, Append(12), Apply, Save],
+    &[Join, Remember(3), Operation::Vote(1), Append(9), Append(1), Apply, Save, Append(12), Apply, Save],
     &[Append(5), Apply, Save, Snapshot, Purge(6), Stray(3), Operation::Vote(2), Truncate, Append(30), Apply],
-    &[Append(2), Install, Append(8), Apply, Save, Append(4), Apply, Snapshot, Purge(2)],
+    &[Append(2), Remember(9), Install, Append(8), Apply, Save, Append(4), Apply, Snapshot, Purge(2)],
     &[
         Operation::Vote(3),
         Append(20),
@@ -122,6 +124,7 @@ impl Run {
         self.begin(doing.clone());
         match operation {
             Operation::Join => node.directory.join(7)?,
+            Operation::Remember(entries) => node.remember(entries)?,
             Operation::Vote(_)
             | Operation::Append(_)
             | Operation::Stray(_)
@@ -151,6 +154,7 @@ impl Run {
         }
         doing.changes.iter().for_each(|change| self.known.log.apply(change));
         self.known.cluster_id = doing.cluster_id.or(self.known.cluster_id);
+        self.known.remembered = doing.remembered.unwrap_or(self.known.remembered);
         self.known.images.extend(doing.image);
         self.known.image = doing.image.unwrap_or(self.known.image);
         if matches!(operation, Operation::Snapshot | Operation::Install) {
@@ -175,7 +179,8 @@ impl Run {
             Operation::Purge(kept) => vec![Change::Purge(position(self.known.snapshot - kept))],
             Operation::Install => vec![Change::Purge(position(RECEIVED))],
             Operation::Behind => vec![Change::Purge(position(node.applied()))],
-            Operation::Join | Operation::Apply | Operation::Save | Operation::Snapshot => vec![],
+            Operation::Join | Operation::Remember(_) => vec![],
+            Operation::Apply | Operation::Save | Operation::Snapshot => vec![],
         };
         assert!(next < INDEX_MAX, "the history is too short");
         let image = match operation {
@@ -184,7 +189,12 @@ impl Run {
             Operation::Install => Some(RECEIVED),
             _ => None,
         };
-        Doing { changes, image, cluster_id: matches!(operation, Operation::Join).then_some(7) }
+        let cluster_id = matches!(operation, Operation::Join).then_some(7);
+        let remembered = match operation {
+            Operation::Remember(entries) => Some(entries),
+            _ => None,
+        };
+        Doing { changes, image, cluster_id, remembered }
     }
 }
 

@@ -1,0 +1,198 @@
+//! Reserves over 256 connections against three nodes of this machine: how many, how fast, and what they cost on disk.
+//!
+//! `cargo bench -p node --bench load -- [SECONDS] [SKUS] [HOLDS]`
+//!
+//! With `HOLDS` that many holds are made first, over `SKUS` SKUs, so that snapshots are long; at the end a node is
+//! stopped and started again, to tell its start and its memory. `LASTUNIT_NO_CHECKPOINTS=1` turns checkpoints off.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "it fails and tells by these"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use client::api::{Item, PutSkuRequest, ReserveRequest};
+use client::{Batch, Client};
+use tokio::task::JoinSet;
+
+use support::cluster::{Cluster, IDS};
+
+/// Connections, each with one call at a time.
+const CONNECTIONS: u64 = 256;
+
+/// Operations of one batch while holds are made first.
+const BATCH: u64 = 1_000;
+
+/// What every connection shares.
+struct Shared {
+    skus: u64,
+    ends: Instant,
+    carts: AtomicU64,
+    /// Whether some node is building a snapshot.
+    building: AtomicBool,
+}
+
+/// How long reserves took, in microseconds: those without and those with a snapshot being built meanwhile.
+type Latencies = [Vec<u64>; 2];
+
+#[tokio::main]
+async fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|word| word != "--bench");
+    let mut number = |otherwise| arguments.next().map_or(otherwise, |n| n.parse().unwrap());
+    let (seconds, skus, holds) = (number(30), number(1_000), number(0));
+    let mut cluster = Cluster::start_with("max_hold_seconds = 3600\nmax_ttl_seconds = 3600\n").await;
+    put_skus(cluster.client(), skus).await;
+    hold(cluster.client(), skus, holds).await;
+    let shared = Arc::new(Shared {
+        skus,
+        ends: Instant::now() + Duration::from_secs(seconds),
+        carts: AtomicU64::new(holds),
+        building: AtomicBool::new(false),
+    });
+    let before = disk(&cluster);
+    let [mut quiet, mut building] = load(&cluster, &shared).await;
+    let reserves = (quiet.len() + building.len()) as u64;
+    println!("{reserves} reserves, {} a second", reserves / seconds);
+    show("no snapshot", &mut quiet);
+    show("a snapshot", &mut building);
+    show_disk(before, disk(&cluster), reserves);
+    restart(&mut cluster).await;
+}
+
+async fn put_skus(client: &Client, skus: u64) {
+    let request = PutSkuRequest {
+        on_hand: 1_000_000_000,
+        safety_stock: None,
+        max_per_customer: None,
+        on_shortfall: None,
+    };
+    each(client, skus, move |client, number| {
+        let request = request.clone();
+        async move { drop(client.put_sku(&sku(number), &request).await.unwrap()) }
+    })
+    .await;
+}
+
+/// Makes holds that last longer than the bench.
+async fn hold(client: &Client, skus: u64, holds: u64) {
+    each(client, holds.div_ceil(BATCH), move |client, batch| async move {
+        let mut calls = Batch::new();
+        for cart in batch * BATCH..((batch + 1) * BATCH).min(holds) {
+            calls.push(ReserveRequest { ttl_seconds: Some(3_000), ..reserve(cart, skus) });
+        }
+        for outcome in client.batch(&calls).await.unwrap().value {
+            outcome.unwrap();
+        }
+    })
+    .await;
+}
+
+/// Calls for each number, over so many connections.
+async fn each<F: Future<Output = ()> + Send>(
+    client: &Client,
+    count: u64,
+    call: impl Fn(Client, u64) -> F + Clone + Send + 'static,
+) {
+    let mut tasks = JoinSet::new();
+    for first in 0..CONNECTIONS.min(count) {
+        let (client, call) = (client.clone(), call.clone());
+        tasks.spawn(async move {
+            for number in (first..count).step_by(CONNECTIONS as usize) {
+                call(client.clone(), number).await;
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
+async fn load(cluster: &Cluster, shared: &Arc<Shared>) -> Latencies {
+    let mut tasks = JoinSet::new();
+    for connection in 0..CONNECTIONS {
+        let client = cluster.only(IDS[connection as usize % IDS.len()]);
+        tasks.spawn(reserves(client, shared.clone()));
+    }
+    let directories = IDS.map(|id| cluster.data_dir(id).join("snapshots"));
+    while Instant::now() < shared.ends {
+        shared.building.store(directories.iter().any(|dir| is_building(dir)), Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let all = tasks.join_all().await;
+    [0, 1].map(|kind| all.iter().flat_map(|latencies: &Latencies| latencies[kind].iter().copied()).collect())
+}
+
+async fn reserves(client: Client, shared: Arc<Shared>) -> Latencies {
+    let mut latencies = [Vec::new(), Vec::new()];
+    while Instant::now() < shared.ends {
+        let cart = shared.carts.fetch_add(1, Ordering::Relaxed);
+        let (start, building) = (Instant::now(), shared.building.load(Ordering::Relaxed));
+        client.reserve(&reserve(cart, shared.skus)).await.unwrap();
+        let building = building || shared.building.load(Ordering::Relaxed);
+        latencies[usize::from(building)].push(start.elapsed().as_micros() as u64);
+    }
+    latencies
+}
+
+fn reserve(cart: u64, skus: u64) -> ReserveRequest {
+    ReserveRequest {
+        cart_id: format!("cart-{cart:08}"),
+        items: vec![Item { sku: sku(cart.wrapping_mul(7_919) % skus), qty: 1 }],
+        customer_id: None,
+        ttl_seconds: None,
+        wait: None,
+    }
+}
+
+fn sku(number: u64) -> String {
+    format!("SKU-{number:07}")
+}
+
+/// Whether a snapshot is being written or read back: it has a temporary name as long.
+fn is_building(snapshots: &Path) -> bool {
+    let entries = std::fs::read_dir(snapshots).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with(".tmp"))
+}
+
+/// What all nodes have caused to be written to the disk, and what they have handed to the system, in bytes.
+fn disk(cluster: &Cluster) -> [u64; 2] {
+    ["write_bytes:", "wchar:"].map(|name| IDS.iter().map(|&id| cluster.proc_figure(id, "io", name)).sum())
+}
+
+/// wchar has what went over sockets in it too.
+fn show_disk(before: [u64; 2], after: [u64; 2], reserves: u64) {
+    let [to_disk, handed] = [0, 1].map(|kind| (after[kind] - before[kind]) / reserves.max(1));
+    println!("disk        {to_disk} bytes a reserve, all nodes; {handed} handed to write, sockets included");
+}
+
+fn show(what: &str, micros: &mut [u64]) {
+    micros.sort_unstable();
+    if micros.is_empty() {
+        return println!("{what:11} none");
+    }
+    let at = |share: f64| micros[((micros.len() - 1) as f64 * share) as usize] as f64 / 1e3;
+    let (p50, p99, p999, max) = (at(0.5), at(0.99), at(0.999), at(1.0));
+    let count = micros.len();
+    println!("{what:11} p50 {p50:.1} ms, p99 {p99:.1} ms, p99.9 {p999:.1} ms, max {max:.1} ms, of {count}");
+}
+
+/// Stops a node in order, starts it, and waits until it serves.
+async fn restart(cluster: &mut Cluster) {
+    for id in IDS {
+        println!("node {id}      {} MiB resident", cluster.proc_figure(id, "status", "VmRSS:") / 1024);
+    }
+    cluster.terminate(1).await;
+    let start = Instant::now();
+    cluster.spawn(1);
+    cluster.ready(&[1]).await;
+    let seconds = start.elapsed().as_secs_f64();
+    let [resident, peak] = ["VmRSS:", "VmHWM:"].map(|name| cluster.proc_figure(1, "status", name) / 1024);
+    println!("node 1 anew ready after {seconds:.1} s, {resident} MiB resident, {peak} MiB at its peak");
+}

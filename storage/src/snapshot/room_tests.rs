@@ -1,0 +1,147 @@
+//! Snapshots on a file system that is nearly full, and in a directory that a store before has not quite left.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::checkpoint::fixture::Shop;
+use crate::disk::RealDisk;
+use crate::disk::faulty::FaultyDisk;
+
+/// The real file system, which says what it is told about its free bytes, or after so many looks that there are none.
+struct Told {
+    free_bytes: u64,
+    looks: AtomicU64,
+}
+
+impl Told {
+    fn new(free_bytes: u64, looks: u64) -> Arc<Told> {
+        Arc::new(Told { free_bytes, looks: AtomicU64::new(looks) })
+    }
+}
+
+impl Disk for Told {
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
+        RealDisk.open(path, mode)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        RealDisk.create_dir_all(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        RealDisk.list(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        RealDisk.sync_dir(dir)
+    }
+
+    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
+        let left = self.looks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        Ok(if left.is_ok() { self.free_bytes } else { 0 })
+    }
+}
+
+fn store(disk: Arc<dyn Disk>, dir: &TempDir) -> SnapshotStore {
+    SnapshotStore::open(disk, &dir.path().join("snapshots")).unwrap()
+}
+
+fn names(dir: &TempDir) -> Vec<String> {
+    RealDisk.list(&dir.path().join("snapshots")).unwrap()
+}
+
+/// A checkpoint of a shop after that many commands.
+fn checkpoint(dir: &TempDir, commands: u64) -> Checkpoint {
+    let shop = Shop::after(1, commands);
+    let (mut checkpoint, _) = Checkpoint::open(Arc::new(RealDisk), &dir.path().join("checkpoint")).unwrap();
+    checkpoint.replace(&shop.header(), &mut shop.records().into_iter()).unwrap();
+    checkpoint
+}
+
+fn bytes(snapshot: &Snapshot) -> Vec<u8> {
+    let mut bytes = vec![0; snapshot.len() as usize];
+    let read = snapshot.read_at(&mut bytes, 0).unwrap();
+    assert_eq!(read, bytes.len());
+    bytes
+}
+
+#[test]
+fn a_snapshot_that_would_take_the_last_room_is_neither_written_nor_received() {
+    let (dir, sender) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let checkpoint = checkpoint(&dir, 500);
+    let sent = bytes(&store(Arc::new(RealDisk), &sender).write(&checkpoint).unwrap());
+    for (free_bytes, looks) in [(0, 0), (LEFT_FREE_BYTES, 9), (LEFT_FREE_BYTES + 100, 9), (u64::MAX, 0)] {
+        let store = store(Told::new(free_bytes, looks), &dir);
+        let refused = store.write(&checkpoint).expect_err("there is no room");
+        assert!(refused.is_out_of_space() && refused.to_string().contains("64 MiB"), "{refused}");
+        let mut receiving = store.receive().unwrap();
+        let refused = receiving.write(&sent).expect_err("there is no room");
+        assert!(refused.is_out_of_space(), "{refused}");
+        drop(receiving);
+        assert!(names(&dir).is_empty(), "{:?}", names(&dir));
+    }
+    let room = store(Told::new(LEFT_FREE_BYTES + sent.len() as u64, 9), &dir);
+    assert_eq!(bytes(&room.write(&checkpoint).unwrap()), sent);
+}
+
+#[test]
+fn without_room_from_any_step_on_nothing_is_changed_and_later_it_is_done() {
+    let mut met = 0;
+    for step in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (checkpoint(&dir, 50), tempfile::tempdir().unwrap());
+        let sent = bytes(&store(Arc::new(RealDisk), &new).write(&checkpoint(&new, 80)).unwrap());
+        let disk = FaultyDisk::new(dir.path()).unwrap();
+        let store = store(Arc::new(disk.clone()), &dir);
+        let first = store.write(&old).unwrap();
+        disk.full_from(disk.steps() + step);
+        let take = || -> Result<(), StorageError> {
+            let mut receiving = store.receive()?;
+            sent.chunks(1_000).try_for_each(|chunk| receiving.write(chunk))?;
+            store.adopt(&receiving.finish()?.expect("what was sent is whole"))
+        };
+        let taken = take();
+        disk.mend();
+        match taken {
+            Ok(()) => break,
+            Err(full) => assert!(full.is_out_of_space(), "step {step}: {full}"),
+        }
+        met += 1;
+        assert_eq!(names(&dir), [file_name(first.header().applied)], "step {step}");
+        take().unwrap();
+        let newest = store.newest().unwrap().unwrap();
+        assert!(newest.header().applied > first.header().applied, "step {step}");
+    }
+    eprintln!("{met} steps without room");
+    assert!(met > 3);
+}
+
+/// A group that ran out of space is started anew in its own process: its server's tasks may end a little later.
+#[test]
+fn what_is_left_of_a_store_removes_nothing_that_its_successor_makes() {
+    let (dir, sender) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let sent = bytes(&store(Arc::new(RealDisk), &sender).write(&checkpoint(&sender, 100)).unwrap());
+    let late = store(Arc::new(RealDisk), &dir).receive().unwrap();
+    let store = store(Arc::new(RealDisk), &dir);
+    let mut receiving = store.receive().unwrap();
+    receiving.write(&sent).unwrap();
+    drop(late);
+    let received = receiving.finish().unwrap().unwrap();
+    store.adopt(&received).unwrap();
+    assert_eq!(names(&dir), [file_name(received.header().applied)]);
+}
