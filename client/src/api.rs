@@ -568,13 +568,25 @@ pub struct AuditView {
     pub node_id: u64,
     /// The log entry at which the nodes' digests are compared.
     pub applied_index: u64,
-    /// `sound`: all nodes agree, and nothing was found in any. `incomplete`: nothing was found, but not all nodes told.
-    /// `broken`: digests differ, or a sum is not what it must be.
-    pub verdict: String,
+    /// What it comes to.
+    pub verdict: AuditVerdict,
     /// Whether all nodes that told have one digest at `applied_index`.
     pub agree: bool,
     /// What each node has found in itself.
     pub nodes: Vec<NodeAuditView>,
+}
+
+/// What an audit comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AuditVerdict {
+    /// All nodes agree, and nothing was found in any.
+    Sound,
+    /// Nothing was found, but not all nodes told.
+    Incomplete,
+    /// Digests differ, or a sum is not what it must be.
+    Broken,
 }
 
 /// What a node has found in itself, or why it did not tell.

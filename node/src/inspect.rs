@@ -22,7 +22,7 @@ use crate::config::ClusterFile;
 
 /// What the help says at its end.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes: 0 whole; 1 damaged; 2 cannot be read: no such directory, a node uses it, or another version wrote it.";
+Exit codes: 0 whole; 1 damaged, or refused by its cluster; 2 cannot be read: no such directory, a node uses it, or another version wrote it.";
 
 const EXIT_DAMAGED: u8 = 1;
 const EXIT_UNREADABLE: u8 = 2;
@@ -43,10 +43,10 @@ pub(crate) struct Args {
     #[arg(long, env = "LASTUNIT_ENTRIES", value_parser = cli::flag())]
     entries: bool,
     /// With --entries: from this index on.
-    #[arg(long, value_name = "INDEX", default_value_t = 0, env = "LASTUNIT_FROM")]
-    from: u64,
+    #[arg(long, value_name = "INDEX", requires = "entries", env = "LASTUNIT_FROM")]
+    from: Option<u64>,
     /// With --entries: up to this index.
-    #[arg(long, value_name = "INDEX", env = "LASTUNIT_TO")]
+    #[arg(long, value_name = "INDEX", requires = "entries", env = "LASTUNIT_TO")]
     to: Option<u64>,
     /// Write JSON: one document, or one a line.
     #[arg(long, env = "LASTUNIT_JSON", value_parser = cli::flag())]
@@ -63,6 +63,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn look(args: &Args) -> Result<u8, Failure> {
+    let range = range(args)?;
     let directory = directory(args)?;
     let scratch =
         tempfile::tempdir().map_err(|cause| usage(format!("cannot make a temporary directory: {cause}")))?;
@@ -70,20 +71,27 @@ fn look(args: &Args) -> Result<u8, Failure> {
     let report = &inspection.report;
     match args.entries {
         true => {
-            write_entries(&inspection, args)?;
+            write_entries(&inspection, range, args.json)?;
             report.damages.iter().for_each(|damage| cli::complain(&text::damage(damage)));
         }
         false => {
             write_report(report, args.json)?;
             if report.verdict == Verdict::Damaged {
-                let (dir, places) =
-                    (report.data_dir.display(), text::count(report.damages.len() as u64, "damage"));
-                cli::complain(&format!("{dir}: {places} found; what the report says of each is to be done"));
+                cli::complain(&text::complaint(report));
             }
         }
     }
     report.unreadable.iter().for_each(|why| cli::complain(why));
     Ok(exit_code(report.verdict))
+}
+
+/// The first and the last index of the entries that are asked for.
+fn range(args: &Args) -> Result<(u64, u64), Failure> {
+    let (from, to) = (args.from.unwrap_or(0), args.to.unwrap_or(u64::MAX));
+    match from <= to {
+        true => Ok((from, to)),
+        false => Err(usage(format!("--from {from} --to {to}: the end is before the beginning"))),
+    }
 }
 
 fn directory(args: &Args) -> Result<PathBuf, Failure> {
@@ -127,11 +135,11 @@ struct Line<'a> {
 }
 
 /// Writes the entries as they are read: memory for one of them, however many there are.
-fn write_entries(inspection: &Inspection, args: &Args) -> Result<(), Failure> {
+fn write_entries(inspection: &Inspection, (from, to): (u64, u64), json: bool) -> Result<(), Failure> {
     let mut stdout = BufWriter::new(io::stdout().lock());
-    for entry in inspection.entries(args.from, args.to.unwrap_or(u64::MAX)) {
+    for entry in inspection.entries(from, to) {
         let entry = entry.map_err(usage)?;
-        let line = match args.json {
+        let line = match json {
             true => serde_json::to_string(&Line { entry: &entry, time: time(&entry) }).map_err(usage)?,
             false => text::entry(&entry, time(&entry)),
         };

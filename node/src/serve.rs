@@ -23,8 +23,9 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use clap::builder::BoolishValueParser;
 use raft::{Group, GroupOptions, Member, StartError, Stop, StopKind, Tuning};
 use storage::StorageError;
 use tokio::net::TcpListener;
@@ -46,6 +47,10 @@ const EXIT_USAGE: u8 = 2;
 /// How often it is looked whether there is room on the disk by now.
 const ROOM_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a start is put off at most that failed although there seemed to be room: a file system may lack other
+/// things than free bytes, such as inodes or this user's quota.
+const ROOM_AFTER_MAX: Duration = Duration::from_secs(30);
+
 /// How long handing leadership over and writing the checkpoint may take.
 const SHUTDOWN_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -62,7 +67,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = LogFormat::Human, env = "LASTUNIT_LOG_FORMAT")]
     log_format: LogFormat,
     /// Stop in order at the end of stdin, as on SIGTERM.
-    #[arg(long, hide = true, env = "LASTUNIT_EXIT_WITH_STDIN")]
+    #[arg(long, hide = true, env = "LASTUNIT_EXIT_WITH_STDIN", value_parser = BoolishValueParser::new())]
     exit_with_stdin: bool,
     #[command(flatten)]
     tuning: TuningArgs,
@@ -106,7 +111,9 @@ async fn node(args: Args) -> Result<(), Failure> {
     let mut listener = listen(node).await?;
     let options = options(&file, node, args.tuning.tuning());
     let mut started = start(node, &options).await?;
+    let mut pause = ROOM_AFTER;
     loop {
+        let began = Instant::now();
         let why = match started {
             Started::Serving(group) => match serve(&file, node, listener, group, stop.as_mut()).await? {
                 Ended::InOrder => return Ok(()),
@@ -117,11 +124,12 @@ async fn node(args: Args) -> Result<(), Failure> {
             },
             Started::OutOfSpace(why) => why,
         };
+        pause = next_pause(pause, began.elapsed());
         tracing::error!(node = node.id, "out of space, waiting for room: {why}");
         started = tokio::select! {
             biased;
             () = stop.as_mut() => return Ok(()),
-            started = start_when_there_is_room(node, &options, listener) => started?,
+            started = start_when_there_is_room(node, &options, listener, pause) => started?,
         };
         listener = listen(node).await?;
     }
@@ -154,17 +162,22 @@ async fn start(node: &NodeConfig, options: &GroupOptions) -> Result<Started, Fai
     }
 }
 
-/// Refuses everybody until there is room and the group has started again, which is a recovery as after a crash.
+/// How long to wait before the next start, after one whose group has served for so long.
+fn next_pause(last: Duration, served: Duration) -> Duration {
+    if served > ROOM_AFTER_MAX { ROOM_AFTER } else { ROOM_AFTER_MAX.min(last * 2) }
+}
+
+/// Refuses everybody until there is room and the group has started again, which is a recovery as after a crash. However
+/// much room there seems to be, it is not tried before the pause is over.
 async fn start_when_there_is_room(
     node: &NodeConfig,
     options: &GroupOptions,
     listener: TcpListener,
+    pause: Duration,
 ) -> Result<Started, Failure> {
     let (done, waiting) = oneshot::channel::<()>();
     let starting = async {
-        while !raft::has_room(options) {
-            sleep(ROOM_AFTER).await;
-        }
+        wait_for_room(options, pause).await;
         tracing::info!(node = node.id, "there is room again");
         let started = start(node, options).await;
         drop(done);
@@ -175,6 +188,19 @@ async fn start_when_there_is_room(
         let _ = waiting.await;
     });
     tokio::join!(starting, refusing).0
+}
+
+async fn wait_for_room(options: &GroupOptions, pause: Duration) {
+    sleep(pause).await;
+    while !has_room(options).await {
+        sleep(ROOM_AFTER).await;
+    }
+}
+
+/// Asked on a thread of its own: a disk that hangs shall hold up no answer.
+async fn has_room(options: &GroupOptions) -> bool {
+    let options = options.clone();
+    tokio::task::spawn_blocking(move || raft::has_room(&options)).await.unwrap_or(false)
 }
 
 /// Serves until told to stop, or until the group ends.
@@ -358,6 +384,38 @@ mod tests {
             assert_eq!(failure.code, code, "{}", failure.why);
             assert!(!failure.why.contains('\n'), "{}", failure.why);
         }
+    }
+
+    #[test]
+    fn a_start_that_fails_though_there_is_room_is_tried_ever_more_seldom() {
+        let (mut pause, mut pauses) = (ROOM_AFTER, Vec::new());
+        for _ in 0..7 {
+            pause = next_pause(pause, Duration::from_millis(3));
+            pauses.push(pause.as_secs());
+        }
+        assert_eq!(pauses, [2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(next_pause(pause, Duration::from_secs(600)), ROOM_AFTER);
+    }
+
+    #[tokio::test]
+    async fn where_there_seems_to_be_room_a_start_still_waits_for_its_pause() {
+        let members = vec![];
+        let directory = std::env::temp_dir();
+        let file_options = GroupOptions {
+            cluster_name: "lastunit-dev".to_owned(),
+            node_id: 7,
+            members,
+            data_dir: directory,
+            retention: Duration::ZERO,
+            idempotency_retention: Duration::ZERO,
+            max_hold: Duration::ZERO,
+            events_retention: Duration::ZERO,
+            events_max: 0,
+            tuning: Tuning { segment_bytes: 0, ..Tuning::default() },
+        };
+        let (began, pause) = (Instant::now(), Duration::from_millis(50));
+        wait_for_room(&file_options, pause).await;
+        assert!(began.elapsed() >= pause);
     }
 
     #[tokio::test]

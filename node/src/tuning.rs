@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use clap::builder::BoolishValueParser;
 use raft::Tuning;
 
 /// What is set otherwise than by default.
@@ -21,7 +22,7 @@ pub(crate) struct TuningArgs {
     #[arg(long, hide = true, env = "LASTUNIT_DIGESTS_EVERY_MS", value_parser = clap::value_parser!(u64).range(1..))]
     digests_every_ms: Option<u64>,
     /// Save no checkpoint while the node runs: to measure what checkpoints cost.
-    #[arg(long, hide = true, env = "LASTUNIT_NO_CHECKPOINTS")]
+    #[arg(long, hide = true, env = "LASTUNIT_NO_CHECKPOINTS", value_parser = BoolishValueParser::new())]
     no_checkpoints: bool,
 }
 

@@ -9,32 +9,21 @@ mod support;
 use std::fs;
 use std::process::Stdio;
 
-use client::api::{AuditView, PutSkuRequest, ReserveRequest};
+use client::api::{AuditVerdict, AuditView, PutSkuRequest, ReserveRequest};
 use serde_json::Value;
 use support::cluster::{Cluster, IDS, others};
+use support::program::{Ended, program};
 use support::{PATIENCE, wait_for};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// How `lastunit audit` ended and what it said.
-struct Ended {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
 /// Runs `lastunit audit` over all nodes.
 async fn audit(cluster: &Cluster, flags: &[&str]) -> Ended {
     let addresses: Vec<_> = IDS.iter().map(|&id| format!("http://{}", cluster.http(id))).collect();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lastunit"));
+    let mut command = Command::from(program());
     command.arg("audit").args(flags).args(["--nodes", &addresses.join(",")]);
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(PATIENCE, command.output()).await.expect("the command ends").unwrap();
-    Ended {
-        code: output.status.code().unwrap(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Ended::of(timeout(PATIENCE, command.output()).await.expect("the command ends").unwrap())
 }
 
 async fn start_shop() -> Cluster {
@@ -77,7 +66,7 @@ async fn a_node_that_differs_stops_and_goes_on_with_an_image_made_anew() {
     }
     reserve(&cluster, "cart-2").await;
     let told = audit(&cluster, &[]).await;
-    assert_eq!((told.code, told.stderr), (3, format!("lastunit: not executed: no audit of node {odd}\n")));
+    assert_eq!((told.code, told.stderr), (3, format!("lastunit: incomplete: no audit of node {odd}\n")));
 
     fs::remove_dir_all(cluster.data_dir(odd).join("checkpoint")).unwrap();
     let before = comparisons(&cluster, &others).await;
@@ -108,7 +97,7 @@ async fn an_audit_through_any_node_finds_all_that_was_answered() {
     let cluster = start_shop().await;
     for id in IDS {
         let audit: AuditView = cluster.only(id).audit().await.unwrap().value;
-        assert_eq!((&*audit.verdict, audit.agree, audit.node_id), ("sound", true, id), "{audit:?}");
+        assert_eq!((audit.verdict, audit.agree, audit.node_id), (AuditVerdict::Sound, true, id), "{audit:?}");
         for node in &audit.nodes {
             let image = node.image.as_ref().unwrap();
             assert!(image.applied_index >= Some(audit.applied_index), "{audit:?}");

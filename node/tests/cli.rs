@@ -25,15 +25,8 @@ use tokio::time::timeout;
 
 use files::{import, write};
 use support::cluster::{Cluster, IDS};
+use support::program::{Ended, program};
 use support::{PATIENCE, wait_for};
-
-/// How a command ended and what it said.
-#[derive(Debug)]
-struct Ended {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
 
 impl Ended {
     /// The JSON document on stdout, of a command that is done.
@@ -48,11 +41,6 @@ impl Ended {
         serde_json::from_str(&self.stdout).unwrap()
     }
 
-    /// The JSON documents on stdout, one a line.
-    fn lines(&self) -> Vec<Value> {
-        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
     /// Checks the exit code, and that stderr is one line in which these words stand.
     fn failed(&self, code: i32, words: &[&str]) {
         assert_eq!((self.code, self.stderr.lines().count()), (code, 1), "{self:?}");
@@ -63,25 +51,16 @@ impl Ended {
     }
 }
 
-/// The binary, with nothing of our own environment that would change what it does.
+/// The binary, that neither reads nor outlives its test.
 fn lastunit() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lastunit"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LASTUNIT_")) {
-        command.env_remove(name);
-    }
+    let mut command = Command::from(program());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
 }
 
 /// Runs a command line until it ends.
 async fn run(command: &mut Command) -> Ended {
-    let output = timeout(PATIENCE, command.output()).await.expect("the command ends").unwrap();
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    Ended {
-        code: output.status.code().expect("it ends by itself"),
-        stdout: text(&output.stdout),
-        stderr: text(&output.stderr),
-    }
+    Ended::of(timeout(PATIENCE, command.output()).await.expect("the command ends").unwrap())
 }
 
 /// Runs `lastunit` with these arguments, separated by blanks, over these nodes.
@@ -346,7 +325,7 @@ async fn events_are_followed_across_the_death_of_each_node() {
     assert_eq!(follow.code().await, Some(0), "Ctrl-C is how it ends");
 
     // The same again, read from the beginning, and then from its middle.
-    let all = cli(&cluster, "events --json --types reservation").await.lines();
+    let all = cli(&cluster, "events --json --types reservation").await.documents();
     assert_eq!(all.iter().map(|event| event["subject"].as_str().unwrap()).collect::<Vec<_>>(), made);
     let after = all[9]["id"].as_str().unwrap();
     let rest = cli(&cluster, &format!("events --after {after} --types reservation --limit 3")).await;
@@ -366,7 +345,8 @@ async fn a_feed_that_has_dropped_events_is_read_from_the_oldest_that_is_kept() {
     cluster.client().batch(&batch).await.unwrap();
     let told = cli(&cluster, "events --json").await;
     told.failed(0, &["earlier events are gone"]);
-    let places: Vec<_> = told.lines().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
+    let places: Vec<_> =
+        told.documents().iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect();
     assert!((64..301).contains(&places.len()), "{}", places.len());
     let (first, last) = (&places[0], &places[places.len() - 1]);
     let mut command = lastunit();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use support::cluster::{Cluster, Place, free_places};
 use support::load::{Ledger, Load};
-use support::{seed, wait_for};
+use support::{copy, seed, wait_for};
 
 /// Enough for several segments of a log, a purge and a snapshot, at the paces below.
 const CALLS: usize = 300;
@@ -107,18 +107,6 @@ async fn load(cluster: &Cluster, ledger: &mut Ledger) {
     let load = Load::start(cluster, ledger).await;
     load.more(CALLS).await;
     load.stop(ledger).await;
-}
-
-/// Copies a file, or a directory with all that is in it.
-fn copy(from: &Path, to: &Path) {
-    if from.is_file() {
-        fs::copy(from, to).unwrap();
-        return;
-    }
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        copy(&entry.path(), &to.join(entry.file_name()));
-    }
 }
 
 /// Turns one byte of a file into another.

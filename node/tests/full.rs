@@ -72,6 +72,7 @@ impl Shop {
             (ready.status == 503 && ready.code() == code::OVERLOADED).then_some(())
         })
         .await;
+        self.says(id, "out of space, waiting for room: ").await;
         let address = self.cluster.http(id);
         assert_eq!(http::get(address, "/livez").await.status, 200);
         for refused in [http::get(address, READ).await, reserve(address).await] {
@@ -79,6 +80,18 @@ impl Shop {
             assert_eq!(refused.json()["executed"], "no", "{refused:?}");
             assert!(refused.header("retry-after").is_some(), "{refused:?}");
         }
+    }
+
+    /// Makes room, and waits until the node has noticed and serves again.
+    async fn mend(&mut self, id: u64) {
+        self.mount(id).make_room();
+        self.says(id, "there is room again").await;
+        self.cluster.ready(&[id]).await;
+    }
+
+    /// Waits until a node has said this.
+    async fn says(&self, id: u64, words: &str) {
+        wait_for(words, async || self.cluster.said(id).contains(words).then_some(())).await;
     }
 
     /// Fills half a segment of the log through a node, where it can.
@@ -106,7 +119,7 @@ impl Shop {
         true
     }
 
-    /// Everything that was told holds, and nothing was ended or started on the way.
+    /// Everything that was told holds.
     async fn check(mut self, what: &str) {
         self.ledger.check(&self.cluster).await;
         say(&format!("{} calls hold after {what}", self.ledger.calls()));
@@ -131,8 +144,7 @@ async fn a_follower_whose_disk_is_full_holds_up_nobody_and_comes_back() {
     for other in others(full) {
         assert_eq!(http::get(shop.cluster.http(other), READ).await.status, 200);
     }
-    shop.mount(full).make_room();
-    shop.cluster.ready(&[full]).await;
+    shop.mend(full).await;
     load.more(CALLS).await;
     load.stop(&mut shop.ledger).await;
     shop.check("a follower's disk was full").await;
@@ -149,8 +161,7 @@ async fn a_node_that_is_started_on_a_full_disk_waits_for_room() {
     shop.cluster.kill(full);
     shop.cluster.spawn(full);
     shop.wait_until_full(full).await;
-    shop.mount(full).make_room();
-    shop.cluster.ready(&[full]).await;
+    shop.mend(full).await;
     load.more(CALLS).await;
     load.stop(&mut shop.ledger).await;
     shop.check("a node was started on a full disk").await;
@@ -169,12 +180,12 @@ async fn a_leader_whose_disk_is_full_steps_aside_and_comes_back() {
         (leader != full).then_some(leader)
     })
     .await;
+    shop.says(full, "leadership handed over").await;
     load.more(CALLS).await;
     shop.wait_until_full(full).await;
     load.more(CALLS).await;
     assert_eq!(http::get(shop.cluster.http(next), READ).await.status, 200);
-    shop.mount(full).make_room();
-    shop.cluster.ready(&[full]).await;
+    shop.mend(full).await;
     load.more(CALLS).await;
     load.stop(&mut shop.ledger).await;
     shop.check("the leader's disk was full").await;
@@ -191,6 +202,13 @@ async fn with_all_disks_full_writes_are_refused_and_reads_go_on() {
         shop.refuses_writes_and_reads_on().await.then_some(())
     })
     .await;
+    for id in IDS {
+        wait_for(format!("the log of node {id} is short"), async || {
+            let metrics = String::from_utf8(http::get(shop.cluster.http(id), "/metrics").await.body).unwrap();
+            metrics.lines().any(|line| line == "lastunit_log_short 1").then_some(())
+        })
+        .await;
+    }
     shop.mounts.iter().for_each(Mount::make_room);
     load.more(CALLS).await;
     shop.cluster.ready(&IDS).await;

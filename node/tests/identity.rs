@@ -14,6 +14,7 @@ use std::process::Command;
 
 use client::api::PutSkuRequest;
 use support::cluster::{Cluster, free_ports, others};
+use support::copy;
 use support::process::{Lines, Process};
 use tempfile::TempDir;
 
@@ -168,23 +169,6 @@ fn is_of(said_to_be: &str, line: &str) -> bool {
         }
     }
     parts.len() == 1 && left.is_empty() || parts.len() > 1 && left.ends_with(&parts[parts.len() - 1])
-}
-
-/// Copies a directory as it is. Of a log that is written to meanwhile the seal goes first: what it says is then in
-/// the segments.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    let mut entries: Vec<_> = fs::read_dir(from).unwrap().map(Result::unwrap).collect();
-    entries.sort_by_key(|entry| (entry.file_name() != "seal", entry.file_name()));
-    for entry in entries {
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else if let Err(why) = fs::copy(entry.path(), to) {
-            // A node that runs removes files of its own.
-            assert_eq!(why.kind(), std::io::ErrorKind::NotFound, "{why}");
-        }
-    }
 }
 
 #[test]

@@ -8,29 +8,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::SystemTime;
 
-use serde_json::Value;
 use support::cluster::{Cluster, IDS};
+use support::copy;
+use support::program::{Ended, program};
 use tempfile::TempDir;
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../storage/tests/fixtures/v1/data");
 
-/// How the program ended and what it said.
-#[derive(Debug)]
-struct Ended {
-    code: i32,
-    stdout: String,
-    stderr: String,
-}
-
 impl Ended {
-    /// The documents on stdout, one a line.
-    fn documents(&self) -> Vec<Value> {
-        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
     /// Checks the exit code, that stdout is empty, and that stderr is one line in which these words stand.
     fn refused(&self, words: &[&str]) {
         assert_eq!((self.code, self.stdout.as_str()), (2, ""), "{self:?}");
@@ -45,23 +33,8 @@ impl Ended {
     }
 }
 
-/// The program without the variables of whoever runs the tests.
-fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lastunit"));
-    command.args(arguments);
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LASTUNIT_")) {
-        command.env_remove(name);
-    }
-    command
-}
-
 fn run(arguments: &[&str]) -> Ended {
-    let output = program(arguments).output().unwrap();
-    Ended {
-        code: output.status.code().expect("it is not killed"),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    Ended::of(program().args(arguments).output().unwrap())
 }
 
 fn inspect(dir: &Path, flags: &[&str]) -> Ended {
@@ -69,21 +42,9 @@ fn inspect(dir: &Path, flags: &[&str]) -> Ended {
 }
 
 fn fixture() -> TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    copy_into(Path::new(FIXTURE), copy.path());
-    copy
-}
-
-fn copy_into(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy_into(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
-    }
+    let place = tempfile::tempdir().unwrap();
+    copy(Path::new(FIXTURE), place.path());
+    place
 }
 
 /// What changes when somebody writes: content and time of change.
@@ -197,11 +158,37 @@ fn entries_are_one_a_line_and_a_range_of_them_too() {
     assert_eq!(documents[0]["commands"][0]["items"][0]["sku"], "PS5");
 }
 
+#[test]
+fn a_range_without_entries_or_from_its_end_is_refused() {
+    let dir = fixture();
+    for flags in [&["--from", "5"][..], &["--to", "5"]] {
+        let ended = inspect(dir.path(), flags);
+        assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{ended:?}");
+        assert!(ended.stderr.contains("--entries"), "{ended:?}");
+    }
+    let ended = inspect(dir.path(), &["--entries", "--from", "32", "--to", "30"]);
+    ended.refused(&["--from 32 --to 30", "before"]);
+}
+
+/// Not a byte of it is damaged.
+#[test]
+fn a_directory_that_the_cluster_refused_is_not_called_damaged() {
+    let dir = fixture();
+    fs::write(dir.path().join("refused"), "this directory was copied\n").unwrap();
+    let ended = inspect(dir.path(), &[]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let first = format!("{}: refused by the cluster; a node refuses to start on it", dir.path().display());
+    assert_eq!(ended.stdout.lines().next(), Some(first.as_str()), "{ended:?}");
+    assert!(ended.stdout.contains("refused: this directory was copied; "), "{ended:?}");
+    ended.said(1, &["refused by the cluster"]);
+}
+
 /// `lastunit inspect --entries | head` ends quietly.
 #[test]
 fn a_reader_that_goes_away_ends_it_quietly() {
     let dir = fixture();
-    let mut command = program(&["inspect", dir.path().to_str().unwrap(), "--entries", "--json"]);
+    let mut command = program();
+    command.args(["inspect", dir.path().to_str().unwrap(), "--entries", "--json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let mut said = String::new();

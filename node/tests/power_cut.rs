@@ -18,7 +18,6 @@
 mod support;
 
 use std::panic::AssertUnwindSafe;
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -32,7 +31,7 @@ use support::books::Books;
 use support::cluster::{Cluster, IDS, Place, free_places};
 use support::mount::Mount;
 use support::trade::{self, Trade};
-use support::{say, seed, wait_for};
+use support::{copy, say, seed, wait_for};
 
 /// How large a node's device is.
 const DEVICE_BYTES: u64 = 128 << 20;
@@ -57,6 +56,9 @@ const FORMING_MS: std::ops::RangeInclusive<u64> = 0..=700;
 /// A call that lost its nodes is given up soon: its fate is learned when they are back.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// So many cuts meet every moment.
+const MANY_CUTS: u64 = 100;
+
 /// Everything is checked after so many cuts.
 const CHECK_ALL_EVERY: u64 = 10;
 
@@ -66,7 +68,7 @@ async fn what_was_acknowledged_survives_power_cuts_of_all_nodes() {
         Ok(mounts) => mounts,
         Err(why) => return say(&format!("SKIPPED, nothing was tested: {why}")),
     };
-    let (cuts_wanted, seed) = (given("CUTS").unwrap_or(100), given("SEED").unwrap_or_else(rand::random));
+    let (cuts_wanted, seed) = (given("CUTS").unwrap_or(MANY_CUTS), seed());
     say(&format!("SEED={seed} CUTS={cuts_wanted}"));
     let begun = Instant::now();
     let mut storm = Storm::new(&mounts, seed).await;
@@ -82,12 +84,14 @@ async fn what_was_acknowledged_survives_power_cuts_of_all_nodes() {
     }
     storm.books.check_all(&storm.cluster, &IDS).await;
     storm.tell(begun);
+    assert!(storm.books.acknowledged() > storm.cuts, "too little was acknowledged to tell anything");
+    assert!(storm.cuts < MANY_CUTS || storm.cuts_in_recovery > 0, "no cut met a recovery");
 }
 
 /// Whatever a node had on its disk by then, the next start goes on with it, and the cluster is formed once.
 #[tokio::test(flavor = "multi_thread")]
 async fn power_cuts_while_a_cluster_forms_leave_one_that_does() {
-    let seed = given("SEED").unwrap_or_else(rand::random);
+    let seed = seed();
     let mut random = StdRng::seed_from_u64(seed);
     let mut formed = 0;
     for _ in 0..FORMINGS {
@@ -145,18 +149,6 @@ async fn trade_a_while(cluster: &Cluster, books: &mut Books, name: &str) {
     let trade = Trade::start(cluster.client(), name, seed(), support::PATIENCE / 4);
     wait_for("some is traded", async || (trade.answered() > 100).then_some(())).await;
     books.add(trade.stop().await);
-}
-
-/// A copy of a directory of files and directories.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        match from.is_dir() {
-            true => copy(&from, &to),
-            false => assert!(std::fs::copy(&from, &to).is_ok(), "{}", from.display()),
-        }
-    }
 }
 
 /// A cluster whose power fails.
@@ -224,11 +216,12 @@ impl Storm<'_> {
 
     fn tell(&self, begun: Instant) {
         say(&format!(
-            "{} power cuts of all nodes ({} while recovering, {} with a snapshot half written), {} operations \
-             acknowledged, {} checks of answers: 0 lost, after {} s",
+            "{} power cuts of all nodes ({} while recovering, {} with a snapshot half written), {} of \
+             {} operations acknowledged, {} checks of answers: 0 lost, after {} s",
             self.cuts,
             self.cuts_in_recovery,
             self.cuts_in_snapshot,
+            self.books.acknowledged(),
             self.books.operations(),
             self.books.checks(),
             begun.elapsed().as_secs()

@@ -12,6 +12,7 @@ use std::process::{Command, ExitStatus};
 
 use support::cluster::{Cluster, free_ports};
 use support::process::{Lines, Process};
+use support::program::program;
 use tempfile::TempDir;
 
 /// A whole cluster file with free ports, in a directory of its own.
@@ -176,6 +177,20 @@ async fn a_wrong_flag_ends_with_2_and_one_line() {
     check("unknown command", &run(&["sreve"]).await, &["sreve"]);
     let format = &["serve", "--config", config, "--node", "1", "--log-format", "xml"];
     check("unknown log format", &run(format).await, &["--log-format", "xml"]);
+}
+
+/// The hidden ones took `true` alone.
+#[tokio::test]
+async fn every_flag_without_a_value_takes_1_from_its_variable() {
+    for (value, named) in [("1", "nowhere.toml"), ("no", "nowhere.toml"), ("2", "2")] {
+        let mut command = program();
+        command.args(["serve", "--node", "1", "--config", "nowhere.toml"]);
+        command.env("LASTUNIT_NO_CHECKPOINTS", value).env("LASTUNIT_EXIT_WITH_STDIN", value);
+        let lines = Lines::default();
+        let status = Process::start(command, &lines).wait(value).await;
+        check(value, &(status, lines.text()), &[named]);
+        assert_eq!(lines.text().contains("nowhere.toml"), value != "2", "{}", lines.text());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

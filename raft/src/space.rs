@@ -20,7 +20,7 @@ use crate::GroupOptions;
 /// for which there is what is left free.
 const RECORD_BYTES: u64 = 1 << 10;
 
-/// A received snapshot takes its own length, and its image at most so many times that.
+/// A received snapshot and the image made of it take at most so many times its length.
 const INSTALL_TIMES: u64 = 4;
 
 /// The file system that a node's directory is in. A cheap handle.

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
+use crate::peers::Incarnation;
 use crate::{LEAVE_STOPPED, StorageError, small};
 
 use format::{CLUSTER_NAME_BYTES_MAX, FILE, write};
@@ -160,11 +161,15 @@ impl Identity {
 
 /// Notes that the cluster knows a directory for a copy, durable at return: it is refused from now on, and so a
 /// supervisor that starts it again and again cannot count its generation up to where it is taken for a newer one.
-/// For the process that has it locked.
+/// For the process that has it locked; `start` is the one that was found out. Where the directory was started again
+/// since, it is left alone: what was said of that start may not be so of this one.
 ///
 /// # Errors
-/// IO: the system said no.
-pub fn disown(disk: &dyn Disk, dir: &Path, why: &str) -> Result<(), StorageError> {
+/// Corrupt, refused: the identity cannot be read. IO: the system said no.
+pub fn disown(disk: &dyn Disk, dir: &Path, start: &Incarnation, why: &str) -> Result<(), StorageError> {
+    if read(disk, dir)?.is_none_or(|identity| Incarnation::of(&identity) != *start) {
+        return Ok(());
+    }
     let (name, temporary) = REFUSED;
     small::replace(disk, dir, name, temporary, format!("{why}\n").as_bytes())
 }

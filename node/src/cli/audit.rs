@@ -1,13 +1,17 @@
 //! `lastunit audit`: whether all nodes have the same, and whether what they have adds up.
 
-use client::api::{AuditView, ImageAuditView, NodeAuditView};
+use client::api::{AuditVerdict, AuditView, ImageAuditView, NodeAuditView};
 
 use super::failure::{EXIT_NOT_EXECUTED, EXIT_REFUSED, Failure};
 use super::out::{self, Table};
 use super::reach::Reach;
 
-/// Compare every node's digest at one log entry, and recompute every sum from each node's records; exit code 1 where
-/// anything is wrong, 3 where a node did not tell.
+/// What the help says at its end.
+pub(super) const EXIT_CODES: &str = "\
+Exit codes: 0 sound; 1 broken: digests differ, or what a node has does not add up; 2 wrong usage, nothing was sent;
+3 a node did not tell, or nothing was found out: no quorum, or an audit under way.";
+
+/// Compare every node's digest at one log entry, and recompute every sum from each node's records.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -27,21 +31,32 @@ pub(super) async fn run(args: &Args) -> Result<(), Failure> {
 
 /// What the exit code follows from.
 fn end(audit: &AuditView) -> Result<(), Failure> {
-    match audit.verdict.as_str() {
-        "sound" => Ok(()),
-        "incomplete" => {
+    match audit.verdict {
+        AuditVerdict::Sound => Ok(()),
+        AuditVerdict::Incomplete => {
             let silent = audit.nodes.iter().filter(|node| node.error.is_some());
             let silent: Vec<_> = silent.map(|node| format!("node {}", node.id)).collect();
-            let line = format!("not executed: no audit of {}", silent.join(", "));
+            let line = format!("incomplete: no audit of {}", silent.join(", "));
             Err(Failure::new(EXIT_NOT_EXECUTED, line))
         }
-        _ if audit.agree => Err(Failure::new(EXIT_REFUSED, "broken: what a node has does not add up")),
-        _ => Err(Failure::new(EXIT_REFUSED, "broken: the replicas differ")),
+        AuditVerdict::Broken if audit.agree => {
+            Err(Failure::new(EXIT_REFUSED, "broken: what a node has does not add up"))
+        }
+        AuditVerdict::Broken => Err(Failure::new(EXIT_REFUSED, "broken: the replicas differ")),
+    }
+}
+
+fn word(verdict: AuditVerdict) -> &'static str {
+    match verdict {
+        AuditVerdict::Sound => "sound",
+        AuditVerdict::Incomplete => "incomplete",
+        AuditVerdict::Broken => "broken",
     }
 }
 
 fn text(audit: &AuditView) -> String {
-    let AuditView { cluster, applied_index, verdict, .. } = audit;
+    let AuditView { cluster, applied_index, .. } = audit;
+    let verdict = word(audit.verdict);
     let mut text = format!("cluster {cluster}  entry {applied_index}  {verdict}\n");
     let mut table = Table::new([
         "#NODE",
@@ -107,14 +122,14 @@ mod tests {
         }
     }
 
-    fn audit(verdict: &str, agree: bool) -> AuditView {
+    fn audit(verdict: AuditVerdict, agree: bool) -> AuditView {
         let silent =
             NodeAuditView { id: 3, error: Some("no answer".to_owned()), state_digest: None, image: None };
         AuditView {
             cluster: "shop".to_owned(),
             node_id: 1,
             applied_index: 97,
-            verdict: verdict.to_owned(),
+            verdict,
             agree,
             nodes: vec![node(1, &[]), node(2, &["PS5: held is 7"]), silent],
         }
@@ -123,18 +138,18 @@ mod tests {
     #[test]
     fn the_exit_code_follows_from_the_verdict() {
         for (verdict, agree, code, line) in [
-            ("incomplete", true, 3, "not executed: no audit of node 3"),
-            ("broken", true, 1, "broken: what a node has does not add up"),
-            ("broken", false, 1, "broken: the replicas differ"),
+            (AuditVerdict::Incomplete, true, 3, "incomplete: no audit of node 3"),
+            (AuditVerdict::Broken, true, 1, "broken: what a node has does not add up"),
+            (AuditVerdict::Broken, false, 1, "broken: the replicas differ"),
         ] {
             assert_eq!(end(&audit(verdict, agree)), Err(Failure::new(code, line)));
         }
-        assert_eq!(end(&audit("sound", true)), Ok(()));
+        assert_eq!(end(&audit(AuditVerdict::Sound, true)), Ok(()));
     }
 
     #[test]
     fn each_node_has_a_row_and_what_was_found_a_line() {
-        let told = text(&audit("broken", true));
+        let told = text(&audit(AuditVerdict::Broken, true));
         let lines: Vec<_> = told.lines().collect();
         assert_eq!(lines[0], "cluster shop  entry 97  broken");
         assert!(lines[1].starts_with("NODE") && lines[1].ends_with("FINDINGS"), "{told}");

@@ -74,7 +74,7 @@ pub(crate) enum Command {
     Events(events::Args),
     #[command(after_help = EXIT_CODES)]
     Status(status::Args),
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = audit::EXIT_CODES)]
     Audit(audit::Args),
     Completions(completions::Args),
 }

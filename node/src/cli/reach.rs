@@ -19,7 +19,7 @@ pub(crate) struct Reach {
     /// The cluster file whose nodes are called, where --nodes is not given.
     #[arg(long, value_name = "FILE", default_value = "cluster.toml", env = "LASTUNIT_CONFIG", help_heading = SHARED)]
     config: PathBuf,
-    /// A call with all its tries takes no longer, such as 5s; 15s unless given.
+    /// A call with all its tries takes no longer, such as 5s; unless given 15s, of an audit 90s.
     #[arg(long, value_name = "TIME", env = "LASTUNIT_DEADLINE", value_parser = super::parse_time, help_heading = SHARED)]
     deadline: Option<Duration>,
     /// Answer in JSON: one document, or one a line where there may be many.

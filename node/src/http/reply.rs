@@ -46,7 +46,7 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static(api::IDEMPOTENC
 const APPLIED_INDEX: HeaderName = HeaderName::from_static("lastunit-applied-index");
 
 /// How long to wait before a call that found no leader, no quorum or no room is worth another try.
-const RETRY_AFTER_SECONDS: u64 = 1;
+pub(crate) const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// Why a read has no answer.
 pub(crate) fn not_read(error: ReadError) -> Problem {

@@ -59,8 +59,27 @@ pub(super) fn count(number: u64, of: &str) -> String {
     format!("{number} {of}{plural}")
 }
 
+/// What is wrong with a directory that is not whole, in one sentence.
+pub(super) fn complaint(report: &Report) -> String {
+    let dir = report.data_dir.display();
+    match is_refused_alone(report) {
+        true => format!("{dir}: refused by the cluster; what the report says of it is to be done"),
+        false => {
+            let damages = count(report.damages.len() as u64, "damage");
+            format!("{dir}: {damages} found; what the report says of each is to be done")
+        }
+    }
+}
+
+/// Whether every byte is whole, and all that is wrong is the mark which says that the cluster has refused it.
+fn is_refused_alone(report: &Report) -> bool {
+    let mark = report.data_dir.join("refused");
+    !report.damages.is_empty() && report.damages.iter().all(|damage| damage.path == mark)
+}
+
 fn verdict(report: &Report) -> String {
     let whole = match report.verdict {
+        Verdict::Damaged if is_refused_alone(report) => "refused by the cluster",
         Verdict::Whole => "whole",
         Verdict::Damaged => "damaged",
         Verdict::Unreadable => "not all of it can be read",

@@ -66,7 +66,7 @@ async fn an_import_does_what_it_can_and_names_the_rest_by_line() {
 
     let done = import(&cluster, &file, "--json --import-id i-1").await;
     done.failed(1, &["7 of 2000 lines rejected"]);
-    let mut lines = done.lines();
+    let mut lines = done.documents();
     let sum = lines.pop().unwrap();
     assert_eq!((&sum["made"], &sum["rejected"], &sum["import_id"]), (&json!(good), &json!(7), &json!("i-1")));
     let mut told: Vec<_> = lines.iter().map(|line| (line["line"].as_u64().unwrap(), line)).collect();
@@ -107,7 +107,7 @@ async fn an_export_comes_back_as_it_was() {
     assert_eq!(exported.lines().nth(1), Some("A0001,1,1,2"));
     assert_eq!(exported.lines().nth(2), Some("A0002,2,2,none"));
     assert_eq!(cli(&cluster, "sku export").await.stdout, exported, "stdout is CSV, too");
-    let before = cli(&cluster, "sku list --json").await.lines();
+    let before = cli(&cluster, "sku list --json").await.documents();
 
     // Everything else first, then back to what the export says.
     let spoilt: String = (1..=1200)
@@ -117,7 +117,7 @@ async fn an_export_comes_back_as_it_was() {
         assert_eq!(import(&cluster, &write(&directory, "spoilt.ndjson", &spoilt), "").await.code, 0);
         let told = import(&cluster, &path, "").await;
         assert_eq!(told.stdout, "1200 lines: 1200 set\n", "{told:?}");
-        let after = cli(&cluster, "sku list --json").await.lines();
+        let after = cli(&cluster, "sku list --json").await.documents();
         for (before, after) in before.iter().zip(&after) {
             for figure in ["sku", "on_hand", "safety_stock", "max_per_customer"] {
                 assert_eq!(before[figure], after[figure]);

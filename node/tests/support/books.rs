@@ -45,6 +45,7 @@ pub(crate) struct Books {
     /// How many lines were checked.
     checked: usize,
     checks: u64,
+    acknowledged: u64,
 }
 
 /// Each reservation as the last answer about it said.
@@ -62,7 +63,13 @@ impl Books {
 
     /// Writes down what traders were told.
     pub(crate) fn add(&mut self, lines: Vec<Line>) {
+        self.acknowledged += lines.iter().filter(|line| line.answer.is_some()).count() as u64;
         self.lines.extend(lines);
+    }
+
+    /// How many operations were answered when they were asked for, and not only when that was asked again later.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged
     }
 
     /// How many operations are in it.

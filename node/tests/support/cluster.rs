@@ -304,7 +304,7 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("LASTUNIT_TEST_SEED={}", self.seed);
+            eprintln!("SEED={}", self.seed);
             for (id, node) in IDS.iter().zip(&self.nodes) {
                 eprintln!("node {id} said last:\n{}", node.lines.text());
             }

@@ -3,6 +3,7 @@
 //! ```text
 //!   cluster   three `lastunit serve` child processes: started, killed, paused, asked
 //!   process   one child process: its signals, its end, its last words
+//!   program   the binary as a command line: how it ended and what it said
 //!   http      one call as raw bytes, for what no client would send
 //!   shop      a SKU that must not change, whatever is asked
 //!   load      buyers that write down every answer, and the checks of what they wrote down
@@ -17,7 +18,7 @@
 //! - A process is signalled only where this test started it and has not reaped it.
 //! - Whatever is waited for is a condition that is polled, with a bound so generous that only a failure meets it.
 //!
-//! A test that fails shows each node's last log lines and the seed, which `LASTUNIT_TEST_SEED` takes again.
+//! A test that fails shows each node's last log lines and the seed, which `SEED` takes again.
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
@@ -28,12 +29,15 @@ pub(crate) mod load;
 pub(crate) mod mount;
 pub(crate) mod netns;
 pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod shop;
 pub(crate) mod sse;
 pub(crate) mod trade;
 
 use std::fmt::Debug;
-use std::io::Write;
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -62,10 +66,27 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Copies a file, or a directory with all that is in it, also while a node runs in it: what goes away meanwhile is
+/// left out. The log's seal is copied first, as it must not be newer than the log.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    if !from.is_dir() {
+        if let Err(why) = fs::copy(from, to) {
+            assert_eq!(why.kind(), io::ErrorKind::NotFound, "{}: {why}", from.display());
+        }
+        return;
+    }
+    fs::create_dir_all(to).unwrap();
+    let mut entries: Vec<_> = fs::read_dir(from).unwrap().map(Result::unwrap).collect();
+    entries.sort_by_key(|entry| (entry.file_name() != "seal", entry.file_name()));
+    for entry in entries {
+        copy(&entry.path(), &to.join(entry.file_name()));
+    }
+}
+
 /// The seed of this run: a new one, or the one that is asked for.
 pub(crate) fn seed() -> u64 {
-    match std::env::var("LASTUNIT_TEST_SEED") {
-        Ok(given) => given.parse().expect("LASTUNIT_TEST_SEED is a number"),
+    match std::env::var("SEED") {
+        Ok(given) => given.parse().expect("SEED is a number"),
         Err(_) => rand::random(),
     }
 }

@@ -341,7 +341,7 @@ fn a_segment_that_is_gone_is_named() {
     let report = look(dir.path()).unwrap().report;
     assert!(!report.starts);
     assert!(
-        report.damages.iter().any(|damage| damage.what.contains("segment 2 is missing")),
+        report.damages.iter().any(|damage| damage.what.contains("segment 2 of the log is missing")),
         "{:#?}",
         report.damages
     );

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use storage::peers::Incarnation;
 
 use super::judge::Verdict;
+use super::memory::NotMet;
 use super::message::{Channel, Greeting, Hello, Introduction};
 use super::{GROUP, Local, Remote, refusals};
 
@@ -112,8 +113,10 @@ async fn meet(local: &Arc<Local>, id: u64, introduction: Introduction) -> io::Re
     match met.await.map_err(io::Error::other)? {
         Ok(verdict) => Ok(verdict),
         Err(why) => {
-            if !why.is_out_of_space() {
-                local.fatal.report(&why);
+            if let NotMet::Failed(failed) = &why
+                && !failed.is_out_of_space()
+            {
+                local.fatal.report(failed);
             }
             Err(io::Error::other(why))
         }

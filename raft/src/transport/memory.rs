@@ -35,8 +35,19 @@ pub(crate) struct Memory {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
     peers: Mutex<BTreeMap<u64, Peer>>,
-    /// What is on disk. Held while the file is written, so that writes follow one another.
-    written: Mutex<ById>,
+    /// What is on disk. Held while the file is written, so that writes follow one another; `None` once it is closed.
+    written: Mutex<Option<ById>>,
+}
+
+/// Why a node that introduces itself is not dealt with, for now.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotMet {
+    /// This part of the group has ended: nothing is noted any more.
+    #[error("this node is stopping")]
+    Closed,
+    /// It cannot be noted.
+    #[error(transparent)]
+    Failed(#[from] StorageError),
 }
 
 struct Peer {
@@ -65,7 +76,7 @@ impl Memory {
             disk,
             directory: directory.to_owned(),
             peers: Mutex::new(peers),
-            written: Mutex::new(written),
+            written: Mutex::new(Some(written)),
         })
     }
 
@@ -77,9 +88,10 @@ impl Memory {
     /// Judges a node that introduces itself. The next start is on disk, and dealt with, at return. Blocking.
     ///
     /// # Errors
-    /// IO: the system said no; the last start is dealt with as before.
-    pub(crate) fn meet(&self, id: u64, introduction: &Introduction) -> Result<Verdict, StorageError> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+    /// It is closed, or the system said no; the last start is dealt with as before.
+    pub(crate) fn meet(&self, id: u64, introduction: &Introduction) -> Result<Verdict, NotMet> {
+        let mut written = self.written();
+        let written = written.as_mut().ok_or(NotMet::Closed)?;
         let next = match self.begin(id, introduction) {
             Ok(next) => next,
             Err(verdict) => return Ok(verdict),
@@ -139,12 +151,15 @@ impl Memory {
         self.peers().get(&id).is_some_and(|peer| peer.is_heard_within(time))
     }
 
-    /// Puts on disk what was promised since the last time. Blocking.
+    /// Puts on disk what was promised since the last time; nothing once it is closed. Blocking.
     ///
     /// # Errors
     /// IO: the system said no.
     pub(crate) fn save(&self) -> Result<(), StorageError> {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        self.written().as_mut().map_or(Ok(()), |written| self.save_over(written))
+    }
+
+    fn save_over(&self, written: &mut ById) -> Result<(), StorageError> {
         let all = self.known();
         if *written != all {
             peers::write(&*self.disk, &self.directory, &all)?;
@@ -153,21 +168,28 @@ impl Memory {
         Ok(())
     }
 
-    /// The last [`Memory::save`] of an orderly stop; none after a failure, for then nothing is written any more.
+    /// The last [`Memory::save`] of an orderly stop; none after a failure, for then nothing is written any more. What is
+    /// under way is waited for, and from then on nothing in the directory is changed: it may be started again. Blocking.
     pub(crate) fn close(&self, fatal: &Fatal) {
-        if !fatal.is_reported()
-            && let Err(why) = self.save()
-        {
+        let last = self.written().take();
+        let Some(mut last) = last.filter(|_| !fatal.is_reported()) else { return };
+        if let Err(why) = self.save_over(&mut last) {
             tracing::warn!("what peers have promised last is not written: {why}");
         }
     }
 
-    /// Notes in this node's own directory that it is not to be used any more. Blocking.
+    /// Notes in this node's own directory that it is not to be used any more, on behalf of this start of it; nothing
+    /// once it is closed. Blocking.
     ///
     /// # Errors
-    /// IO: the system said no.
-    pub(crate) fn disown(&self, why: &str) -> Result<(), StorageError> {
-        identity::disown(&*self.disk, &self.directory, why)
+    /// The identity cannot be read, or the system said no.
+    pub(crate) fn disown(&self, start: &Incarnation, why: &str) -> Result<(), StorageError> {
+        let written = self.written();
+        written.as_ref().map_or(Ok(()), |_| identity::disown(&*self.disk, &self.directory, start, why))
+    }
+
+    fn written(&self) -> MutexGuard<'_, Option<ById>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> ById {
@@ -201,7 +223,9 @@ pub(crate) async fn run(local: Arc<Local>) {
 
 #[cfg(test)]
 mod tests {
+    use storage::disk::RealDisk;
     use storage::disk::sim::SimDisk;
+    use storage::identity::DataDir;
 
     use super::*;
 
@@ -268,6 +292,36 @@ mod tests {
             assert!(memory.hear(2, &first.incarnation, &first.has), "step {step}");
             assert_eq!(memory.meet(3, &second).unwrap(), Verdict::Next, "step {step}");
         }
+    }
+
+    #[test]
+    fn what_is_left_of_a_group_that_ended_changes_nothing_in_its_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = DataDir::open(Arc::new(RealDisk), dir.path(), "lastunit-dev", 1, 7).unwrap();
+        let start = Incarnation::of(directory.identity());
+        let open = || Memory::open(Arc::new(RealDisk), dir.path()).unwrap();
+        let (memory, first) = (open(), introduction(1, 0));
+        memory.meet(2, &first).unwrap();
+        memory.hear(2, &first.incarnation, &Promised { term: 1, node: 1, entries: 10 });
+        memory.close(&Fatal::new());
+        memory.hear(2, &first.incarnation, &Promised { term: 1, node: 1, entries: 20 });
+        memory.save().unwrap();
+        memory.close(&Fatal::new());
+        assert!(matches!(memory.meet(3, &first), Err(NotMet::Closed)));
+        memory.disown(&start, "it is an older copy").unwrap();
+        assert!(!dir.path().join("refused").exists());
+        assert_eq!(
+            open().known(),
+            BTreeMap::from([(2, known(&first, 10))]),
+            "what the orderly stop has saved"
+        );
+        open().disown(&start, "it is an older copy").unwrap();
+        assert!(dir.path().join("refused").exists());
+    }
+
+    fn known(introduction: &Introduction, entries: u64) -> Known {
+        let promised = Promised { term: 1, node: 1, entries };
+        Known { incarnation: introduction.incarnation, promised }
     }
 
     #[test]

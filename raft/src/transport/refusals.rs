@@ -127,7 +127,8 @@ async fn disown(local: &Arc<Local>, what: String, mend: String) -> io::Error {
     let local = local.clone();
     // A task of its own, for whoever dials may give up waiting: the mark is there before the node ends.
     let disowning = tokio::task::spawn_blocking(move || {
-        if let Err(why) = local.memory.disown(&what) {
+        let start = local.introduction().incarnation;
+        if let Err(why) = local.memory.disown(&start, &what) {
             tracing::warn!("the directory is not marked as refused: {why}");
         }
         refuse(&local, &format!("{what}; {mend}"));

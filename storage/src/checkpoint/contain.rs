@@ -3,6 +3,7 @@
 //! ```text
 //!   contain   caller ------------> sled     a panic is caught, and nothing of it is printed
 //!   within    caller --> thread -> sled     likewise; after a time the caller goes on without an answer
+//!   unless_it_stands_still                  likewise; but the time begins anew with each bit of progress
 //! ```
 //!
 //! sled 0.34 believes what it reads: bytes that are not what it wrote make it panic, on the caller's thread or on its
@@ -16,8 +17,8 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Once, mpsc};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Once, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -90,20 +91,66 @@ pub(super) fn contain<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Fa
     }
 }
 
+/// The steps of a work that is waited for however long it takes.
+const UNWATCHED: u64 = u64::MAX;
+
+/// How far a work has come, for who waits for it. A cheap handle.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress {
+    steps: Arc<AtomicU64>,
+}
+
+impl Progress {
+    /// Something was done.
+    pub(super) fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Nothing is left to do that could stand still: it is waited for however long it takes.
+    pub(super) fn needs_no_watch(&self) {
+        self.steps.store(UNWATCHED, Ordering::Relaxed);
+    }
+
+    /// Whether anything was done since it was so far, or nothing need be.
+    fn goes_on_since(&self, steps: u64) -> bool {
+        let now = self.steps();
+        now != steps || now == UNWATCHED
+    }
+}
+
 /// Does the work on a thread of its own, and waits for it no longer than that.
 pub(super) fn within<T: Send + 'static>(
     time_max: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
+    unless_it_stands_still(time_max, &Progress::default(), work)
+}
+
+/// Does the work on a thread of its own, and waits for it until it has made no progress for that long, which is seen
+/// within twice that time.
+pub(super) fn unless_it_stands_still<T: Send + 'static>(
+    time_max: Duration,
+    progress: &Progress,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Failure> {
     let (done, ended) = mpsc::channel();
     let thread = thread::Builder::new().name("checkpoint".into()).spawn(move || drop(done.send(work())));
     let thread = thread.map_err(|error| Failure::Error(sled::Error::Io(error)))?;
-    match ended.recv_timeout(time_max) {
-        Ok(result) => Ok(result),
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(Failure::Endless(time_max)),
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            let panic = thread.join().err();
-            Err(Failure::Panic(panic.map_or_else(String::new, |panic| panic_message(panic.as_ref()))))
+    loop {
+        let steps = progress.steps();
+        match ended.recv_timeout(time_max) {
+            Ok(result) => return Ok(result),
+            Err(mpsc::RecvTimeoutError::Timeout) if progress.goes_on_since(steps) => {}
+            Err(mpsc::RecvTimeoutError::Timeout) => return Err(Failure::Endless(time_max)),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let panic = thread.join().err();
+                let words = panic.map_or_else(String::new, |panic| panic_message(panic.as_ref()));
+                return Err(Failure::Panic(words));
+            }
         }
     }
 }
@@ -125,6 +172,24 @@ mod tests {
         let failure = within(Duration::from_millis(20), move || endless.recv().is_err());
         assert!(matches!(failure, Err(Failure::Endless(_))), "{failure:?}");
         drop(end);
+    }
+
+    /// A whole image of gigabytes was thrown away, because reading all of it took longer than the time allowed.
+    #[test]
+    fn work_that_goes_on_is_waited_for_however_long_it_takes() {
+        const TIME_MAX: Duration = Duration::from_millis(200);
+        let progress = Progress::default();
+        let steps = progress.clone();
+        let work = move || {
+            for _ in 0..100 {
+                steps.step();
+                thread::sleep(TIME_MAX / 20);
+            }
+            steps.needs_no_watch();
+            thread::sleep(3 * TIME_MAX);
+            7
+        };
+        assert!(matches!(unless_it_stands_still(TIME_MAX, &progress, work), Ok(7)));
     }
 
     #[test]

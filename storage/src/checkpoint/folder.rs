@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::packs;
 use crate::StorageError;
 use crate::disk::{Disk, parent};
 
@@ -14,6 +15,8 @@ const IMAGE_PREFIX: &str = "image-";
 pub(super) struct Folder {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    /// See [`packs::FILE_BYTES`].
+    pack_file_bytes: u64,
 }
 
 impl Folder {
@@ -23,12 +26,22 @@ impl Folder {
         // An earlier start may have made it and lost power before its name was on disk.
         let parent = parent(path);
         disk.sync_dir(parent).map_err(StorageError::io("fsync", parent))?;
-        Ok(Folder { disk, path: path.to_owned() })
+        Ok(Folder::at(disk, path))
     }
 
     /// The directory as it is, whether it is there or not.
     pub(super) fn at(disk: Arc<dyn Disk>, path: &Path) -> Folder {
-        Folder { disk, path: path.to_owned() }
+        Folder { disk, path: path.to_owned(), pack_file_bytes: packs::FILE_BYTES }
+    }
+
+    /// With pack files of this many bytes.
+    pub(super) fn with_pack_file_bytes(self, pack_file_bytes: u64) -> Folder {
+        Folder { pack_file_bytes, ..self }
+    }
+
+    /// How many bytes a pack file of its images has.
+    pub(super) fn pack_file_bytes(&self) -> u64 {
+        self.pack_file_bytes
     }
 
     /// The disk.
@@ -49,8 +62,7 @@ impl Folder {
     /// The numbers of the images that are there, sorted.
     pub(super) fn images(&self) -> Result<Vec<u64>, StorageError> {
         let names = self.disk.list(&self.path).map_err(StorageError::io("list", &self.path))?;
-        let numbers = names.iter().filter_map(|name| name.strip_prefix(IMAGE_PREFIX)?.parse().ok());
-        let mut numbers: Vec<u64> = numbers.collect();
+        let mut numbers: Vec<u64> = names.iter().filter_map(|name| number_of(name, IMAGE_PREFIX)).collect();
         numbers.sort_unstable();
         Ok(numbers)
     }
@@ -78,5 +90,28 @@ impl Folder {
     /// fsyncs it: the names in it are on disk at return.
     pub(super) fn sync(&self) -> Result<(), StorageError> {
         self.disk.sync_dir(&self.path).map_err(StorageError::io("fsync", &self.path))
+    }
+}
+
+/// The number in a name that is the prefix and a number, written in the one way in which it is written here.
+pub(super) fn number_of(name: &str, prefix: &str) -> Option<u64> {
+    let digits = name.strip_prefix(prefix)?;
+    let number: u64 = digits.parse().ok()?;
+    (number.to_string() == digits).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file called `pack-007` stopped a start: it counted as file 7, which was not there.
+    #[test]
+    fn a_number_that_is_written_in_another_way_is_none() {
+        for number in [0, 7, u64::MAX] {
+            assert_eq!(number_of(&format!("pack-{number}"), "pack-"), Some(number));
+        }
+        for name in ["pack-007", "pack-+7", "pack-", "pack-7 ", "pack-18446744073709551616", "image-7", "7"] {
+            assert_eq!(number_of(name, "pack-"), None, "{name}");
+        }
     }
 }

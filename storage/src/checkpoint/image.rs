@@ -8,7 +8,7 @@
 //! What is to be known about sled 0.34 is here, and dealt with here:
 //!
 //! * It can panic on bytes that it does not expect, or not come to an end: see [`contain`](super::contain). Whoever
-//!   opens an image that may be damaged gives it [`Image::opening_time_max`].
+//!   opens an image that may be damaged gives it up after [`Image::standstill_max`] without progress.
 //! * Its `flush` does not make anything durable: see [`durable`](super::durable).
 //! * Its garbage is freed by the epochs of crossbeam, a little at every 128th call. A batch is one call and
 //!   leaves tens of thousands of pieces, so that batches alone never get it freed: measured with batches of
@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use super::ImageHeader;
 use super::codec::{self, CodecError};
-use super::contain::{Failure, contain, threads_lost, within};
+use super::contain::{Failure, Progress, contain, threads_lost, within};
 use super::durable::Synced;
 use super::packs::{self, Packs, Place};
 use super::rows::{self, Pack, Packer, RowChanges};
@@ -35,8 +35,8 @@ use crate::StorageError;
 use crate::disk::{Disk, Mode};
 use crate::inventory::record::Change;
 
-/// The most memory that sled's page cache takes, in bytes.
-const CACHE_BYTES: u64 = 16 << 20;
+/// The most that sled's page cache holds, in bytes by sled's own count: what is resident is four times as much.
+const CACHE_BYTES: u64 = 4 << 20;
 
 /// How often sled's background thread wakes, in milliseconds.
 const FLUSH_MS: u64 = 500;
@@ -45,9 +45,9 @@ const FLUSH_MS: u64 = 500;
 const LOCK_TRIES: u32 = 500;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long opening and reading an image may take: far longer than any disk that still works needs.
-const OPENING_TIME_MAX: Duration = Duration::from_secs(60);
-/// And one second more for each so many bytes of its file.
+/// How long sled may take to open an image, or to come to the next row: far longer than any disk that still works needs.
+const STANDSTILL_MAX: Duration = Duration::from_secs(60);
+/// And one second more for each so many bytes of its file, which it reads before there is a first row.
 const OPENING_BYTES_PER_SECOND: u64 = 1 << 20;
 
 /// How long closing an image is waited for. It was synced before: nothing is lost where it takes longer.
@@ -63,6 +63,8 @@ pub(super) struct Image {
     synced: Synced,
     /// How many of sled's threads had been lost when it was opened.
     threads_lost: usize,
+    /// How many rows were read.
+    progress: Progress,
 }
 
 /// The key and the value of a row: see [`decode_row`](super::decode_row).
@@ -93,12 +95,19 @@ pub(super) enum Unreadable {
 }
 
 impl Image {
-    /// Opens or creates the image in a directory.
-    pub(super) fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Image, Unreadable> {
-        Image::open_with(disk, path, packs::FILE_BYTES)
+    /// Opens or creates the image in a directory, as it is for a node.
+    #[cfg(test)]
+    fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Image, Unreadable> {
+        Image::open_with(disk, path, packs::FILE_BYTES, Progress::default())
     }
 
-    fn open_with(disk: Arc<dyn Disk>, path: PathBuf, pack_file_bytes: u64) -> Result<Image, Unreadable> {
+    /// Opens or creates the image in a directory, with pack files of this many bytes; each row that is read is a step of the progress.
+    pub(super) fn open_with(
+        disk: Arc<dyn Disk>,
+        path: PathBuf,
+        pack_file_bytes: u64,
+        progress: Progress,
+    ) -> Result<Image, Unreadable> {
         let config = sled::Config::new()
             .path(&path)
             .cache_capacity(CACHE_BYTES)
@@ -109,17 +118,18 @@ impl Image {
         let packs = Packs::open(disk.clone(), &path, pack_file_bytes).map_err(Unreadable::Fatal)?;
         let packer = Packer::new().map_err(StorageError::io("pack for", &path)).map_err(Unreadable::Fatal)?;
         let (synced, threads_lost) = (Synced::new(disk), threads_lost());
-        let mut image = Image { path, db: Some(db), packs, packer, synced, threads_lost };
+        let mut image = Image { path, db: Some(db), packs, packer, synced, threads_lost, progress };
         for (_, place) in image.places()? {
             image.packs.count(place)?;
         }
         Ok(image)
     }
 
-    /// How long opening and reading an image may take before it counts as damaged: sled may never come to an end.
-    pub(super) fn opening_time_max(disk: &dyn Disk, path: &Path) -> Duration {
+    /// How long opening and reading an image may go without a row before it counts as damaged: sled may never come to
+    /// an end.
+    pub(super) fn standstill_max(disk: &dyn Disk, path: &Path) -> Duration {
         let bytes = disk.open(&path.join("db"), Mode::Read).and_then(|file| file.len()).unwrap_or(0);
-        OPENING_TIME_MAX + Duration::from_secs(bytes / OPENING_BYTES_PER_SECOND)
+        STANDSTILL_MAX + Duration::from_secs(bytes / OPENING_BYTES_PER_SECOND)
     }
 
     #[expect(clippy::expect_used, reason = "the database is taken out by drop alone")]
@@ -150,18 +160,21 @@ impl Image {
         })
     }
 
-    /// What sled keeps after a key.
+    /// What sled keeps after a key, in the order of the keys: where that is broken, it would go round in circles.
     fn stored(&self, after: &[u8]) -> impl Iterator<Item = Result<RawRow, Unreadable>> + use<'_> {
         let mut range = self.db().range::<&[u8], _>((Bound::Excluded(after), Bound::Unbounded));
         // An iterator that has failed once is not asked again.
         let mut failed = false;
+        let mut last = sled::IVec::from(after);
         std::iter::from_fn(move || {
             if failed {
                 return None;
             }
             let next = contain(|| range.next().transpose()).map_err(|e| e.on_reading(&self.path));
+            self.progress.step();
+            let next = next.and_then(|next| in_order(&mut last, next));
             failed = next.is_err();
-            next.transpose().map(|next| next.map(|(key, value)| RawRow { key, value }))
+            next.transpose()
         })
     }
 
@@ -326,6 +339,19 @@ impl ImageBatch {
     }
 }
 
+/// The next row, whose key is greater than the last one.
+fn in_order(
+    last: &mut sled::IVec,
+    next: Option<(sled::IVec, sled::IVec)>,
+) -> Result<Option<RawRow>, Unreadable> {
+    let Some((key, value)) = next else { return Ok(None) };
+    if key <= *last {
+        return Err(Unreadable::Damaged("the rows are not in the order of their keys".to_owned()));
+    }
+    *last = key.clone();
+    Ok(Some(RawRow { key, value }))
+}
+
 fn is_tagged(row: &Result<RawRow, Unreadable>, tag: u8) -> bool {
     row.as_ref().map_or(true, |row| row.key.first() == Some(&tag))
 }
@@ -481,7 +507,8 @@ mod tests {
         const FILE_BYTES: u64 = 16 << 10;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("image-1");
-        let open = || Image::open_with(Arc::new(RealDisk), path.clone(), FILE_BYTES).unwrap();
+        let open =
+            || Image::open_with(Arc::new(RealDisk), path.clone(), FILE_BYTES, Progress::default()).unwrap();
         let (mut image, mut shop) = (open(), Shop::new(11));
         let mut removed = 0;
         for round in 0..40 {

@@ -4,7 +4,8 @@
 //!   checkpoint/
 //!     lock              held while the checkpoint is open
 //!     CURRENT           the number of the image that counts; replaced whole, by a rename
-//!     image-<number>/   a sled directory: the header and every record, in one tree
+//!     image-<number>/   a sled directory: the header, small records, and where each pack is, in one tree
+//!       pack-<n>        packs, which hold nearly all records
 //! ```
 //!
 //! The checkpoint spares a restart the whole log. It is never the only copy of anything: snapshot and log rebuild
@@ -50,7 +51,7 @@ use crate::inventory::record::{Change, Record, RecordKey};
 use crate::{Position, StorageError};
 
 pub use contain::keep_panics_of_sled_quiet;
-use contain::within;
+use contain::{Progress, unless_it_stands_still};
 use current::Current;
 use folder::Folder;
 pub use image::RawRow;
@@ -110,7 +111,20 @@ impl Checkpoint {
     /// # Errors
     /// Refused: another process has it open, or a newer lastunit wrote it. IO: the system said no.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<(Checkpoint, Opened), StorageError> {
-        let folder = Folder::open(disk, dir)?;
+        Checkpoint::open_with(disk, dir, packs::FILE_BYTES)
+    }
+
+    /// Likewise, for tests: with pack files so short that packs are moved and files removed before long.
+    ///
+    /// # Errors
+    /// As for [`open`](Checkpoint::open).
+    #[doc(hidden)]
+    pub fn open_with(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        pack_file_bytes: u64,
+    ) -> Result<(Checkpoint, Opened), StorageError> {
+        let folder = Folder::open(disk, dir)?.with_pack_file_bytes(pack_file_bytes);
         let lock = lock(dir)?;
         let images = folder.images()?;
         let reason = match current::read(&folder)? {
@@ -218,16 +232,24 @@ fn load(folder: &Folder, number: u64, images: &[u64]) -> Result<(Image, ImageHea
         return Err(Unreadable::Damaged(format!("image {number} is gone")));
     }
     let (disk, path) = (folder.disk().clone(), folder.image_path(number));
-    let time_max = Image::opening_time_max(&*disk, &path);
-    let opening = path.clone();
-    let loaded = within(time_max, move || load_whole(disk, opening));
+    let standstill_max = Image::standstill_max(&*disk, &path);
+    let (opening, progress) = (path.clone(), Progress::default());
+    let watched = progress.clone();
+    let pack_file_bytes = folder.pack_file_bytes();
+    let load = move || load_whole(disk, opening, pack_file_bytes, progress);
+    let loaded = unless_it_stands_still(standstill_max, &watched, load);
     loaded.unwrap_or_else(|failure| Err(failure.on_reading(&path)))
 }
 
-fn load_whole(disk: Arc<dyn Disk>, path: PathBuf) -> Result<(Image, ImageHeader, Inventory), Unreadable> {
-    let image = Image::open(disk, path)?;
+fn load_whole(
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    pack_file_bytes: u64,
+    progress: Progress,
+) -> Result<(Image, ImageHeader, Inventory), Unreadable> {
+    let image = Image::open_with(disk, path, pack_file_bytes, progress.clone())?;
     let header = image.header()?.ok_or_else(|| Unreadable::Damaged("the image has no header".to_owned()))?;
-    let inventory = load_inventory(&image)?;
+    let inventory = load_inventory(&image, &progress)?;
     if inventory.state_digest() != header.digest {
         let (found, named) = (inventory.state_digest(), header.digest);
         return Err(Unreadable::Damaged(format!("the digest is {found:016x}, its header says {named:016x}")));
@@ -235,14 +257,19 @@ fn load_whole(disk: Arc<dyn Disk>, path: PathBuf) -> Result<(Image, ImageHeader,
     Ok((image, header, inventory))
 }
 
-fn load_inventory(image: &Image) -> Result<Inventory, Unreadable> {
+/// Builds the inventory of an image. sled can stand still over the rows; what comes after the last one cannot.
+fn load_inventory(image: &Image, progress: &Progress) -> Result<Inventory, Unreadable> {
     let mut failure = None;
     let decoded = image.rows().map_while(|row| {
         let decoded =
             row.and_then(|row| decode_row(row.key(), row.value()).map_err(|e| undecodable(image.path(), e)));
         decoded.map_err(|e| failure = Some(e)).ok()
     });
-    let inventory = Inventory::from_records(decoded.flatten());
+    let end = std::iter::from_fn(|| {
+        progress.needs_no_watch();
+        None
+    });
+    let inventory = Inventory::from_records(decoded.flatten().chain(end));
     match failure {
         Some(failure) => Err(failure),
         None => inventory.map_err(|e| Unreadable::Damaged(format!("the records do not agree: {}", e.0))),
@@ -282,7 +309,9 @@ fn build(
 
 fn create(folder: &Folder, number: u64) -> Result<Image, StorageError> {
     let path = folder.image_path(number);
-    let image = Image::open(folder.disk().clone(), path.clone()).map_err(|e| unreadable(&path, e))?;
+    let image =
+        Image::open_with(folder.disk().clone(), path.clone(), folder.pack_file_bytes(), Progress::default());
+    let image = image.map_err(|e| unreadable(&path, e))?;
     folder.sync()?;
     Ok(image)
 }

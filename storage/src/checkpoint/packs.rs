@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::codec::{CodecError, VERSION, check_version, malformed};
+use super::folder::number_of;
 use super::image::Unreadable;
 use crate::StorageError;
 use crate::disk::{Disk, File, Mode};
@@ -70,7 +71,7 @@ impl Packs {
         let (dir, pending, unsynced) = (dir.to_owned(), Vec::new(), Vec::new());
         let mut packs = Packs { disk, dir, file_bytes, files, current, pending, unsynced };
         for name in packs.disk.list(&packs.dir).map_err(StorageError::io("list", &packs.dir))? {
-            if let Some(number) = name.strip_prefix(PREFIX).and_then(|number| number.parse().ok()) {
+            if let Some(number) = number_of(&name, PREFIX) {
                 packs.open_file(number, Mode::Read)?;
             }
         }

@@ -114,20 +114,25 @@ impl Packer {
 /// The records of a pack, encoded.
 pub(super) fn unpack(row: &[u8], bytes: &[u8]) -> Result<Pack, CodecError> {
     let records = unpacked_bytes(bytes)?;
-    let mut rest = records.as_slice();
-    let mut pack = Pack::new();
+    Ok(split_pack(row, &records)?.into_iter().map(|(key, value)| (key.to_vec(), value.to_vec())).collect())
+}
+
+/// The records of an unpacked pack, encoded, in the order of their keys.
+fn split_pack<'a>(row: &[u8], mut rest: &'a [u8]) -> Result<Vec<(&'a [u8], &'a [u8])>, CodecError> {
+    let mut records = Vec::with_capacity(PACK_SEQUENCES as usize);
+    let mut last: &[u8] = &[];
     while !rest.is_empty() {
         let (key, value) = split_record(rest).ok_or_else(|| malformed("a pack that ends within a record"))?;
         if row_key(key) != row {
             return Err(malformed("a record in a pack that is not its own"));
         }
-        if pack.last_key_value().is_some_and(|(last, _)| last.as_slice() >= key) {
+        if last >= key {
             return Err(malformed("a record in a pack out of order"));
         }
-        rest = &rest[RECORD_HEAD_BYTES + key.len() + value.len()..];
-        pack.insert(key.to_vec(), value.to_vec());
+        (last, rest) = (key, &rest[RECORD_HEAD_BYTES + key.len() + value.len()..]);
+        records.push((key, value));
     }
-    if pack.is_empty() { Err(malformed("an empty pack")) } else { Ok(pack) }
+    if records.is_empty() { Err(malformed("an empty pack")) } else { Ok(records) }
 }
 
 fn unpacked_bytes(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
@@ -162,7 +167,8 @@ pub fn decode_row(key: &[u8], value: &[u8]) -> Result<Vec<(RecordKey, Record)>, 
     if !is_pack(key) {
         return Ok(vec![codec::decode_record(key, value)?]);
     }
-    unpack(key, value)?.iter().map(|(key, value)| codec::decode_record(key, value)).collect()
+    let records = unpacked_bytes(value)?;
+    split_pack(key, &records)?.into_iter().map(|(key, value)| codec::decode_record(key, value)).collect()
 }
 
 /// The rows of records that come in the order of their keys, as an image would have them: for tests.

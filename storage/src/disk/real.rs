@@ -65,6 +65,10 @@ impl Disk for RealDisk {
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
         let system = rustix::fs::statvfs(path)?;
+        // A file system that counts no blocks, such as some that are reached over a network, says nothing.
+        if system.f_blocks == 0 {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         Ok(system.f_bavail.saturating_mul(system.f_frsize))
     }
 }

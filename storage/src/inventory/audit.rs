@@ -25,6 +25,7 @@ impl Inventory {
     /// Recomputes every sum, index and the digest from the records.
     pub fn audit(&self) -> Result<(), Inconsistent> {
         self.audit_sums()?;
+        self.audit_skus_of_live()?;
         self.audit_lapses()?;
         self.audit_lines()?;
         self.audit_customers_lapses()?;
@@ -36,7 +37,7 @@ impl Inventory {
     }
 
     /// The part that a loaded inventory can fail: its lapses, indexes and digests have just been made from its
-    /// records.
+    /// records, and the SKUs of those that are live were found.
     pub(super) fn audit_sums(&self) -> Result<(), Inconsistent> {
         self.audit_stocks()?;
         self.audit_reservations()?;
@@ -54,7 +55,7 @@ impl Inventory {
     }
 
     fn audit_stocks(&self) -> Result<(), Inconsistent> {
-        for (sku, stock) in self.stocks.iter() {
+        for (sku, stock) in self.stocks.in_no_order() {
             audit_stock(sku, stock)?;
         }
         for (sku, sold) in self.committed()? {
@@ -92,15 +93,20 @@ impl Inventory {
             })?;
             let live = matches!(record.state, State::Waiting | State::Held);
             carts.extend(live.then(|| (names::hash(&record.cart_id), &*record.cart_id)));
-            let ended = !live || record.is_due(self.now_ms());
-            let there = |item: &ReservedItem| ended || self.stocks.of(&item.sku, id).is_some();
-            require(record.items.iter().all(there), || format!("{id}: a SKU of a live one is gone"))?;
         }
         carts.sort_unstable();
         let twice = carts.windows(2).find(|two| two[0] == two[1]);
         require(twice.is_none(), || {
             format!("the cart {:?} has two live reservations", twice.map(|two| two[0].1))
         })
+    }
+
+    fn audit_skus_of_live(&self) -> Result<(), Inconsistent> {
+        for (id, record) in self.reservations.iter().filter(|(_, record)| record.is_live_at(self.now_ms())) {
+            let there = |item: &ReservedItem| self.stocks.of(&item.sku, id).is_some();
+            require(record.items.iter().all(there), || format!("{id}: a SKU of a live one is gone"))?;
+        }
+        Ok(())
     }
 
     /// Whether the lapses are those of the holds.

@@ -19,7 +19,7 @@ use super::ids::{Item, Sku};
 use super::lapses::Lapses;
 use super::names;
 use super::outcome::Rejection;
-use super::record::{CustomerRecord, ReservationRecord, ReservedItem};
+use super::record::{CustomerRecord, ReservedItem};
 use super::stock::Move;
 
 /// What all customers have.
@@ -131,17 +131,15 @@ impl Customers {
     pub(super) fn load(&mut self, sku: Sku, customer: Arc<str>, record: CustomerRecord) -> bool {
         self.digest = self.digest.wrapping_add(digest::customer(&sku, &customer, record));
         let share = self.share_mut(&sku, &customer);
-        let is_new = *share == Share::default();
+        // What is held is there already where its holds came first.
+        let is_new = share.sold == 0;
         share.sold = record.sold;
         record.sold > 0 && is_new
     }
 
     /// Completes the customers by one item of a loaded hold.
-    pub(super) fn load_hold(&mut self, record: &ReservationRecord, item: &ReservedItem) {
-        if let Some(customer) = &record.customer_id {
-            let (qty, deadline_ms) = (item.qty, record.deadline_ms());
-            self.change(&item.sku, customer, |share| share.hold(qty, deadline_ms));
-        }
+    pub(super) fn load_hold(&mut self, customer: &Arc<str>, deadline_ms: u64, item: &ReservedItem) {
+        self.change(&item.sku, customer, |share| share.hold(item.qty, deadline_ms));
     }
 
     /// What each customer has of each SKU, in no order that means anything.

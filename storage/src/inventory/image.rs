@@ -1,10 +1,9 @@
-//! The inventory as records, and back: what the checkpoint and the snapshots carry.
+//! The inventory as records: what the checkpoint and the snapshots carry.
 
 use std::sync::Arc;
 
-use super::outcome::State;
-use super::record::{Change, Record, RecordKey, ReservedItem};
-use super::{Inconsistent, Inventory};
+use super::Inventory;
+use super::record::{Change, Record, RecordKey};
 
 impl Inventory {
     /// The records that changed since the last call, each once, as they are now. The counters are among them
@@ -68,59 +67,5 @@ impl Inventory {
         let events =
             events.map(|(chunk, events)| (RecordKey::Events(chunk), Record::Events(events.to_vec())));
         Box::new(counters.chain(stocks).chain(reservations).chain(answers).chain(customers).chain(events))
-    }
-
-    /// Rebuilds an inventory from all its records, in any order, and audits it. No record at all makes a new one.
-    pub fn from_records(
-        records: impl IntoIterator<Item = (RecordKey, Record)>,
-    ) -> Result<Inventory, Inconsistent> {
-        let mut inventory = Inventory::default();
-        let mut counted = false;
-        for (key, record) in records {
-            let twice = matches!(key, RecordKey::Counters) && std::mem::replace(&mut counted, true);
-            if twice || !inventory.load(&key, record) {
-                return Err(Inconsistent(format!("{key:?} is there twice, or is a record of another kind")));
-            }
-        }
-        inventory.taken_sequence = inventory.counters.sequence;
-        inventory.load_derived()?;
-        inventory.audit_sums()?;
-        Ok(inventory)
-    }
-
-    fn load(&mut self, key: &RecordKey, record: Record) -> bool {
-        match (key, record) {
-            (RecordKey::Counters, Record::Counters(counters)) => {
-                self.counters = counters;
-                true
-            }
-            (RecordKey::Stock(sku), Record::Stock(record)) => self.stocks.load(sku.clone(), record),
-            (RecordKey::Reservation(id), Record::Reservation(record)) => self.reservations.load(*id, record),
-            (RecordKey::Answer(sequence, key), Record::Answer(record)) => {
-                *sequence == record.sequence && self.answers.load(key, record)
-            }
-            (RecordKey::Customer(sku, customer), Record::Customer(record)) => {
-                self.customers.load(sku.clone(), Arc::clone(customer), record)
-            }
-            (RecordKey::Events(chunk), Record::Events(events)) => self.feed.load(*chunk, events),
-            _ => false,
-        }
-    }
-
-    /// Builds what is not stored, once all records are there: lapses, shared names, indexes.
-    fn load_derived(&mut self) -> Result<(), Inconsistent> {
-        for (id, record) in self.reservations.loaded() {
-            let items = record.items.iter().map(|item| self.stocks.load_item(id, record, item));
-            record.items = items.collect();
-            if record.state == State::Held {
-                let current = |item: &&ReservedItem| self.stocks.of(&item.sku, id).is_some();
-                let items = record.items.iter().filter(current);
-                items.for_each(|item| self.customers.load_hold(record, item));
-            }
-        }
-        self.feed.loaded();
-        self.reservations.load_indexes();
-        self.stocks.load_agenda(self.agenda());
-        Ok(())
     }
 }

@@ -44,7 +44,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `command`, `outcome`, `ids` | what comes in, what goes out |
-//! | `record`, `image` | what is stored; the inventory as records, and back |
+//! | `record`, `image`, `load` | what is stored; the inventory as records, and back |
 //! | `apply` | the single match |
 //! | `hold`, `commit`, `release`, `take_back`, `parts` | the life of a reservation |
 //! | `fit`, `customers` | whether a cart fits; whether its customer may have it |
@@ -81,6 +81,7 @@ mod image;
 mod indexes;
 mod lapses;
 mod line;
+mod load;
 mod names;
 pub mod outcome;
 mod parts;

@@ -52,6 +52,18 @@ impl<V> Names<V> {
         }
     }
 
+    /// Puts many values under names that are not there yet. The first ones are sorted and made a map of as a whole,
+    /// which takes less time, and leaves fewer gaps in it, than to enter one after the other.
+    pub(super) fn extend(&mut self, named: impl Iterator<Item = (Arc<str>, V)>) {
+        let mut hashed: Vec<_> = named.map(|(name, value)| (hash(&name), (name, value))).collect();
+        hashed.sort_unstable_by_key(|&(hash, _)| hash);
+        let twice = hashed.windows(2).any(|two| two[0].0 == two[1].0);
+        match self.len() == 0 && !twice {
+            true => self.by_hash = hashed.into_iter().collect(),
+            false => hashed.into_iter().for_each(|(_, (name, value))| _ = self.insert(name, value)),
+        }
+    }
+
     /// Takes out a name and its value.
     pub(super) fn remove(&mut self, name: &str) -> Option<(Arc<str>, V)> {
         match self.by_hash.entry(hash(name)) {

@@ -160,13 +160,15 @@ impl Reservations {
         self.add(id, record, false)
     }
 
-    /// Every record that was loaded, to be completed.
-    pub(super) fn loaded(&mut self) -> impl Iterator<Item = (ReservationId, &mut ReservationRecord)> {
-        self.rows.iter_mut().map(|(&sequence, row)| (row.id(sequence), &mut row.record))
+    /// A record that was loaded, to be completed.
+    pub(super) fn loaded(&mut self, id: ReservationId) -> Option<&mut ReservationRecord> {
+        self.rows.get_mut(&id.sequence).map(|row| &mut row.record)
     }
 
     /// Builds the indexes once all records are loaded.
     pub(super) fn load_indexes(&mut self) {
+        // Made anew as a whole: a map that grew in order is half empty.
+        self.rows = std::mem::take(&mut self.rows).into_iter().collect();
         self.indexes = Indexes::build(self.iter());
     }
 
@@ -232,6 +234,11 @@ impl ReservationRecord {
     /// Whether it is a hold whose deadline has come.
     pub(super) fn is_due(&self, now_ms: u64) -> bool {
         self.state == State::Held && self.deadline_ms() <= now_ms
+    }
+
+    /// Whether it waits, or holds units that are not due.
+    pub(super) fn is_live_at(&self, now_ms: u64) -> bool {
+        matches!(self.state_at(now_ms), State::Waiting | State::Held)
     }
 
     /// What is waited for, held or sold.

@@ -98,7 +98,8 @@ impl Inventory {
 
     /// The agenda as it follows from the records.
     pub(super) fn agenda(&self) -> Agenda {
-        let backlog = self.stocks.iter().map(|(sku, _)| sku).filter(|sku| self.fitting_head(sku).is_some());
+        let awaited = self.stocks.in_no_order().filter(|(_, stock)| !stock.line().is_empty());
+        let backlog = awaited.map(|(sku, _)| sku).filter(|sku| self.fitting_head(sku).is_some());
         let (lapses, changed) = (self.stocks.awaited_lapses(), BTreeSet::new());
         Agenda { lapses, changed, backlog: backlog.cloned().collect() }
     }

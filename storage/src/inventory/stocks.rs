@@ -11,7 +11,7 @@ use super::ids::{ReservationId, Sku};
 use super::line::Agenda;
 use super::names::Names;
 use super::outcome::{State, StockView};
-use super::record::{ReservationRecord, ReservedItem, StockRecord};
+use super::record::{ReservedItem, StockRecord};
 use super::stock::Stock;
 
 /// All SKUs.
@@ -19,6 +19,8 @@ use super::stock::Stock;
 pub(super) struct Stocks {
     /// Boxed, since a map's nodes are half empty and rows are long.
     rows: Names<Box<Row>>,
+    /// Rows from records that are in no table yet. None, but while an inventory is loaded.
+    gathered: Vec<Box<Row>>,
     /// The names of all rows, in order.
     names: BTreeSet<Sku>,
     agenda: Agenda,
@@ -34,8 +36,6 @@ pub(super) struct Stocks {
 #[derive(Debug, Clone)]
 struct Row {
     stock: Stock,
-    /// What the record adds to the digest.
-    hash: u64,
     /// Whether the SKU stands in the list of changes.
     changed: bool,
 }
@@ -79,9 +79,8 @@ impl Stocks {
             return None;
         }
         assert!(record.held <= record.on_hand, "{sku}: more held than on hand");
-        let hash = digest::stock(sku, record);
-        self.digest = self.digest.wrapping_sub(row.hash).wrapping_add(hash);
-        row.hash = hash;
+        let (left, come) = (digest::stock(sku, &before), digest::stock(sku, record));
+        self.digest = self.digest.wrapping_sub(left).wrapping_add(come);
         if !std::mem::replace(&mut row.changed, true) {
             self.changed.push(row.stock.sku().clone());
         }
@@ -102,7 +101,7 @@ impl Stocks {
     /// The agenda as it follows from the rows, but for what needs the reservations.
     pub(super) fn awaited_lapses(&self) -> BTreeSet<(u64, Sku)> {
         let awaited = |(sku, stock): (&Sku, &Stock)| Some((stock.awaited_lapse_ms()?, sku.clone()));
-        self.iter().filter_map(awaited).collect()
+        self.in_no_order().filter_map(awaited).collect()
     }
 
     /// Sets the agenda of loaded SKUs.
@@ -114,48 +113,69 @@ impl Stocks {
     pub(super) fn insert(&mut self, sku: Sku, record: StockRecord) -> StockView {
         let view = Stock::new(sku.clone(), record).view_of(&record, 0);
         self.changed.push(sku.clone());
-        self.add(sku, record, true);
+        let row = self.new_row(sku.clone(), record, true);
+        self.rows.insert(Arc::clone(sku.shared()), row);
+        self.names.insert(sku);
         view
     }
 
-    /// Adds a SKU from a record; false where it is there already.
-    pub(super) fn load(&mut self, sku: Sku, record: StockRecord) -> bool {
-        self.add(sku, record, false)
+    /// Gathers a SKU from a record.
+    pub(super) fn gather(&mut self, sku: Sku, record: StockRecord) {
+        let row = self.new_row(sku, record, false);
+        self.gathered.push(row);
+    }
+
+    /// Makes tables of the SKUs that were gathered; false where one is there twice.
+    pub(super) fn load_gathered(&mut self) -> bool {
+        if self.gathered.is_empty() {
+            return true;
+        }
+        let rows = std::mem::take(&mut self.gathered);
+        let all = self.names.len() + rows.len();
+        // As a whole: a set that grows by names in order stays half empty.
+        self.names = std::mem::take(&mut self.names)
+            .into_iter()
+            .chain(rows.iter().map(|row| row.stock.sku().clone()))
+            .collect();
+        self.rows.extend(rows.into_iter().map(|row| (Arc::clone(row.stock.sku().shared()), row)));
+        self.names.len() == all
     }
 
     /// Takes a SKU out, for which nobody waits, and tells what it was.
     pub(super) fn remove(&mut self, sku: &Sku) -> Option<StockView> {
         let (_, row) = self.rows.remove(sku.as_str())?;
         self.names.remove(sku);
-        self.digest = self.digest.wrapping_sub(row.hash);
+        self.digest = self.digest.wrapping_sub(digest::stock(sku, row.stock.record()));
         if !row.changed {
             self.changed.push(row.stock.sku().clone());
         }
         Some(row.stock.view_of(row.stock.record(), 0))
     }
 
-    /// Completes a SKU by one item of a loaded reservation, which come in order: its units lapse if they are held, and
-    /// it stands in the line if it waits. The item comes back
-    /// with the SKU's own copy of its name. An item of a SKU that is gone stays as it is.
+    /// Completes a SKU by one item of a loaded reservation; those that wait come in order. Its units lapse if they are
+    /// held, and it stands in the line if it waits. The item gets the SKU's own copy of its name. False where the SKU
+    /// is gone, or gone and made anew.
     pub(super) fn load_item(
         &mut self,
         id: ReservationId,
-        record: &ReservationRecord,
-        item: &ReservedItem,
-    ) -> ReservedItem {
+        state: State,
+        deadline_ms: u64,
+        item: &mut ReservedItem,
+    ) -> bool {
         let Some(row) = self.rows.get_mut(item.sku.as_str()) else {
-            return item.clone();
+            return false;
         };
         let current = row.stock.record().created_sequence < id.sequence;
-        match record.state {
-            State::Held if current => row.stock.load_hold(record.deadline_ms(), item.qty),
+        match state {
+            State::Held if current => row.stock.load_hold(deadline_ms, item.qty),
             State::Waiting if current => {
                 row.stock.load_waiting(id);
                 self.waiting += 1;
             }
             _ => {}
         }
-        ReservedItem { sku: row.stock.sku().clone(), ..item.clone() }
+        item.sku = row.stock.sku().clone();
+        current
     }
 
     /// The SKUs whose name starts with `prefix`, in order, after `after`.
@@ -170,6 +190,11 @@ impl Stocks {
         };
         let following = self.names.range::<str, _>((first, Bound::Unbounded));
         following.take_while(move |sku| sku.as_str().starts_with(prefix)).map(|sku| self.row(sku))
+    }
+
+    /// Every SKU, in no order that means anything, and without a look-up for each.
+    pub(super) fn in_no_order(&self) -> impl Iterator<Item = (&Sku, &Stock)> {
+        self.rows.iter().map(|(_, row)| (row.stock.sku(), &row.stock))
     }
 
     /// Every SKU, in order.
@@ -210,11 +235,8 @@ impl Stocks {
         changed
     }
 
-    fn add(&mut self, sku: Sku, record: StockRecord, changed: bool) -> bool {
-        let hash = digest::stock(&sku, &record);
-        self.digest = self.digest.wrapping_add(hash);
-        let row = Row { stock: Stock::new(sku.clone(), record), hash, changed };
-        self.names.insert(sku.clone());
-        self.rows.insert(Arc::clone(sku.shared()), Box::new(row)).is_none()
+    fn new_row(&mut self, sku: Sku, record: StockRecord, changed: bool) -> Box<Row> {
+        self.digest = self.digest.wrapping_add(digest::stock(&sku, &record));
+        Box::new(Row { stock: Stock::new(sku, record), changed })
     }
 }

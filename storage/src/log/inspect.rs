@@ -25,6 +25,7 @@ use crate::{Position, StorageError};
 use super::failure::corrupt;
 use super::format::{self, GROUP_MAGIC, HEADER_BYTES, u64_at};
 use super::index::{Index, Place};
+use super::lost::lost_segment;
 use super::pool::SegmentFile;
 use super::read::{read_entry, wrong_checksum};
 use super::recover::{self, check_length, recover};
@@ -86,7 +87,8 @@ pub fn inspect(disk: &dyn Disk, dir: &Path, group: u64) -> Result<LogView, Stora
         return Ok(LogView::empty());
     }
     let verdict = match recover(disk, dir, group, Mode::Read) {
-        Err(error @ StorageError::Corrupt { .. }) => Err(error),
+        // Files that are gone. What else is refused, the survey refuses as well.
+        Err(error @ (StorageError::Corrupt { .. } | StorageError::Refused { .. })) => Err(error),
         other => Ok(other?),
     };
     let survey = Survey::of(disk, dir, group)?;
@@ -164,19 +166,21 @@ struct Surveyed {
 struct Survey {
     files: Vec<Surveyed>,
     seal: Option<Seal>,
-    has_seal_file: bool,
+    /// Why the seal cannot be read; nothing where it can.
+    seal_damage: Option<StorageError>,
 }
 
 impl Survey {
     fn of(disk: &dyn Disk, dir: &Path, group: u64) -> Result<Survey, StorageError> {
-        let seal = match SealFile::open(disk, dir, group, Mode::Read) {
-            Err(StorageError::Corrupt { .. }) => None,
-            other => other?,
+        let (seal, seal_damage) = match SealFile::open(disk, dir, group, Mode::Read) {
+            Err(damage @ StorageError::Corrupt { .. }) => (None, Some(damage)),
+            Ok(None) => (None, Some(SealFile::lost(disk, dir))),
+            other => (other?, None),
         };
         let (mut found, _) = recover::list(disk, dir, group, Mode::Read)?;
         found.sort_by(|a, b| (a.sequence(), a.path()).cmp(&(b.sequence(), b.path())));
         let files = found.into_iter().map(Surveyed::of).collect::<Result<_, _>>()?;
-        Ok(Survey { files, has_seal_file: seal.is_some(), seal: seal.and_then(|seal| seal.last) })
+        Ok(Survey { files, seal: seal.and_then(|seal| seal.last), seal_damage })
     }
 
     /// The answer for a log that a node opens.
@@ -225,14 +229,7 @@ impl Survey {
 
     /// All damage, file by file.
     fn damages(&self, dir: &Path) -> Vec<StorageError> {
-        let mut damages = Vec::new();
-        if !self.has_seal_file {
-            damages.push(corrupt(
-                &SealFile::path(dir),
-                0,
-                "the seal's file is missing or of the wrong length",
-            ));
-        }
+        let mut damages: Vec<StorageError> = self.seal_damage.iter().map(again).collect();
         let counting: Vec<&Surveyed> = self.counting().map(|at| &self.files[at]).collect();
         for (place, file) in counting.iter().enumerate() {
             damages.extend(check_length(&file.found).err());
@@ -259,7 +256,8 @@ impl Survey {
         }
         let previous = scan.start.previous_sequence;
         let Some(before) = before.filter(|before| before.found.sequence() == previous) else {
-            return Some(corrupt(dir, 0, format!("segment {previous} is missing, or its header is damaged")));
+            let files = self.files.iter().map(|file| &file.found);
+            return Some(lost_segment(dir, files, previous).unwrap_or_else(|error| error));
         };
         let (end, number) = before.end();
         let whole = before.scan.as_ref().is_some_and(|before| leads_to(before, scan));
@@ -414,20 +412,25 @@ fn leads_to(before: &Scan, after: &Scan) -> bool {
 
 /// Whether two findings are one. At offset 0 they are about a whole file or directory, and the words count.
 fn is_same_place(a: &StorageError, b: &StorageError) -> bool {
-    let (
-        StorageError::Corrupt { path, offset, what, .. },
-        StorageError::Corrupt { path: p, offset: o, what: w, .. },
-    ) = (a, b)
-    else {
-        return false;
-    };
-    path == p && offset == o && (*offset > 0 || what == w)
+    match (a, b) {
+        (
+            StorageError::Corrupt { path, offset, what, .. },
+            StorageError::Corrupt { path: p, offset: o, what: w, .. },
+        ) => path == p && offset == o && (*offset > 0 || what == w),
+        (StorageError::Refused { path, what, .. }, StorageError::Refused { path: p, what: w, .. }) => {
+            path == p && what == w
+        }
+        _ => false,
+    }
 }
 
 /// The same damage once more. (Errors are not `Clone`.)
 fn again(damage: &StorageError) -> StorageError {
     match damage {
         StorageError::Corrupt { path, offset, what, .. } => corrupt(path, *offset, what.as_str()),
+        StorageError::Refused { path, what, mend } => {
+            StorageError::Refused { path: path.clone(), what: what.clone(), mend: mend.clone() }
+        }
         other => super::failure::copy(other),
     }
 }

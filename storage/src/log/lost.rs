@@ -37,8 +37,12 @@ pub(super) fn refuse_lost_end(
 
 /// The error for a segment that no file's header names. A header that is damaged leaves the segment's groups, which
 /// name it too; where they are gone as well, the only file without a header must be it.
-pub(super) fn lost_segment(dir: &Path, files: &[Found], sequence: u64) -> Result<StorageError, StorageError> {
-    let headless: Vec<&Found> = files.iter().filter(|found| found.header.is_none()).collect();
+pub(super) fn lost_segment<'a>(
+    dir: &Path,
+    files: impl IntoIterator<Item = &'a Found>,
+    sequence: u64,
+) -> Result<StorageError, StorageError> {
+    let headless: Vec<&Found> = files.into_iter().filter(|found| found.header.is_none()).collect();
     for found in &headless {
         let bytes = read(&found.file, found.file.capacity)?;
         if format::find_groups(&bytes, 0).any(|(_, group)| group.sequence == sequence) {

@@ -57,7 +57,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, ThreadId};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -144,6 +144,7 @@ pub struct Log {
 struct Handle {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    writer_id: ThreadId,
 }
 
 impl Log {
@@ -168,7 +169,8 @@ impl Log {
         let name = format!("log-{}", options.group);
         let thread = thread::Builder::new().name(name).spawn(move || writer.run());
         let thread = thread.map_err(at("start the writer of", dir))?;
-        Ok(Log { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(thread)) }) })
+        let writer_id = thread.thread().id();
+        Ok(Log { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(thread)), writer_id }) })
     }
 
     /// What the log spans, unflushed entries included.
@@ -338,14 +340,14 @@ impl Drop for Handle {
 impl Handle {
     fn close(&self) {
         self.shared.close();
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         // A callback may have held the last handle: then this is the writer's thread, which ends by itself.
-        if let Some(writer) = writer
-            && writer.thread().id() != thread::current().id()
-        {
-            // A panic was caught and reported within the thread.
-            let _ = writer.join();
+        if self.writer_id == thread::current().id() {
+            return;
         }
+        // Held until the thread has ended, so that whoever closes as well waits for that too.
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        // A panic was caught and reported within the thread.
+        let _ = writer.take().map(JoinHandle::join);
     }
 }
 

@@ -1,9 +1,9 @@
 //! The records that the document's examples show: one shop, one afternoon, in the wire's own types.
 
 use client::api::{
-    AdjustOperation, AdjustRequest, AuditView, BatchRequest, BatchResponse, ClusterView, CommitRequest,
-    Event, EventData, ExtendRequest, IfExpired, ImageAuditView, InventoryRecord, Item, MemberView,
-    NodeAuditView, OnShortfall, Operation, OperationCall, OperationResult, Page, PutSkuRequest,
+    AdjustOperation, AdjustRequest, AuditVerdict, AuditView, BatchRequest, BatchResponse, ClusterView,
+    CommitRequest, Event, EventData, ExtendRequest, IfExpired, ImageAuditView, InventoryRecord, Item,
+    MemberView, NodeAuditView, OnShortfall, Operation, OperationCall, OperationResult, Page, PutSkuRequest,
     ReleaseRequest, Reservation, ReservationEvent, ReservationState, ReserveRequest, ReturnRequest,
     StockEvent,
 };
@@ -333,7 +333,7 @@ pub(super) fn cluster() -> ClusterView {
 
 /// An audit of three nodes that agree, made in the middle of a sale.
 pub(super) fn audit() -> AuditView {
-    audit_of("sound", (1..=3).map(|id| audited(id, &[])).collect())
+    audit_of(AuditVerdict::Sound, (1..=3).map(|id| audited(id, &[])).collect())
 }
 
 /// One node has a figure that its own records contradict, and one does not answer.
@@ -344,15 +344,18 @@ pub(super) fn audit_with_findings() -> AuditView {
         state_digest: None,
         image: None,
     };
-    audit_of("broken", vec![audited(1, &[]), audited(2, &["PS5: held is 2, the sum of its holds 1"]), silent])
+    audit_of(
+        AuditVerdict::Broken,
+        vec![audited(1, &[]), audited(2, &["PS5: held is 2, the sum of its holds 1"]), silent],
+    )
 }
 
-fn audit_of(verdict: &str, nodes: Vec<NodeAuditView>) -> AuditView {
+fn audit_of(verdict: AuditVerdict, nodes: Vec<NodeAuditView>) -> AuditView {
     AuditView {
         cluster: "lastunit-dev".to_owned(),
         node_id: 1,
         applied_index: 97,
-        verdict: verdict.to_owned(),
+        verdict,
         agree: true,
         nodes,
     }
