@@ -11,8 +11,9 @@
 //! ```
 //!
 //! The image is of a moment of its own on each node, at i or later: its digest is held against the one that the state
-//! in memory had at that very moment. A node asks for one audit at a time, and makes one at a time: whoever comes next
-//! waits for its turn. An asker that goes away ends its audit.
+//! in memory had at that very moment. A node asks for one audit at a time, and makes one at a time: whoever comes
+//! meanwhile is told that it is busy. An asker that goes away ends its own node's part; the others end theirs as soon
+//! as the connection to them does, or when it is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ use crate::state_machine::StateMachine;
 use crate::transport::message::{Call, Reply};
 use crate::transport::{CallError, Caller, Local, callers};
 
-/// How long one node may take, waiting for its turn included: a million SKUs and as many holds take seconds.
+/// How long one node may take: a million SKUs and as many holds take seconds.
 const NODE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How long a node that is behind may take to apply what was committed when the audit began.
@@ -150,12 +151,12 @@ impl Auditor {
     }
 
     async fn look(&self, index: u64) -> Result<NodeAudit, String> {
+        let _turn = self.looking.try_acquire().map_err(|_| "it makes another audit: ask again later")?;
         let digest = match digest_at(&self.local, index, APPLY_TIME_MAX).await {
             DigestAt::Known(digest) => digest,
             DigestAt::NotYet => return Err(format!("it has not applied entry {index} yet")),
             DigestAt::Gone => return Err(format!("its state came whole after entry {index}")),
         };
-        let _turn = self.looking.acquire().await.map_err(|e| e.to_string())?;
         let image = self.machine.audit().await.map_err(|e| e.to_string())?;
         Ok(NodeAudit { digest, image })
     }

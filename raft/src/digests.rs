@@ -15,7 +15,7 @@
 //!
 //! It compares [`SOON`] after this node leads or a peer connects anew (it was away, or started again), and from then on
 //! every [`Tuning::digests_every`](crate::Tuning). A peer that has not come so far yet, or whose state came in a
-//! snapshot, is asked again soon.
+//! snapshot, is asked again soon; one that does not answer at all is asked when it is time again, or connects anew.
 //!
 //! Invariant: digests at one entry are facts, whoever leads. So a comparison that outlives its leader is still right.
 
@@ -107,7 +107,7 @@ pub(crate) fn told(local: &Local, comparison: &Comparison) -> bool {
     differs
 }
 
-/// One comparison, and what follows from it. Answers whether no node has to be asked again soon.
+/// One comparison, and what follows from it. Answers whether no node that answered has to be asked again soon.
 async fn compare(local: &Local, callers: &BTreeMap<u64, Caller>, compared: &Compared) -> bool {
     let Some((index, own)) = local.replica.read().digests.last() else { return true };
     let voters = voters(local);

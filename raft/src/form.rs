@@ -64,15 +64,22 @@ impl Formation {
     }
 
     /// The answer to a peer's join.
-    pub(crate) fn joined(&self, cluster_id: u128) -> Result<Reply, String> {
-        self.join(cluster_id).map(|()| Reply::Joined)
+    pub(crate) async fn joined(&self, cluster_id: u128) -> Result<Reply, String> {
+        self.join(cluster_id).await.map(|()| Reply::Joined)
     }
 
     fn has_log(&self) -> bool {
         self.log.state().last.is_some()
     }
 
-    fn join(&self, cluster_id: u128) -> Result<(), String> {
+    /// Waits for the disk on a thread of its own.
+    async fn join(&self, cluster_id: u128) -> Result<(), String> {
+        let formation = self.clone();
+        let joining = tokio::task::spawn_blocking(move || formation.join_here(cluster_id));
+        joining.await.map_err(|e| e.to_string())?
+    }
+
+    fn join_here(&self, cluster_id: u128) -> Result<(), String> {
         let mut directory = self.directory.lock().unwrap_or_else(PoisonError::into_inner);
         let directory = directory.as_mut().ok_or("this node is stopping")?;
         directory.join(cluster_id).map_err(|e| e.to_string())?;
@@ -121,7 +128,7 @@ impl Formation {
             Some(id) => id,
             None => random(),
         };
-        self.join(cluster_id)?;
+        self.join(cluster_id).await?;
         for (id, caller) in callers {
             join(caller, cluster_id).await.map_err(|e| format!("node {id}: {e}"))?;
         }

@@ -62,6 +62,8 @@ struct State {
     saves: AtomicU64,
     builds: AtomicU64,
     installs: AtomicU64,
+    /// What the image's files take, in bytes; more than anything until it is known.
+    image_bytes: AtomicU64,
 }
 
 /// How often the thread did what.
@@ -80,8 +82,14 @@ impl Keeper {
         fatal: Fatal,
     ) -> io::Result<Keeper> {
         let (jobs, queue) = mpsc::channel();
-        let state = Arc::new(State::default());
-        let mut worker = Worker { checkpoint, snapshots: snapshots.clone(), state: state.clone(), fatal };
+        let state = Arc::new(State { image_bytes: AtomicU64::new(u64::MAX), ..State::default() });
+        let mut worker = Worker {
+            checkpoint,
+            snapshots: snapshots.clone(),
+            space: space.clone(),
+            state: state.clone(),
+            fatal,
+        };
         let work = move || {
             let ended = catch_unwind(AssertUnwindSafe(|| worker.run(&queue)));
             let closing = ended.unwrap_or_else(|_| {
@@ -104,7 +112,7 @@ impl Keeper {
 
     /// Whether there is room for a save of so many records. That it is put off is said once, and that it goes on.
     pub(crate) fn has_room_for_save(&self, records: usize) -> bool {
-        let has_room = self.space.has_for_save(records);
+        let has_room = self.space.has_for_save(self.image_bytes(), records);
         let was_put_off = self.state.put_off.swap(!has_room, Ordering::AcqRel);
         match (has_room, was_put_off) {
             (false, false) => tracing::warn!(records, "checkpoints are put off until there is room for one"),
@@ -124,7 +132,7 @@ impl Keeper {
         records: impl Fn() -> usize,
     ) -> io::Result<()> {
         let mut waiting = false;
-        while !self.space.has_for_build(snapshot_bytes, records()) {
+        while !self.has_room_for_build(snapshot_bytes, records()).await? {
             if !std::mem::replace(&mut waiting, true) {
                 tracing::warn!("the next snapshot waits until there is room for it");
             }
@@ -134,6 +142,17 @@ impl Keeper {
             }
         }
         Ok(())
+    }
+
+    async fn has_room_for_build(&self, snapshot_bytes: u64, records: usize) -> io::Result<bool> {
+        let (space, image_bytes) = (self.space.clone(), self.image_bytes());
+        // A disk that hangs shall hold up nobody else.
+        let asking = move || space.has_for_build(snapshot_bytes, image_bytes, records);
+        tokio::task::spawn_blocking(asking).await.map_err(io::Error::other)
+    }
+
+    fn image_bytes(&self) -> u64 {
+        self.state.image_bytes.load(Ordering::Relaxed)
     }
 
     /// Queues a save.
@@ -172,7 +191,7 @@ impl Keeper {
         answered(answer).await
     }
 
-    /// Starts to receive a snapshot of that length; `None` where there is no room to install it.
+    /// Starts to receive a snapshot of that length; `None` where there is no room to install it. Blocking.
     pub(crate) fn receive(&self, bytes: u64) -> Result<Option<Receiving>, StorageError> {
         if !self.space.has_for_install(bytes) {
             return Ok(None);
@@ -214,6 +233,7 @@ async fn answered<T>(answer: oneshot::Receiver<Result<T, StorageError>>) -> io::
 struct Worker {
     checkpoint: Checkpoint,
     snapshots: SnapshotStore,
+    space: Space,
     state: Arc<State>,
     fatal: Fatal,
 }
@@ -221,6 +241,7 @@ struct Worker {
 impl Worker {
     /// Serves the queue; answers whom to tell once everything is closed, where that was asked for.
     fn run(&mut self, queue: &mpsc::Receiver<Job>) -> Option<oneshot::Sender<()>> {
+        self.measure();
         loop {
             let done = match self.next(queue)? {
                 Job::Close(reply) => return Some(reply),
@@ -259,12 +280,17 @@ impl Worker {
         }
     }
 
+    fn measure(&self) {
+        self.state.image_bytes.store(self.space.image_bytes(), Ordering::Relaxed);
+    }
+
     /// An image never goes back: what was taken out before a snapshot was installed is part of that.
     fn save(&mut self, save: Save) -> Result<(), StorageError> {
         if self.checkpoint.header().is_some_and(|last| save.header.applied < last.applied) {
             return Ok(());
         }
         self.checkpoint.save(&save.header, save.changes)?;
+        self.measure();
         self.state.saves.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
@@ -285,6 +311,7 @@ impl Worker {
         self.snapshots.adopt(snapshot)?;
         let inventory = Box::new(snapshot.load()?);
         self.checkpoint.replace(snapshot.header(), &mut inventory.records())?;
+        self.measure();
         self.state.installs.fetch_add(1, Ordering::Relaxed);
         Ok(inventory)
     }

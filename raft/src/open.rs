@@ -56,7 +56,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
     let memory = Memory::open(disk.clone(), path)?;
     let segment_bytes = options.tuning.segment_bytes;
     let log_options = LogOptions { group: GROUP, segment_bytes, cache_bytes: CACHE_BYTES };
-    let log = Log::open(disk.clone(), &path.join("log"), log_options)?;
+    let open_log = if directory.identity().log_made { Log::reopen } else { Log::open };
+    let log = open_log(disk.clone(), &path.join("log"), log_options)?;
     directory.note_log()?;
     let snapshots = SnapshotStore::open(disk.clone(), &path.join("snapshots"))?;
     let (mut checkpoint, opened) = Checkpoint::open(disk, &path.join("checkpoint"))?;

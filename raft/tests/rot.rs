@@ -26,7 +26,7 @@ async fn a_snapshot_that_rots_under_its_node_stops_it_and_is_built_anew() {
         assert!(is_won(&groups[led].submit(reserve(cart)).await.unwrap()));
     }
     let folder = directory.path().join((led + 1).to_string()).join("snapshots");
-    let snapshot = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let snapshot = the_only_file(&folder).await;
     let file = std::fs::File::options().write(true).open(&snapshot).unwrap();
     file.write_all_at(b"rot", file.metadata().unwrap().len() / 2).unwrap();
 
@@ -39,4 +39,18 @@ async fn a_snapshot_that_rots_under_its_node_stops_it_and_is_built_anew() {
     groups[led] = start(options(&members, led as u64 + 1, directory.path())).await;
     wait_converged(&groups).await;
     shutdown(groups).await;
+}
+
+/// The snapshot, once none is being built beside it.
+#[expect(clippy::unwrap_used, reason = "a helper of a test fails as it does")]
+async fn the_only_file(folder: &std::path::Path) -> std::path::PathBuf {
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        if let [only] = &files[..]
+            && only.extension().is_some_and(|it| it == "snap")
+        {
+            return only.clone();
+        }
+    }
 }

@@ -23,7 +23,7 @@ use std::time::Instant;
 use storage::checkpoint::{Checkpoint, Opened};
 use storage::disk::RealDisk;
 
-use support::{Shop, cpu_seconds, files_bytes, resident_mib, save, to_disk_bytes, written_bytes};
+use support::{Shop, cpu_seconds, files_bytes, resident_mib, save, written_bytes};
 
 /// What this process is told when it is to open what another one has built.
 const OPEN: &str = "open";
@@ -68,11 +68,7 @@ fn build(mut shop: Shop, skus: u64, holds: u64, dir: &Path) {
         resident_mib(),
         start.elapsed().as_secs_f64()
     );
-    println!(
-        "written                {:6} MiB, {} MiB to the disk",
-        written_bytes() >> 20,
-        to_disk_bytes() >> 20
-    );
+    println!("written                {:6} MiB", written_bytes() >> 20);
     let start = Instant::now();
     drop(checkpoint);
     println!("closing                {:6.1} s", start.elapsed().as_secs_f64());

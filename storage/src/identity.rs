@@ -28,7 +28,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
-use crate::peers::Incarnation;
 use crate::{LEAVE_STOPPED, StorageError, small};
 
 use format::{CLUSTER_NAME_BYTES_MAX, FILE, write};
@@ -161,13 +160,20 @@ impl Identity {
 
 /// Notes that the cluster knows a directory for a copy, durable at return: it is refused from now on, and so a
 /// supervisor that starts it again and again cannot count its generation up to where it is taken for a newer one.
-/// For the process that has it locked; `start` is the one that was found out. Where the directory was started again
-/// since, it is left alone: what was said of that start may not be so of this one.
+/// For the process that has it locked; generation and nonce are those of the start that was found out. Where the
+/// directory was started again since, it is left alone: what was said of that start may not be so of this one.
 ///
 /// # Errors
 /// Corrupt, refused: the identity cannot be read. IO: the system said no.
-pub fn disown(disk: &dyn Disk, dir: &Path, start: &Incarnation, why: &str) -> Result<(), StorageError> {
-    if read(disk, dir)?.is_none_or(|identity| Incarnation::of(&identity) != *start) {
+pub fn disown(
+    disk: &dyn Disk,
+    dir: &Path,
+    generation: u64,
+    nonce: u128,
+    why: &str,
+) -> Result<(), StorageError> {
+    let is_start = |it: &Identity| (it.generation, it.nonce) == (generation, nonce);
+    if !read(disk, dir)?.is_some_and(|identity| is_start(&identity)) {
         return Ok(());
     }
     let (name, temporary) = REFUSED;

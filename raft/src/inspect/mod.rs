@@ -150,7 +150,7 @@ impl Parts {
         Parts { identity: identity.flatten(), peers, log, log_is_whole, counted, checkpoint, snapshots }
     }
 
-    /// Whether a node would start on this, by the rules of [`open`](crate::open). What is wrong between the images and
+    /// Whether a node would start on this, by the rules of [`crate::open`]. What is wrong between the images and
     /// the log goes to the findings.
     fn add_up(&self, dir: &Path, findings: &mut Findings) -> bool {
         let log = self.log.as_ref().filter(|_| self.log_is_whole);
@@ -163,7 +163,9 @@ impl Parts {
             .and_then(|()| image.map_or(Ok(()), |image| open::membership(image, dir).map(drop)));
         let adds_up = added.map_err(|error| findings.damages.push(error)).is_ok();
         let has_parts = self.identity.as_ref().is_some_and(|identity| {
-            let has_parts = identity::check_parts(&RealDisk, dir, identity);
+            let has_log = !identity.log_made || log.last_group > 0;
+            let has_log = || if has_log { Ok(()) } else { Err(log::gone(&dir.join("log"))) };
+            let has_parts = identity::check_parts(&RealDisk, dir, identity).and_then(|()| has_log());
             has_parts.map_err(|error| findings.damages.push(error)).is_ok()
         });
         adds_up && has_parts && !needs_damaged && self.peers.is_some() && self.counted.all_decode

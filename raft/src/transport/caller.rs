@@ -127,6 +127,7 @@ impl Link {
             Some(pending) => drop(pending.insert(id, reply)),
             None => return Err(not_sent("the connection has ended")),
         }
+        let _waiting = Waiting { pending: &self.pending, id };
         self.frames.send(bytes).await.map_err(|_| not_sent("the connection has ended"))?;
         answer.await.map_err(|_| CallError::Lost("the connection has ended".into()))
     }
@@ -140,6 +141,19 @@ impl Link {
         if heard_at.elapsed() > SILENCE {
             close(&self.pending);
         }
+    }
+}
+
+/// A call that waits for its answer: given up or not, nothing is left of it in the end.
+struct Waiting<'a> {
+    pending: &'a Pending,
+    id: u64,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.as_mut().map(|pending| pending.remove(&self.id));
     }
 }
 

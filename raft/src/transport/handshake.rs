@@ -13,13 +13,19 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use storage::peers::Incarnation;
+use tokio::time::timeout;
 
 use super::judge::Verdict;
 use super::memory::NotMet;
 use super::message::{Channel, Greeting, Hello, Introduction};
 use super::{GROUP, Local, Remote, refusals};
+
+/// How long a dial waits while another one of the same node has that noted. While a disk hangs no more than one thread
+/// waits for it on behalf of each node, however often that dials.
+const TURN_TIME_MAX: Duration = Duration::from_millis(200);
 
 /// What this node says first.
 pub(crate) fn hello(local: &Local, to: u64, channel: Channel) -> Hello {
@@ -107,9 +113,14 @@ async fn meet(local: &Arc<Local>, id: u64, introduction: Introduction) -> io::Re
     if local.memory.is_current(id, &introduction.incarnation) {
         return Ok(Verdict::Same);
     }
+    let turn = timeout(TURN_TIME_MAX, local.memory.turn(id).lock_owned()).await;
+    let turn = turn.map_err(|_| io::Error::other("it is being noted"))?;
     let noting = local.clone();
     // A thread of its own, which goes on when whoever waits for it gives up.
-    let met = tokio::task::spawn_blocking(move || noting.memory.meet(id, &introduction));
+    let met = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        noting.memory.meet(id, &introduction)
+    });
     match met.await.map_err(io::Error::other)? {
         Ok(verdict) => Ok(verdict),
         Err(why) => {

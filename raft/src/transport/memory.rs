@@ -28,6 +28,9 @@ use super::{Local, REACHABLE};
 /// What was promised goes to disk this often. A write costs two fsyncs beside the log's.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
+/// Held by whoever has a node noted.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 type ById = BTreeMap<u64, Known>;
 
 /// See the module.
@@ -35,6 +38,7 @@ pub(crate) struct Memory {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
     peers: Mutex<BTreeMap<u64, Peer>>,
+    turns: Mutex<BTreeMap<u64, Turn>>,
     /// What is on disk. Held while the file is written, so that writes follow one another; `None` once it is closed.
     written: Mutex<Option<ById>>,
 }
@@ -76,6 +80,7 @@ impl Memory {
             disk,
             directory: directory.to_owned(),
             peers: Mutex::new(peers),
+            turns: Mutex::default(),
             written: Mutex::new(Some(written)),
         })
     }
@@ -83,6 +88,11 @@ impl Memory {
     /// Whether this is the start that is dealt with.
     pub(crate) fn is_current(&self, peer: u64, incarnation: &Incarnation) -> bool {
         self.peers().get(&peer).is_some_and(|peer| peer.known.incarnation == *incarnation)
+    }
+
+    /// To be held while a node is met: who waits for it needs no thread.
+    pub(crate) fn turn(&self, peer: u64) -> Turn {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).entry(peer).or_default().clone()
     }
 
     /// Judges a node that introduces itself. The next start is on disk, and dealt with, at return. Blocking.
@@ -168,8 +178,9 @@ impl Memory {
         Ok(())
     }
 
-    /// The last [`Memory::save`] of an orderly stop; none after a failure, for then nothing is written any more. What is
-    /// under way is waited for, and from then on nothing in the directory is changed: it may be started again. Blocking.
+    /// The last [`Memory::save`] of an orderly stop; none after a failure, for then nothing is written any more. What
+    /// is under way is waited for, and from then on nothing in the directory is changed: it may be started again.
+    /// Blocking.
     pub(crate) fn close(&self, fatal: &Fatal) {
         let last = self.written().take();
         let Some(mut last) = last.filter(|_| !fatal.is_reported()) else { return };
@@ -185,7 +196,9 @@ impl Memory {
     /// The identity cannot be read, or the system said no.
     pub(crate) fn disown(&self, start: &Incarnation, why: &str) -> Result<(), StorageError> {
         let written = self.written();
-        written.as_ref().map_or(Ok(()), |_| identity::disown(&*self.disk, &self.directory, start, why))
+        let Incarnation { generation, nonce, .. } = *start;
+        let mark = |_| identity::disown(&*self.disk, &self.directory, generation, nonce, why);
+        written.as_ref().map_or(Ok(()), mark)
     }
 
     fn written(&self) -> MutexGuard<'_, Option<ById>> {

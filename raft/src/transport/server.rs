@@ -182,7 +182,9 @@ impl Server {
             match frame::seal_message(Kind::Reply, frame.id, self.local.sender(), &reply) {
                 Ok(bytes) => return Some(bytes),
                 Err(_) if shorten(&mut reply) => {}
-                Err(_) => return None,
+                // Of commands nothing may be said that could be taken for "not executed".
+                Err(_) if matches!(reply, Reply::Failed(_) | Reply::Forward(_)) => return None,
+                Err(_) => reply = failed("the answer is too long"),
             }
         }
     }
@@ -190,7 +192,7 @@ impl Server {
     async fn reply(&self, call: Call) -> Reply {
         match call {
             Call::Probe => self.formation.probed(),
-            Call::Join(cluster_id) => self.formation.joined(cluster_id).unwrap_or_else(failed),
+            Call::Join(cluster_id) => self.formation.joined(cluster_id).await.unwrap_or_else(failed),
             _ if self.local.cluster_id().is_none() => failed("this node belongs to no cluster yet"),
             Call::Vote(request) => self.raft.vote(request).await.map_or_else(failed, Reply::Vote),
             Call::PreVote(request) => self.raft.pre_vote(request).await.map_or_else(failed, Reply::Vote),
@@ -275,7 +277,9 @@ impl Server {
         turn: OwnedMutexGuard<()>,
         reader: &mut BufReader<OwnedReadHalf>,
     ) -> io::Result<SnapshotDone> {
-        let Some(receiving) = self.keeper.receive(begin.length).map_err(|e| self.stop(e))? else {
+        let keeper = self.keeper.clone();
+        let receiving = blocking(move || keeper.receive(begin.length)).await?;
+        let Some(receiving) = receiving.map_err(|e| self.stop(e))? else {
             return Ok(Err(format!("there is no room for a snapshot of {} bytes", begin.length)));
         };
         tracing::info!(peer = from.id, bytes = begin.length, "receiving a snapshot");

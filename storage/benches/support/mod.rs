@@ -148,11 +148,6 @@ pub(crate) fn written_bytes() -> u64 {
     figure("/proc/self/io", "wchar:")
 }
 
-/// What it has caused to be written to the disk so far, in bytes.
-pub(crate) fn to_disk_bytes() -> u64 {
-    figure("/proc/self/io", "write_bytes:")
-}
-
 /// The lengths of all files below a directory, in bytes.
 pub(crate) fn files_bytes(dir: &Path) -> u64 {
     fs::read_dir(dir)

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Keys sort as [`RecordKey`] does within each kind, bytewise. The key's tag says what the value is, so that a
-//! value needs no tag of its own. How records make [rows](super::rows) of an image is another matter.
+//! value needs no tag of its own. How records make rows of an image is another matter.
 //!
 //! A change of a record's fields needs a new version here, a new row of golden bytes in the tests, and a reader
 //! for the old version.

@@ -18,7 +18,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Once, mpsc};
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -44,8 +44,22 @@ pub(super) enum Failure {
     Error(sled::Error),
 }
 
-/// How many of sled's own threads have panicked since [`keep_panics_of_sled_quiet`].
+/// How many of sled's own threads have panicked since [`keep_panics_of_sled_quiet`] while no work was left behind: what
+/// is lost while one is may well be of its image, which nobody uses. A thread that ends without a panic is not seen.
 static THREADS_LOST: AtomicUsize = AtomicUsize::new(0);
+
+/// One for each work that was left behind, and gone once that has ended.
+static LEFT_BEHIND: Mutex<Vec<Weak<()>>> = Mutex::new(Vec::new());
+
+fn leave_behind(work: Weak<()>) {
+    LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner).push(work);
+}
+
+fn is_any_left_behind() -> bool {
+    let mut left = LEFT_BEHIND.lock().unwrap_or_else(PoisonError::into_inner);
+    left.retain(|work| work.strong_count() > 0);
+    !left.is_empty()
+}
 
 /// Has panics of sled go unprinted from here on, for the whole process: they are caught, and told as what they mean
 /// for the node. All others are printed as before.
@@ -55,7 +69,7 @@ pub fn keep_panics_of_sled_quiet() {
         let print = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {
             if is_thread_of_sled() {
-                THREADS_LOST.fetch_add(1, Ordering::Relaxed);
+                THREADS_LOST.fetch_add(usize::from(!is_any_left_behind()), Ordering::Relaxed);
             } else if !is_containing() {
                 print(panic);
             }
@@ -138,14 +152,23 @@ pub(super) fn unless_it_stands_still<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Failure> {
     let (done, ended) = mpsc::channel();
-    let thread = thread::Builder::new().name("checkpoint".into()).spawn(move || drop(done.send(work())));
+    let working = Arc::new(());
+    let alive = Arc::downgrade(&working);
+    let work = move || {
+        drop(done.send(work()));
+        drop(working);
+    };
+    let thread = thread::Builder::new().name("checkpoint".into()).spawn(work);
     let thread = thread.map_err(|error| Failure::Error(sled::Error::Io(error)))?;
     loop {
         let steps = progress.steps();
         match ended.recv_timeout(time_max) {
             Ok(result) => return Ok(result),
             Err(mpsc::RecvTimeoutError::Timeout) if progress.goes_on_since(steps) => {}
-            Err(mpsc::RecvTimeoutError::Timeout) => return Err(Failure::Endless(time_max)),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                leave_behind(alive);
+                return Err(Failure::Endless(time_max));
+            }
             Err(mpsc::RecvTimeoutError::Disconnected) => {
                 let panic = thread.join().err();
                 let words = panic.map_or_else(String::new, |panic| panic_message(panic.as_ref()));
@@ -171,6 +194,20 @@ mod tests {
         let (end, endless) = mpsc::channel::<()>();
         let failure = within(Duration::from_millis(20), move || endless.recv().is_err());
         assert!(matches!(failure, Err(Failure::Endless(_))), "{failure:?}");
+        assert!(is_any_left_behind());
+        drop(end);
+    }
+
+    /// A damaged image that was given up lost a thread later on, and the node stopped over its whole image.
+    #[test]
+    fn a_thread_that_is_lost_while_work_is_left_behind_is_not_counted() {
+        keep_panics_of_sled_quiet();
+        let (end, endless) = mpsc::channel::<()>();
+        assert!(within(Duration::from_millis(20), move || endless.recv().is_err()).is_err());
+        let before = threads_lost();
+        let flusher = thread::Builder::new().name("log flusher".into()).spawn(|| panic!("lost"));
+        assert!(flusher.expect("a thread starts").join().is_err());
+        assert_eq!(threads_lost(), before);
         drop(end);
     }
 

@@ -29,7 +29,7 @@ use super::ImageHeader;
 use super::codec::{self, CodecError};
 use super::contain::{Failure, Progress, contain, threads_lost, within};
 use super::durable::Synced;
-use super::packs::{self, Packs, Place};
+use super::packs::{Packs, Place};
 use super::rows::{self, Pack, Packer, RowChanges};
 use crate::StorageError;
 use crate::disk::{Disk, Mode};
@@ -45,7 +45,8 @@ const FLUSH_MS: u64 = 500;
 const LOCK_TRIES: u32 = 500;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long sled may take to open an image, or to come to the next row: far longer than any disk that still works needs.
+/// How long sled may take to open an image, or to come to the next row: far longer than any disk that still works
+/// needs.
 const STANDSTILL_MAX: Duration = Duration::from_secs(60);
 /// And one second more for each so many bytes of its file, which it reads before there is a first row.
 const OPENING_BYTES_PER_SECOND: u64 = 1 << 20;
@@ -98,10 +99,11 @@ impl Image {
     /// Opens or creates the image in a directory, as it is for a node.
     #[cfg(test)]
     fn open(disk: Arc<dyn Disk>, path: PathBuf) -> Result<Image, Unreadable> {
-        Image::open_with(disk, path, packs::FILE_BYTES, Progress::default())
+        Image::open_with(disk, path, super::packs::FILE_BYTES, Progress::default())
     }
 
-    /// Opens or creates the image in a directory, with pack files of this many bytes; each row that is read is a step of the progress.
+    /// Opens or creates the image in a directory, with pack files of this many bytes; each row that is read is a step
+    /// of the progress.
     pub(super) fn open_with(
         disk: Arc<dyn Disk>,
         path: PathBuf,
@@ -114,10 +116,14 @@ impl Image {
             .mode(sled::Mode::LowSpace)
             .flush_every_ms(Some(FLUSH_MS));
         wait_until_unlocked(&path).map_err(Unreadable::Fatal)?;
+        let mut synced = Synced::new(disk.clone());
+        let not_held = |e: io::Error| Failure::Error(sled::Error::Io(e)).on_reading(&path);
+        synced.hold(&path).map_err(not_held)?;
         let db = contain(|| config.open()).map_err(|failure| failure.on_reading(&path))?;
+        synced.hold(&path).map_err(not_held)?;
         let packs = Packs::open(disk.clone(), &path, pack_file_bytes).map_err(Unreadable::Fatal)?;
         let packer = Packer::new().map_err(StorageError::io("pack for", &path)).map_err(Unreadable::Fatal)?;
-        let (synced, threads_lost) = (Synced::new(disk), threads_lost());
+        let threads_lost = threads_lost();
         let mut image = Image { path, db: Some(db), packs, packer, synced, threads_lost, progress };
         for (_, place) in image.places()? {
             image.packs.count(place)?;
@@ -525,6 +531,25 @@ mod tests {
             }
         }
         assert!(removed > 4, "{removed} files were removed");
+        let rows = image.rows().map(|row| row.unwrap());
+        let rows: Vec<_> = rows.map(|row| (row.key().to_vec(), row.value().to_vec())).collect();
+        assert_eq!(rows, rows::encode_rows(&shop.records()));
+    }
+
+    /// Each start began another file, and a file with one pack that never changes stayed, and stayed open, for ever.
+    #[test]
+    fn many_starts_do_not_make_many_pack_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image-1");
+        let mut shop = Shop::after(13, 300);
+        for _ in 0..12 {
+            let mut image = Image::open(Arc::new(RealDisk), path.clone()).unwrap();
+            shop.run(20);
+            image.write(shop.inventory.take_changes().iter(), Some(&shop.header())).unwrap();
+            image.sync().unwrap();
+            assert_eq!(image.packs.figures().0, 1);
+        }
+        let image = Image::open(Arc::new(RealDisk), path).unwrap();
         let rows = image.rows().map(|row| row.unwrap());
         let rows: Vec<_> = rows.map(|row| (row.key().to_vec(), row.value().to_vec())).collect();
         assert_eq!(rows, rows::encode_rows(&shop.records()));

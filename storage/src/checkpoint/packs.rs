@@ -9,7 +9,8 @@
 //! A row in sled is written about five times before it rests: as a change of its page, then with its page whenever
 //! that is put together or split, and again when sled tidies its file up. Here it is written once. A pack that
 //! changes is written anew, and its former bytes are dead; when more than half of all bytes are, the packs that are
-//! left of the emptiest files are moved ([`Packs::crowded`]), and a file in which nothing lives is removed.
+//! left of the emptiest files are moved ([`Packs::crowded`]), and a file in which nothing lives is removed. An image
+//! that is opened goes on behind the end of its newest file: what lies there, nothing names.
 //!
 //! Packs are on disk before sled's batch that names them is written: see [`Packs::sync`].
 
@@ -30,6 +31,9 @@ const PREFIX: &str = "pack-";
 /// before packs are moved.
 pub(super) const FILE_BYTES: u64 = 16 << 20;
 
+/// With more files than this in which less than a quarter of [`FILE_BYTES`] lives, their packs are moved.
+const SPARSE_FILES_MAX: usize = 8;
+
 /// Bytes of a place.
 const PLACE_BYTES: usize = 25;
 
@@ -49,12 +53,12 @@ pub(super) struct Packs {
     /// See [`FILE_BYTES`].
     file_bytes: u64,
     files: BTreeMap<u64, PackFile>,
-    /// The file that is written to, the newest; `None` before the first write since it was opened.
+    /// The file that is written to, the newest; `None` where there is none yet.
     current: Option<u64>,
     /// What is to be written to the current file.
     pending: Vec<u8>,
     /// Files written to since the last sync.
-    unsynced: Vec<Arc<dyn File>>,
+    unsynced: BTreeSet<u64>,
 }
 
 struct PackFile {
@@ -68,12 +72,14 @@ impl Packs {
     /// Opens the files in an image's directory. What lives in them has to be [counted](Packs::count).
     pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, file_bytes: u64) -> Result<Packs, StorageError> {
         let (files, current) = (BTreeMap::new(), None);
-        let (dir, pending, unsynced) = (dir.to_owned(), Vec::new(), Vec::new());
+        let (dir, pending, unsynced) = (dir.to_owned(), Vec::new(), BTreeSet::new());
         let mut packs = Packs { disk, dir, file_bytes, files, current, pending, unsynced };
-        for name in packs.disk.list(&packs.dir).map_err(StorageError::io("list", &packs.dir))? {
-            if let Some(number) = number_of(&name, PREFIX) {
-                packs.open_file(number, Mode::Read)?;
-            }
+        let names = packs.disk.list(&packs.dir).map_err(StorageError::io("list", &packs.dir))?;
+        let numbers: BTreeSet<u64> = names.iter().filter_map(|name| number_of(name, PREFIX)).collect();
+        packs.current = numbers.last().copied();
+        for number in numbers {
+            let mode = if Some(number) == packs.current { Mode::ReadWrite } else { Mode::Read };
+            packs.open_file(number, mode)?;
         }
         Ok(packs)
     }
@@ -115,9 +121,7 @@ impl Packs {
             let offset = file.len - self.pending.len() as u64;
             let written = file.file.write_all_at(&self.pending, offset);
             written.map_err(StorageError::io("write", &self.path(number)))?;
-            if !self.unsynced.iter().any(|other| Arc::ptr_eq(other, &file.file)) {
-                self.unsynced.push(file.file.clone());
-            }
+            self.unsynced.insert(number);
             self.pending.clear();
         }
         Ok(())
@@ -125,8 +129,10 @@ impl Packs {
 
     /// Makes what was written durable.
     pub(super) fn sync(&mut self) -> Result<(), StorageError> {
-        let mut unsynced = std::mem::take(&mut self.unsynced).into_iter();
-        unsynced.try_for_each(|file| file.sync_data()).map_err(StorageError::io("fdatasync", &self.dir))
+        let unsynced = std::mem::take(&mut self.unsynced);
+        unsynced.into_iter().filter_map(|number| Some((number, self.files.get(&number)?))).try_for_each(
+            |(number, file)| file.file.sync_data().map_err(StorageError::io("fdatasync", &self.path(number))),
+        )
     }
 
     /// Reads a pack that was written.
@@ -140,7 +146,8 @@ impl Packs {
         if whole { Ok(bytes) } else { Err(missing(&place)) }
     }
 
-    /// The files whose packs are to be moved: the emptiest ones, as many as leave less than half of all bytes dead.
+    /// The files whose packs are to be moved: the emptiest ones, as many as leave less than half of all bytes dead; and
+    /// once there are many in which little lives, all of those, since each is a file to be held open.
     pub(super) fn crowded(&self) -> BTreeSet<u64> {
         let (mut len, live) = self.files.values().fold((0, 0), |(len, live), f| (len + f.len, live + f.live));
         let mut others: Vec<_> = self.files.iter().filter(|&(n, _)| Some(*n) != self.current).collect();
@@ -150,7 +157,14 @@ impl Packs {
             len -= file.len - file.live;
             needed
         };
-        others.into_iter().take_while(is_needed).map(|(&number, _)| number).collect()
+        let crowded = others.iter().copied().take_while(is_needed);
+        let is_sparse = |(_, file): &(&u64, &PackFile)| file.live < self.file_bytes / 4;
+        let mut sparse: Vec<_> = others.iter().copied().filter(is_sparse).collect();
+        if sparse.len() <= SPARSE_FILES_MAX {
+            sparse.clear();
+        }
+        // Of a file in which nothing lives there is nothing to move.
+        crowded.chain(sparse).filter(|(_, file)| file.live > 0).map(|(&number, _)| number).collect()
     }
 
     /// Removes files in which nothing lives any more: what gave it up is on disk.
@@ -236,6 +250,11 @@ impl Place {
     fn end(&self) -> u64 {
         self.offset.saturating_add(self.len.into())
     }
+}
+
+/// Whether this is the path of a file of packs.
+pub(super) fn is_pack_file(path: &Path) -> bool {
+    path.file_name().and_then(|name| number_of(name.to_str()?, PREFIX)).is_some()
 }
 
 fn missing(place: &Place) -> Unreadable {

@@ -38,6 +38,9 @@ const RECORD_HEAD_BYTES: usize = 6;
 /// The records of a pack, encoded.
 pub(super) type Pack = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// A record of a pack, not copied out of it: key and value.
+type Split<'a> = (&'a [u8], &'a [u8]);
+
 /// Changes by row: of each row's key the changed records, encoded, by key; `None` where one is gone.
 pub(super) type RowChanges = BTreeMap<Vec<u8>, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
 
@@ -118,7 +121,7 @@ pub(super) fn unpack(row: &[u8], bytes: &[u8]) -> Result<Pack, CodecError> {
 }
 
 /// The records of an unpacked pack, encoded, in the order of their keys.
-fn split_pack<'a>(row: &[u8], mut rest: &'a [u8]) -> Result<Vec<(&'a [u8], &'a [u8])>, CodecError> {
+fn split_pack<'a>(row: &[u8], mut rest: &'a [u8]) -> Result<Vec<Split<'a>>, CodecError> {
     let mut records = Vec::with_capacity(PACK_SEQUENCES as usize);
     let mut last: &[u8] = &[];
     while !rest.is_empty() {

@@ -92,8 +92,8 @@ fn a_log_that_was_there_and_is_gone_is_refused_but_not_one_that_was_never_made()
 fn a_directory_that_was_disowned_is_never_used_again() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path(), "lastunit-dev", 1).unwrap());
-    let start = Incarnation::of(&read(&RealDisk, dir.path()).unwrap().unwrap());
-    disown(&RealDisk, dir.path(), &start, "it is an old copy").unwrap();
+    let start = read(&RealDisk, dir.path()).unwrap().unwrap();
+    disown(&RealDisk, dir.path(), start.generation, start.nonce, "it is an old copy").unwrap();
     for _ in 0..3 {
         assert_refused(open(dir.path(), "lastunit-dev", 1), &["refused: it is an old copy; put", "newest"]);
     }
@@ -109,12 +109,10 @@ fn a_directory_that_was_disowned_is_never_used_again() {
 fn a_start_that_was_found_out_does_not_take_the_next_one_along() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path(), "lastunit-dev", 1).unwrap());
-    let last = Incarnation::of(&read(&RealDisk, dir.path()).unwrap().unwrap());
+    let last = read(&RealDisk, dir.path()).unwrap().unwrap();
     drop(open(dir.path(), "lastunit-dev", 1).unwrap());
-    let copied = Incarnation { generation: 2, ..last };
-    let copied = Incarnation { nonce: !copied.nonce, ..copied };
-    for start in [last, copied] {
-        disown(&RealDisk, dir.path(), &start, "it is an old copy").unwrap();
+    for (generation, nonce) in [(last.generation, last.nonce), (2, !last.nonce)] {
+        disown(&RealDisk, dir.path(), generation, nonce, "it is an old copy").unwrap();
         assert!(!dir.path().join("refused").exists());
     }
     drop(open(dir.path(), "lastunit-dev", 1).unwrap());

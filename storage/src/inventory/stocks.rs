@@ -20,6 +20,7 @@ pub(super) struct Stocks {
     /// Boxed, since a map's nodes are half empty and rows are long.
     rows: Names<Box<Row>>,
     /// Rows from records that are in no table yet. None, but while an inventory is loaded.
+    #[expect(clippy::vec_box, reason = "they move into `rows` as they are, and are not copied on the way")]
     gathered: Vec<Box<Row>>,
     /// The names of all rows, in order.
     names: BTreeSet<Sku>,

@@ -9,7 +9,7 @@
 //!                      damages, and the oldest run of segments that is whole: its entries can be read
 //! ```
 //!
-//! [`recover`] alone decides whether a log is whole, so that this never differs from what a node says when it starts.
+//! `recover` alone decides whether a log is whole, so that this never differs from what a node says when it starts.
 //! The survey finds what else is damaged. It trusts the same checksums and the same chain.
 //!
 //! Absent on purpose: repair.

@@ -63,7 +63,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::disk::{Disk, Mode};
-use crate::{Position, StorageError};
+use crate::{LEAVE_STOPPED, Position, StorageError};
 
 use buffer::GroupBuffer;
 use failure::at;
@@ -156,11 +156,34 @@ impl Log {
     /// `Corrupt` where the log is damaged anywhere else, `Refused` where it is of another Raft group or of a format
     /// that is not known, `Io` where the disk fails.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: LogOptions) -> Result<Log, StorageError> {
+        Log::open_checked(disk, dir, options, |_| Ok(()))
+    }
+
+    /// Opens the log in a directory in which it is known to have been opened before.
+    ///
+    /// # Errors
+    /// As for [`open`](Log::open), and [gone] where no file is left that was ever written to: what would be opened is a
+    /// new log, which has forgotten a vote.
+    pub fn reopen(disk: Arc<dyn Disk>, dir: &Path, options: LogOptions) -> Result<Log, StorageError> {
+        // Opening it begins a session, whose group is on disk at return.
+        Log::open_checked(disk, dir, options, |recovered| match recovered.segments.is_empty() {
+            true => Err(gone(dir)),
+            false => Ok(()),
+        })
+    }
+
+    fn open_checked(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: LogOptions,
+        check: impl FnOnce(&Recovered) -> Result<(), StorageError>,
+    ) -> Result<Log, StorageError> {
         disk.create_dir_all(dir).map_err(at("create", dir))?;
         if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             disk.sync_dir(parent).map_err(at("fsync", parent))?;
         }
         let recovered = recover::recover(&*disk, dir, options.group, Mode::ReadWrite)?;
+        check(&recovered)?;
         // What ended before it had synced the names of its files is gone; the names are found all the same.
         disk.sync_dir(dir).map_err(at("fsync", dir))?;
         let mut writer = prepare(disk, dir, &options, recovered)?;
@@ -348,6 +371,16 @@ impl Handle {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         // A panic was caught and reported within the thread.
         let _ = writer.take().map(JoinHandle::join);
+    }
+}
+
+/// Why a directory in which a log was opened before is refused, where it has no segment that was begun.
+pub fn gone(dir: &Path) -> StorageError {
+    StorageError::Refused {
+        path: dir.to_path_buf(),
+        what: "no file is left that the log was ever written to, nor the votes and entries that were in it"
+            .into(),
+        mend: format!("put the log back, or {LEAVE_STOPPED}"),
     }
 }
 

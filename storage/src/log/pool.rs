@@ -10,6 +10,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::StorageError;
 use crate::disk::{Disk, File, Mode};
@@ -27,6 +28,9 @@ const STEP_BYTES: u64 = 1 << 20;
 const END_BYTES: u64 = 512;
 /// So much a spare leaves free in the file system, in bytes: for the small files that this node replaces now and then.
 const LEFT_FREE_BYTES: u64 = 4 << 20;
+
+/// How long it is waited after a spare could not be made though there seemed to be room, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// A segment's file.
 pub(super) struct SegmentFile {
@@ -50,6 +54,10 @@ pub(super) struct Pool {
     making: Option<Making>,
     /// Whether the last try to make a spare found no room for it.
     full: bool,
+    /// How long after the last time that a spare was begun in vain it is not begun again; zero where it was made.
+    pause: Duration,
+    /// When a spare was last begun in vain.
+    gave_up_at: Option<Instant>,
 }
 
 /// A file that is being made.
@@ -70,7 +78,19 @@ impl Pool {
         next_slot: u64,
     ) -> Pool {
         let (dir, spares, surplus, making, full) = (dir.to_path_buf(), vec![], vec![], None, false);
-        Pool { disk, dir, group, segment_bytes, next_slot, spares, surplus, making, full }
+        Pool {
+            disk,
+            dir,
+            group,
+            segment_bytes,
+            next_slot,
+            spares,
+            surplus,
+            making,
+            full,
+            pause: Duration::ZERO,
+            gave_up_at: None,
+        }
     }
 
     /// Takes a file that was found when the log was opened. The fdatasync that was to end its making may have failed;
@@ -143,7 +163,13 @@ impl Pool {
 
     /// Looks whether there is room for a spare by now, and begins it.
     pub(super) fn retry(&mut self) -> Result<(), StorageError> {
-        if self.is_short() { self.make_ahead() } else { Ok(()) }
+        if self.is_short() && !self.pauses() { self.make_ahead() } else { Ok(()) }
+    }
+
+    /// Whether a spare was begun in vain a short while ago. Under a quota there seem to be free bytes, and each try
+    /// writes what it can before it fails.
+    fn pauses(&self) -> bool {
+        self.gave_up_at.is_some_and(|at| at.elapsed() < self.pause)
     }
 
     /// Does under load what cannot wait for idle time: a spare is made as fast as the current segment fills.
@@ -199,6 +225,8 @@ impl Pool {
 
     /// Removes the file that is being made.
     fn give_up(&mut self) -> Result<(), StorageError> {
+        self.gave_up_at = Some(Instant::now());
+        self.pause = next_pause(self.pause);
         match self.making.take() {
             Some(making) => self.remove(&making.file.path),
             None => Ok(()),
@@ -220,7 +248,7 @@ impl Pool {
         if whole {
             self.name_durably()?;
             self.spares.extend(self.making.take().map(|making| Arc::new(making.file)));
-            self.full = false;
+            (self.full, self.pause) = (false, Duration::ZERO);
         }
         Ok(())
     }
@@ -256,6 +284,11 @@ impl Making {
     }
 }
 
+/// Twice as long each time that a spare cannot be made though there seemed to be room.
+fn next_pause(last: Duration) -> Duration {
+    (last * 2).clamp(PAUSES.0, PAUSES.1)
+}
+
 /// The name of a file; its number says nothing about its place in the log.
 fn file_name(slot: u64) -> String {
     format!("{slot:08}.segment")
@@ -265,4 +298,17 @@ fn file_name(slot: u64) -> String {
 pub(super) fn slot_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".segment")?;
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spare_that_fails_though_there_is_room_is_begun_ever_more_seldom() {
+        let mut pauses = vec![next_pause(Duration::ZERO)];
+        (1..9).for_each(|last| pauses.push(next_pause(pauses[last - 1])));
+        let seconds: Vec<u64> = pauses.iter().map(Duration::as_secs).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+    }
 }

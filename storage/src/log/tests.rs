@@ -307,3 +307,19 @@ fn what_is_committed_and_on_disk_is_still_there_after_reopening() {
     drop(log);
     assert_eq!(open(&disk).committed_on_disk(), 3);
 }
+
+/// A log of which a spare alone was left was taken for a new one: the node had forgotten its vote.
+#[test]
+fn a_log_that_was_opened_before_is_refused_where_only_a_spare_is_left() {
+    let disk = SimDisk::new();
+    let reopen = |disk: &SimDisk| Log::reopen(Arc::new(disk.clone()), Path::new(DIR), options());
+    drop(open(&disk));
+    drop(reopen(&disk).expect("it is whole"));
+    disk.remove(&Path::new(DIR).join("seal")).expect("there");
+    for path in segments(&disk) {
+        assert!(disk.edit(&path, |bytes| bytes.fill(0)));
+    }
+    assert!(try_open(&disk.fork()).is_ok(), "it looks like a log that was never opened");
+    let refused = reopen(&disk).map(drop).expect_err("refused").to_string();
+    assert!(refused.contains("no file is left") && refused.contains("put the log back"), "{refused}");
+}

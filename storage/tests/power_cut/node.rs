@@ -47,7 +47,8 @@ impl Node {
         let mut directory = DataDir::open(disk.clone(), path, "shop", 1, NONCE)?;
         let remembered = peers::read(&*disk, path)?.get(&PEER).map_or(0, |peer| peer.promised.entries);
         let options = LogOptions { group: 1, segment_bytes: 16 << 10, cache_bytes: 4_000 };
-        let log = Log::open(disk.clone(), &path.join("log"), options)?;
+        let open_log = if directory.identity().log_made { Log::reopen } else { Log::open };
+        let log = open_log(disk.clone(), &path.join("log"), options)?;
         directory.note_log()?;
         let told = told.clone();
         log.on_failure(move |error| *told.lock().expect("not poisoned") = Some(error));
