@@ -14,10 +14,18 @@
 //! What is absent: ranges. Whether a `qty` is too large or a SKU's name is one is the node's to say, because
 //! only its answer names the field.
 
+mod batch;
+mod cluster;
+mod event;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+pub use batch::{AdjustOperation, BatchRequest, BatchResponse, Operation, OperationCall, OperationResult};
+pub use cluster::{AuditVerdict, AuditView, ClusterView, ImageAuditView, MemberView, NodeAuditView};
+pub use event::{Event, EventData, ReservationEvent, StockEvent};
 
 /// Request header: names a call, so that its tries are executed once. 1 to 255 visible ASCII characters.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -314,153 +322,6 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
-/// `POST /api/batch`: many commands in one call, each its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct BatchRequest {
-    /// 1 to 10,000 operations, executed in order.
-    pub operations: Vec<Operation>,
-}
-
-/// One operation of a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Operation {
-    /// Names this one operation, so that its tries are executed once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub idempotency_key: Option<String>,
-    /// What to do.
-    #[serde(flatten)]
-    pub call: OperationCall,
-}
-
-/// What an operation of a batch does: the body of the call of that name, with `op` beside it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(tag = "op", rename_all = "snake_case")]
-pub enum OperationCall {
-    /// Takes a hold for a whole cart, or nothing.
-    Reserve(ReserveRequest),
-    /// Sells what a hold holds.
-    Commit(CommitRequest),
-    /// Gives a hold's units back to sale.
-    Release(ReleaseRequest),
-    /// Moves a hold's deadline.
-    Extend(ExtendRequest),
-    /// Takes sold units back into stock.
-    Return(ReturnRequest),
-    /// Adds to a SKU's on_hand, or takes from it.
-    Adjust(AdjustOperation),
-}
-
-/// An adjust in a batch: the SKU stands in the body.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct AdjustOperation {
-    /// Which SKU.
-    pub sku: String,
-    /// What to do with it.
-    #[serde(flatten)]
-    pub adjust: AdjustRequest,
-}
-
-/// The answer to a batch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct BatchResponse {
-    /// One result for each operation, in their order.
-    pub results: Vec<OperationResult>,
-}
-
-/// The answer to one operation of a batch.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct OperationResult {
-    /// The HTTP status that the call would have had.
-    pub status: u16,
-    /// The place of its command in the whole history; left out where it became no command.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sequence: Option<u64>,
-    /// Whether it is the kept answer of an earlier call under the same key; left out unless it is.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub replayed: bool,
-    /// Whole seconds after which a refused operation may be worth another try.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry_after: Option<u64>,
-    /// The body that the call would have had: a record, or a [`Problem`].
-    pub body: Value,
-}
-
-/// An event of the change feed, in the JSON form of CloudEvents 1.0.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct Event {
-    /// `1.0`.
-    pub specversion: String,
-    /// The event's place in the feed, `sequence.index`: what `after` and `Last-Event-ID` take.
-    pub id: String,
-    /// `/clusters/` and the cluster's name.
-    pub source: String,
-    /// `lastunit.reservation.` or `lastunit.stock.` and what happened.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The reservation's id, or the SKU.
-    pub subject: String,
-    /// When it happened, cluster clock.
-    pub time: String,
-    /// `application/json`.
-    pub datacontenttype: String,
-    /// The sequence number of the command that it happened in (the CloudEvents extension, which is text).
-    pub sequence: String,
-    /// What happened.
-    pub data: EventData,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(untagged)]
-pub enum EventData {
-    /// To a reservation.
-    Reservation(ReservationEvent),
-    /// To a SKU.
-    Stock(StockEvent),
-}
-
-/// A change of a reservation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ReservationEvent {
-    /// What it happened by: `reserve`, `commit`, `release`, `extend`, `return`, `time`, `line` or `revoke`.
-    pub cause: String,
-    /// Its state before; `null` where it is new.
-    pub state_before: Option<ReservationState>,
-    /// Its items before; left out unless they are others now: a part of it was given back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub items_before: Option<Vec<Item>>,
-    /// How it is now.
-    pub reservation: Reservation,
-}
-
-/// A change of a SKU's record.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct StockEvent {
-    /// What it happened by: a reservation's causes, or `put`, `adjust`, `delete`.
-    pub cause: String,
-    /// How it was; `null` where the SKU is new.
-    pub before: Option<InventoryRecord>,
-    /// How it is now; `null` where the SKU is gone.
-    pub after: Option<InventoryRecord>,
-    /// Why, in the shop's words: an adjust's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The shop's own reference: an adjust's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reference: Option<String>,
-}
-
 /// How a SKU falls short of what a cart asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -516,126 +377,4 @@ pub struct Problem {
     /// Whatever else that kind of problem tells.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
-}
-
-/// `GET /api/cluster`: the cluster as one node sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ClusterView {
-    /// The cluster's name.
-    pub cluster: String,
-    /// The node that answered.
-    pub node_id: u64,
-    /// The leader, or `null` where none is known.
-    pub leader_id: Option<u64>,
-    /// The current term.
-    pub term: u64,
-    /// The last log entry that this node applied; `null` before the first.
-    pub applied_index: Option<u64>,
-    /// The last log entry that this node knows to be committed; `null` before the first.
-    pub committed_index: Option<u64>,
-    /// The digest of this node's state at `applied_index`: equal on every node at one index.
-    pub state_digest: String,
-    /// Every member.
-    pub members: Vec<MemberView>,
-}
-
-/// A member of the cluster as the node that answered sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct MemberView {
-    /// Its id.
-    pub id: u64,
-    /// `leader`, `follower`, `candidate` or `learner`.
-    pub role: String,
-    /// Where it answers HTTP.
-    pub http: String,
-    /// Where it answers its peers.
-    pub raft: String,
-    /// Whether it was heard from within the last second.
-    pub reachable: bool,
-    /// The last log entry known to be on its disk; `null` unless the node that answered leads.
-    pub matched_index: Option<u64>,
-}
-
-/// `GET /api/audit`: every node's digest at one log entry, and every sum recomputed from each node's records.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct AuditView {
-    /// The cluster's name.
-    pub cluster: String,
-    /// The node that answered.
-    pub node_id: u64,
-    /// The log entry at which the nodes' digests are compared.
-    pub applied_index: u64,
-    /// What it comes to.
-    pub verdict: AuditVerdict,
-    /// Whether all nodes that told have one digest at `applied_index`.
-    pub agree: bool,
-    /// What each node has found in itself.
-    pub nodes: Vec<NodeAuditView>,
-}
-
-/// What an audit comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum AuditVerdict {
-    /// All nodes agree, and nothing was found in any.
-    Sound,
-    /// Nothing was found, but not all nodes told.
-    Incomplete,
-    /// Digests differ, or a sum is not what it must be.
-    Broken,
-}
-
-/// What a node has found in itself, or why it did not tell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct NodeAuditView {
-    /// Its id.
-    pub id: u64,
-    /// Why it did not tell.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
-    /// Its digest at the audit's `applied_index`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state_digest: Option<String>,
-    /// Its records.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<ImageAuditView>,
-}
-
-/// What the records of a node add up to, at a moment of its own: not before the audit's `applied_index`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ImageAuditView {
-    /// The last log entry that they reflect; `null` before the first.
-    pub applied_index: Option<u64>,
-    /// Their digest, recomputed.
-    pub state_digest: String,
-    /// SKUs.
-    pub skus: u64,
-    /// Reservations of any state.
-    pub reservations: u64,
-    /// Those that are held.
-    pub holds: u64,
-    /// Those that wait.
-    pub waiting: u64,
-    /// Answers kept for their idempotency keys.
-    pub answers: u64,
-    /// What each customer bought of each SKU: how many such records.
-    pub customers: u64,
-    /// Events of the change feed that are kept.
-    pub events: u64,
-    /// Units on hand, over all SKUs.
-    pub on_hand: u64,
-    /// Units held, over all SKUs, as the SKUs' records say.
-    pub held: u64,
-    /// Units sold, over all SKUs.
-    pub sold: u64,
-    /// What is not as it must be, in words: the first 20.
-    pub findings: Vec<String>,
-    /// How many findings there are.
-    pub findings_total: u64,
 }
