@@ -119,6 +119,24 @@ impl Shop {
         true
     }
 
+    /// A load, and a follower whose disk is full since it began.
+    async fn with_a_full_follower(&mut self) -> (Load, u64) {
+        let load = self.load().await;
+        load.more(CALLS).await;
+        let full = self.cluster.followers().await[0];
+        self.mount(full).fill(0);
+        self.wait_until_full(full).await;
+        (load, full)
+    }
+
+    /// Makes room for that node, and sees that all goes on and that everything that was told holds.
+    async fn goes_on(mut self, load: Load, full: u64, what: &str) {
+        self.mend(full).await;
+        load.more(CALLS).await;
+        load.stop(&mut self.ledger).await;
+        self.check(what).await;
+    }
+
     /// Everything that was told holds.
     async fn check(mut self, what: &str) {
         self.ledger.check(&self.cluster).await;
@@ -135,36 +153,22 @@ async fn reserve(address: &str) -> http::Reply {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_whose_disk_is_full_holds_up_nobody_and_comes_back() {
     let Some(mut shop) = Shop::new().await else { return };
-    let load = shop.load().await;
-    load.more(CALLS).await;
-    let full = shop.cluster.followers().await[0];
-    shop.mount(full).fill(0);
-    shop.wait_until_full(full).await;
+    let (load, full) = shop.with_a_full_follower().await;
     load.more(CALLS).await;
     for other in others(full) {
         assert_eq!(http::get(shop.cluster.http(other), READ).await.status, 200);
     }
-    shop.mend(full).await;
-    load.more(CALLS).await;
-    load.stop(&mut shop.ledger).await;
-    shop.check("a follower's disk was full").await;
+    shop.goes_on(load, full, "a follower's disk was full").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_started_on_a_full_disk_waits_for_room() {
     let Some(mut shop) = Shop::new().await else { return };
-    let load = shop.load().await;
-    load.more(CALLS).await;
-    let full = shop.cluster.followers().await[0];
-    shop.mount(full).fill(0);
-    shop.wait_until_full(full).await;
+    let (load, full) = shop.with_a_full_follower().await;
     shop.cluster.kill(full);
     shop.cluster.spawn(full);
     shop.wait_until_full(full).await;
-    shop.mend(full).await;
-    load.more(CALLS).await;
-    load.stop(&mut shop.ledger).await;
-    shop.check("a node was started on a full disk").await;
+    shop.goes_on(load, full, "a node was started on a full disk").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,10 +189,7 @@ async fn a_leader_whose_disk_is_full_steps_aside_and_comes_back() {
     shop.wait_until_full(full).await;
     load.more(CALLS).await;
     assert_eq!(http::get(shop.cluster.http(next), READ).await.status, 200);
-    shop.mend(full).await;
-    load.more(CALLS).await;
-    load.stop(&mut shop.ledger).await;
-    shop.check("the leader's disk was full").await;
+    shop.goes_on(load, full, "the leader's disk was full").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
