@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use raft::{Group, GroupOptions, Member, ProposeError, Tuning};
-use support::told::Told;
+use storage::disk::RealDisk;
+use storage::disk::told::ToldDisk;
 use support::{
     adjust, is_won, leader, long_adjust, members, options, put, reserve, shutdown, start_on,
     submit_until_answered, wait_converged, wait_ready, wait_until,
@@ -38,8 +39,9 @@ fn small(members: &[Member], id: u64, directory: &TempDir) -> GroupOptions {
 }
 
 /// Three groups that serve, each on a disk that says what it is told about its free bytes.
-async fn start_told(directory: &TempDir) -> (Vec<Group>, Vec<Told>, Vec<Member>) {
-    let (members, disks) = (members(), vec![Told::new(), Told::new(), Told::new()]);
+async fn start_told(directory: &TempDir) -> (Vec<Group>, Vec<ToldDisk>, Vec<Member>) {
+    let disks: Vec<_> = (0..3).map(|_| ToldDisk::over(RealDisk)).collect();
+    let members = members();
     let mut groups = Vec::new();
     for (member, disk) in members.iter().zip(&disks) {
         groups.push(start_on(Arc::new(disk.clone()), small(&members, member.id, directory)).await);
@@ -127,7 +129,8 @@ async fn checkpoints_and_snapshots_wait_for_room_and_go_on_with_it() {
     shutdown(groups).await;
     let mut groups = Vec::new();
     for member in &members {
-        groups.push(start_on(Arc::new(Told::new()), small(&members, member.id, &directory)).await);
+        let disk = Arc::new(ToldDisk::over(RealDisk));
+        groups.push(start_on(disk, small(&members, member.id, &directory)).await);
     }
     wait_ready(&groups[0]).await;
     let now = groups[0].read(|inventory| inventory.stock(&support::sku())).await.unwrap().value;
@@ -217,6 +220,8 @@ async fn a_follower_without_room_for_a_snapshot_refuses_it_and_takes_it_later() 
     let directory = TempDir::new().unwrap();
     let (mut groups, disks, members) = start_told(&directory).await;
     let away = (leader(&groups).await + 1) % 3;
+    // What it has in its own log it applies again, sooner or later after its start; more it must not have.
+    let own = groups.iter().map(|group| group.status().applied_index).max().unwrap();
     groups.remove(away).shutdown().await.unwrap();
     for round in 1..=3 {
         write(&groups, SNAPSHOT_BYTES + SNAPSHOT_BYTES / 8).await;
@@ -224,13 +229,13 @@ async fn a_follower_without_room_for_a_snapshot_refuses_it_and_takes_it_later() 
     }
     disks[away].tell(32 << 20);
     let back = start_on(Arc::new(disks[away].clone()), small(&members, away as u64 + 1, &directory)).await;
-    let (snapshots, applied) =
-        (directory.path().join(format!("{}/snapshots", away + 1)), back.status().applied_index);
+    let snapshots = directory.path().join(format!("{}/snapshots", away + 1));
     for number in 0..100 {
         submit_until_answered(&groups[number % 2], adjust(1)).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!((back.stats().snapshots_installed, back.status().applied_index), (0, applied));
+    assert_eq!(back.stats().snapshots_installed, 0);
+    assert!(back.status().applied_index <= own, "{:?}, of {own:?} of its own", back.status().applied_index);
     let half = std::fs::read_dir(snapshots).unwrap().filter(|entry| {
         entry.as_ref().unwrap().path().extension().is_some_and(|extension| extension == "tmp")
     });

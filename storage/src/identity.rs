@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, parent};
 use crate::{LEAVE_STOPPED, StorageError, small};
 
 use format::{CLUSTER_NAME_BYTES_MAX, FILE, write};
@@ -307,7 +307,7 @@ fn create_durably(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
 }
 
 fn sync_parent(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = parent(path);
     disk.sync_dir(parent).map_err(StorageError::io("fsync", parent))
 }
 

@@ -9,11 +9,11 @@
 //! Magic, version and checksum keep their places in every version, so that damage is told from a newer version.
 //! After a power cut a file is what it was before, or what it was replaced with; the rest of a crash is `NAME.tmp`.
 
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::StorageError;
-use crate::disk::{Disk, File, Mode};
+use crate::disk::{Disk, Mode, read_whole};
 
 /// Far more than any of them ever takes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -112,20 +112,7 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, Stor
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(StorageError::io("open", path))?,
     };
-    read_whole(&*file).map(Some).map_err(StorageError::io("read", path))
-}
-
-fn read_whole(file: &dyn File) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; file.len()?.min(FILE_BYTES_MAX) as usize];
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match file.read_at(&mut bytes[filled..], filled as u64)? {
-            0 => break,
-            read => filled += read,
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
+    read_whole(&*file, FILE_BYTES_MAX).map(Some).map_err(StorageError::io("read", path))
 }
 
 /// Replaces any small file, durable at return.

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of a test fail as it does")]
 
 pub(crate) mod plant;
-pub(crate) mod told;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,12 +3,11 @@
 //! One line of text, `lastunit checkpoint <version> <number> <checksum>`: the CRC-32, in hexadecimal, of all that
 //! stands before its space. It is replaced whole, by a rename, so that a crash leaves the old line or the new one.
 
-use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::io::ErrorKind;
 
 use super::folder::Folder;
-use crate::StorageError;
-use crate::disk::{Disk, Mode, read_whole};
+use crate::disk::{Mode, read_whole};
+use crate::{StorageError, small};
 
 /// The file's name in the checkpoint's directory.
 pub(super) const NAME: &str = "CURRENT";
@@ -50,25 +49,16 @@ pub(super) fn read(folder: &Folder) -> Result<Current, StorageError> {
 
 /// Makes the image of this number the checkpoint, durable at return.
 pub(super) fn write(folder: &Folder, number: u64) -> Result<(), StorageError> {
-    let (temporary, path) = (folder.path().join(TEMPORARY), folder.path().join(NAME));
-    // What a crash left of an earlier one.
-    folder.remove(&temporary)?;
-    let written = write_synced(&**folder.disk(), &temporary, &format(VERSION, number));
-    written.map_err(StorageError::io("write", &temporary))?;
-    folder.disk().rename(&temporary, &path).map_err(StorageError::io("rename", &path))?;
-    folder.sync()
+    // What a crash left of an earlier one, whatever it is.
+    folder.remove(&folder.path().join(TEMPORARY))?;
+    let line = format(VERSION, number);
+    small::replace(&**folder.disk(), folder.path(), NAME, TEMPORARY, line.as_bytes())
 }
 
 /// Makes no image the checkpoint, durable at return.
 pub(super) fn remove(folder: &Folder) -> Result<(), StorageError> {
     folder.remove(&folder.path().join(NAME))?;
     folder.sync()
-}
-
-fn write_synced(disk: &dyn Disk, path: &Path, line: &str) -> io::Result<()> {
-    let file = disk.open(path, Mode::CreateNew)?;
-    file.write_all_at(line.as_bytes(), 0)?;
-    file.sync_data()
 }
 
 fn format(version: u64, number: u64) -> String {

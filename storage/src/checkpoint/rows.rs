@@ -154,7 +154,9 @@ fn unpacked_bytes(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     Ok(records)
 }
 
-fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The key and the value of the record, or of the row of a snapshot, that the bytes start with: `None` where they end
+/// within it.
+pub(crate) fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (key_len, rest) = bytes.split_first_chunk()?;
     let (value_len, rest) = rest.split_first_chunk()?;
     let (key, rest) = rest.split_at_checked(u16::from_le_bytes(*key_len).into())?;

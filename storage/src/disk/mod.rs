@@ -19,6 +19,7 @@ pub mod faulty;
 mod random;
 mod real;
 pub mod sim;
+pub mod told;
 
 use std::io;
 use std::path::Path;

@@ -1,7 +1,6 @@
 //! The log on a file system that is full, and what it says of its size.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use bytes::Bytes;
 
 use super::{Entry, Log, LogOptions, Vote};
 use crate::disk::sim::SimDisk;
-use crate::disk::{Disk, File, Mode};
+use crate::disk::told::ToldDisk;
 use crate::{Position, StorageError};
 
 const SEGMENT_BYTES: u64 = 4096;
@@ -19,59 +18,25 @@ const SEGMENT_BYTES: u64 = 4096;
 const NEW_BYTES: u64 = 2 * SEGMENT_BYTES + 8192;
 
 /// A simulated disk whose file system says what it is told about its free bytes.
-#[derive(Clone)]
 struct Told {
     disk: SimDisk,
-    free_bytes: Arc<AtomicU64>,
+    told: ToldDisk,
 }
 
 impl Told {
     fn new() -> Told {
-        Told { disk: SimDisk::new(), free_bytes: Arc::new(AtomicU64::new(u64::MAX)) }
+        let disk = SimDisk::new();
+        Told { told: ToldDisk::over(disk.clone()), disk }
     }
 
     fn log(&self) -> Result<Log, StorageError> {
         let options = LogOptions { group: 1, segment_bytes: SEGMENT_BYTES, cache_bytes: 300 };
-        Log::open(Arc::new(self.clone()), Path::new("/log"), options)
+        Log::open(Arc::new(self.told.clone()), Path::new("/log"), options)
     }
 
     /// All bytes of all files.
     fn used(&self) -> u64 {
         self.disk.files().iter().map(|(_, length)| *length as u64).sum()
-    }
-}
-
-impl Disk for Told {
-    fn open(&self, path: &Path, mode: Mode) -> std::io::Result<Arc<dyn File>> {
-        self.disk.open(path, mode)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> std::io::Result<()> {
-        self.disk.create_dir_all(path)
-    }
-
-    fn list(&self, dir: &Path) -> std::io::Result<Vec<String>> {
-        self.disk.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
-        self.disk.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> std::io::Result<()> {
-        self.disk.remove(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> std::io::Result<()> {
-        self.disk.remove_dir_all(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-
-    fn free_bytes(&self, _path: &Path) -> std::io::Result<u64> {
-        Ok(self.free_bytes.load(Ordering::Relaxed))
     }
 }
 
@@ -118,7 +83,7 @@ fn without_room_for_a_spare_the_log_goes_on_and_says_so() {
         wait_until("there is a spare", || disk.used() == NEW_BYTES);
         assert!(!log.room().is_short);
         disk.disk.limit(Some(NEW_BYTES + 1_000));
-        disk.free_bytes.store(told, Ordering::Relaxed);
+        disk.told.tell(told);
         // Into the spare: from now on one is missing.
         let mut index = 0;
         while log.room().bytes >= SEGMENT_BYTES {
@@ -139,7 +104,7 @@ fn without_room_for_a_spare_the_log_goes_on_and_says_so() {
         drop(log);
         // Nothing that was acknowledged is lost, and with room it goes on.
         disk.disk.limit(None);
-        disk.free_bytes.store(u64::MAX, Ordering::Relaxed);
+        disk.told.tell(u64::MAX);
         let log = disk.log().expect("opens");
         assert_eq!(log.vote(), Some(vote));
         let kept = log.read(0..end, usize::MAX).expect("readable");
@@ -157,14 +122,14 @@ fn a_spare_that_was_missing_is_made_when_there_is_room() {
         let log = disk.log().expect("opens");
         wait_until("there is a spare", || disk.used() == NEW_BYTES);
         disk.disk.limit(Some(NEW_BYTES));
-        disk.free_bytes.store(told, Ordering::Relaxed);
+        disk.told.tell(told);
         let mut index = 0;
         while !log.room().is_short {
             append(&log, index).expect("there is room");
             index += 1;
         }
         disk.disk.limit(None);
-        disk.free_bytes.store(u64::MAX, Ordering::Relaxed);
+        disk.told.tell(u64::MAX);
         // Both while it is idle and while it is not.
         wait_until("it is no longer short", || {
             if told > 0 {

@@ -38,7 +38,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::checkpoint::{Checkpoint, ImageHeader};
-use crate::disk::{Disk, File, Mode};
+use crate::disk::{Disk, File, Mode, parent};
 use crate::inventory::{Inconsistent, Inventory, RecordsDigest};
 use crate::{LEAVE_STOPPED, Position, StorageError};
 
@@ -103,7 +103,7 @@ impl SnapshotStore {
     /// Opens or creates the directory and removes what was left half-made.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<SnapshotStore, StorageError> {
         disk.create_dir_all(dir).map_err(StorageError::io("create", dir))?;
-        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = parent(dir);
         disk.sync_dir(parent).map_err(StorageError::io("fsync", parent))?;
         let (dir, newest) = (dir.to_owned(), Mutex::new(None));
         let store = SnapshotStore { shared: Arc::new(Shared { disk, dir, newest }) };

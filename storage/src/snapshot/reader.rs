@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 
 use super::format::*;
+use crate::checkpoint::rows::split_record;
 use crate::checkpoint::{ImageHeader, codec, decode_row};
 use crate::disk::File;
 use crate::inventory::record::{Record, RecordKey};
@@ -82,7 +83,8 @@ impl<'a> Reader<'a> {
             return Ok(false);
         }
         let at = self.offset - (self.block.len() - self.used) as u64;
-        let (key, value) = split_row(&self.block[self.used..]).ok_or_else(|| damaged(at, "a broken row"))?;
+        let (key, value) =
+            split_record(&self.block[self.used..]).ok_or_else(|| damaged(at, "a broken row"))?;
         if !self.last_key.is_empty() && key <= self.last_key.as_slice() {
             return Err(damaged(at, "a row out of order"));
         }
@@ -171,15 +173,6 @@ fn check_version(version: u32) -> Result<(), Unreadable> {
         0 => Err(damaged(8, "format version 0")),
         newer => Err(Unreadable::Newer(newer.into())),
     }
-}
-
-/// The key and value of the row that the bytes start with.
-fn split_row(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (key_len, rest) = bytes.split_first_chunk()?;
-    let (value_len, rest) = rest.split_first_chunk()?;
-    let (key, rest) = rest.split_at_checked(u16::from_le_bytes(*key_len).into())?;
-    let value = rest.get(..u32::from_le_bytes(*value_len) as usize)?;
-    Some((key, value))
 }
 
 fn read_exact(file: &dyn File, offset: u64, len: usize) -> Result<Vec<u8>, Unreadable> {

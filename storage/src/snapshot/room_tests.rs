@@ -1,60 +1,17 @@
 //! Snapshots on a file system that is nearly full, and in a directory that a store before has not quite left.
 
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use tempfile::TempDir;
 
 use super::*;
 use crate::checkpoint::fixture::Shop;
 use crate::disk::RealDisk;
 use crate::disk::faulty::FaultyDisk;
+use crate::disk::told::ToldDisk;
 
-/// The real file system, which says what it is told about its free bytes, or after so many looks that there are none.
-struct Told {
-    free_bytes: u64,
-    looks: AtomicU64,
-}
-
-impl Told {
-    fn new(free_bytes: u64, looks: u64) -> Arc<Told> {
-        Arc::new(Told { free_bytes, looks: AtomicU64::new(looks) })
-    }
-}
-
-impl Disk for Told {
-    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn File>> {
-        RealDisk.open(path, mode)
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        RealDisk.create_dir_all(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        RealDisk.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealDisk.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove(path)
-    }
-
-    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove_dir_all(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        RealDisk.sync_dir(dir)
-    }
-
-    fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
-        let left = self.looks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        Ok(if left.is_ok() { self.free_bytes } else { 0 })
-    }
+fn told(free_bytes: u64, looks: u64) -> Arc<ToldDisk> {
+    let disk = ToldDisk::over(RealDisk);
+    disk.tell_for_looks(free_bytes, looks);
+    Arc::new(disk)
 }
 
 fn store(disk: Arc<dyn Disk>, dir: &TempDir) -> SnapshotStore {
@@ -86,7 +43,7 @@ fn a_snapshot_that_would_take_the_last_room_is_neither_written_nor_received() {
     let checkpoint = checkpoint(&dir, 500);
     let sent = bytes(&store(Arc::new(RealDisk), &sender).write(&checkpoint).unwrap());
     for (free_bytes, looks) in [(0, 0), (LEFT_FREE_BYTES, 9), (LEFT_FREE_BYTES + 100, 9), (u64::MAX, 0)] {
-        let store = store(Told::new(free_bytes, looks), &dir);
+        let store = store(told(free_bytes, looks), &dir);
         let refused = store.write(&checkpoint).expect_err("there is no room");
         assert!(refused.is_out_of_space() && refused.to_string().contains("64 MiB"), "{refused}");
         let mut receiving = store.receive().unwrap();
@@ -95,7 +52,7 @@ fn a_snapshot_that_would_take_the_last_room_is_neither_written_nor_received() {
         drop(receiving);
         assert!(names(&dir).is_empty(), "{:?}", names(&dir));
     }
-    let room = store(Told::new(LEFT_FREE_BYTES + sent.len() as u64, 9), &dir);
+    let room = store(told(LEFT_FREE_BYTES + sent.len() as u64, 9), &dir);
     assert_eq!(bytes(&room.write(&checkpoint).unwrap()), sent);
 }
 
