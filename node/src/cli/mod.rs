@@ -14,13 +14,17 @@
 //! `--json` a command that answers with one record tells one document: the record, or the problem. Commands that tell
 //! many tell one a line, and no problem among them. [`failure`] has the exit codes.
 
+mod agreement;
 mod audit;
+mod bar;
 mod commit;
 mod completions;
 mod events;
 mod extend;
 mod failure;
+mod finding;
 mod get;
+mod latency;
 mod out;
 mod reach;
 mod release;
@@ -31,6 +35,7 @@ mod show;
 mod sku;
 mod status;
 pub(crate) mod up;
+mod venue;
 mod words;
 
 pub(crate) use failure::Failure;

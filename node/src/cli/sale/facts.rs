@@ -4,24 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::Client;
-use client::api::{ClusterView, InventoryRecord, Reservation, ReservationState};
+use client::api::{InventoryRecord, Reservation, ReservationState};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::shop::Shop;
 use super::tally::{Tally, Winner};
+use crate::cli::agreement::Agreement;
 
 /// How many winners' reservations are read at a time.
 const READERS_MAX: usize = 32;
-
-/// For how long it waits until all nodes have applied the same entries.
-const AGREE_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// For how long, beyond a hold's own time, it waits until the last holds left unpaid have ended.
 const LAPSE_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// How long it waits between two looks.
-const AGREE_POLL: Duration = Duration::from_millis(100);
+const LAPSE_POLL: Duration = Duration::from_millis(100);
 
 /// Everything that a verdict and a report need.
 #[derive(Debug, Clone)]
@@ -71,23 +69,6 @@ pub(super) struct ReadBack {
     pub(super) agreement: Agreement,
 }
 
-/// Whether the nodes' states are the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Agreement {
-    /// They are, at that log index.
-    Same {
-        /// Which one.
-        applied_index: u64,
-    },
-    /// Two nodes differ at one log index.
-    Differ {
-        /// Which one.
-        applied_index: u64,
-    },
-    /// They never were at one index while we looked.
-    NotCompared,
-}
-
 /// Reads everything back: each figure through every node, and each winner's reservation through some node.
 pub(super) async fn read_back(client: &Client, shop: &Shop, tally: &Tally) -> ReadBack {
     if tally.abandoned > 0 {
@@ -99,7 +80,7 @@ pub(super) async fn read_back(client: &Client, shop: &Shop, tally: &Tally) -> Re
         records.push(record.map(|answer| answer.value).map_err(|why| why.to_string()));
     }
     let wrong_winners = wrong_winners(client, shop, &tally.winners).await;
-    ReadBack { records, wrong_winners, agreement: agreement(client).await }
+    ReadBack { records, wrong_winners, agreement: Agreement::of(client).await }
 }
 
 /// Waits for the holds that were left unpaid. Where they do not end, the figures will tell.
@@ -108,7 +89,7 @@ async fn until_lapsed(client: &Client, shop: &Shop) {
     while Instant::now() < deadline {
         match client.sku(shop.sku()).await {
             Ok(answer) if answer.value.held == 0 => return,
-            _ => sleep(AGREE_POLL).await,
+            _ => sleep(LAPSE_POLL).await,
         }
     }
 }
@@ -147,69 +128,9 @@ fn fault(reservation: &Reservation, payment_token: &str) -> Option<String> {
     (paid != Some(payment_token)).then(|| format!("it was paid with {paid:?} and not with {payment_token:?}"))
 }
 
-async fn agreement(client: &Client) -> Agreement {
-    let deadline = Instant::now() + AGREE_TIME_MAX;
-    loop {
-        let mut views = Vec::new();
-        for node in 0..client.nodes() {
-            views.extend(client.only(node).cluster().await.ok().map(|answer| answer.value));
-        }
-        match compare(&views, client.nodes()) {
-            Agreement::NotCompared if Instant::now() < deadline => sleep(AGREE_POLL).await,
-            agreement => return agreement,
-        }
-    }
-}
-
-/// Compares the digests of all nodes. Two of them are comparable at one applied index and no other.
-fn compare(views: &[ClusterView], nodes: usize) -> Agreement {
-    for one in views {
-        let same_index = |other: &&ClusterView| other.applied_index == one.applied_index;
-        let differs = views.iter().filter(same_index).any(|other| other.state_digest != one.state_digest);
-        if let (true, Some(applied_index)) = (differs, one.applied_index) {
-            return Agreement::Differ { applied_index };
-        }
-    }
-    let index = views.first().and_then(|view| view.applied_index);
-    let complete = views.len() == nodes && views.iter().all(|view| view.applied_index == index);
-    match index {
-        Some(applied_index) if complete => Agreement::Same { applied_index },
-        _ => Agreement::NotCompared,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn view((applied_index, state_digest): &(u64, &str)) -> ClusterView {
-        ClusterView {
-            cluster: "c".to_owned(),
-            node_id: 1,
-            leader_id: None,
-            term: 1,
-            applied_index: Some(*applied_index),
-            committed_index: None,
-            state_digest: (*state_digest).to_owned(),
-            members: vec![],
-        }
-    }
-
-    #[test]
-    fn digests_are_compared_at_one_index() {
-        let table: [(&[(u64, &str)], Agreement); 6] = [
-            (&[(7, "a"), (7, "a"), (7, "a")], Agreement::Same { applied_index: 7 }),
-            (&[(7, "a"), (7, "a"), (7, "b")], Agreement::Differ { applied_index: 7 }),
-            (&[(8, "b"), (7, "a"), (7, "c")], Agreement::Differ { applied_index: 7 }),
-            (&[(7, "a"), (7, "a"), (8, "b")], Agreement::NotCompared),
-            (&[(7, "a"), (7, "a")], Agreement::NotCompared),
-            (&[], Agreement::NotCompared),
-        ];
-        for (views, expected) in table {
-            let views: Vec<_> = views.iter().map(view).collect();
-            assert_eq!(compare(&views, 3), expected);
-        }
-    }
 
     #[test]
     fn a_winner_is_committed_with_his_own_payment() {

@@ -14,8 +14,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::load::{self, Load, Round};
+use super::load::{Load, Round};
 use super::tally::Fate;
+use crate::cli::bar::{self, Clear};
 
 /// How long one long poll lasts, in seconds.
 const POLL_SECONDS: u64 = 20;
@@ -104,8 +105,8 @@ impl Line {
     /// Shows how far the line is, and closes it where nothing moves.
     async fn watch(&self) {
         let bar = ProgressBar::new(self.left.load(Ordering::Relaxed))
-            .with_style(load::style("sold out of the line"));
-        let _clear = load::Clear(&bar);
+            .with_style(bar::style("sold out of the line"));
+        let _clear = Clear(&bar);
         let (total, mut last, mut moved) = (self.left.load(Ordering::Relaxed), u64::MAX, Instant::now());
         loop {
             let left = self.left.load(Ordering::Relaxed);

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use client::api::{Reservation, ReservationState};
 use client::{Client, Error};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep};
 
 use super::shop::Shop;
 use super::tally::{Fate, Served, Step, Tally};
+use crate::cli::bar::{self, Clear};
 
 /// How many ask again at a time.
 const ASKING_AGAIN_MAX: usize = 64;
@@ -181,7 +182,7 @@ impl Load {
         let answer = call.await;
         let mut tally = self.tally();
         if round == Round::First {
-            tally.add_latency(started.elapsed());
+            tally.latencies.record(started.elapsed());
         }
         round.count(&mut tally, answer.as_ref().map_or_else(Error::tries, |answer| answer.tries));
         match answer {
@@ -206,7 +207,7 @@ impl Load {
     }
 
     async fn show_progress(&self) {
-        let bar = ProgressBar::new(u64::from(self.buyers)).with_style(style("buyers"));
+        let bar = ProgressBar::new(u64::from(self.buyers)).with_style(bar::style("buyers"));
         let mut ticks = interval(BAR_EVERY);
         // The bar goes when its future is dropped, with the last worker.
         let _clear = Clear(&bar);
@@ -250,21 +251,6 @@ fn fate(tally: &mut Tally, error: &Error, refused: fn(String) -> Fate, step: Ste
 /// A poisoned tally is one whose worker panicked between two buyers: what it counted still counts.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Takes the bar away at the end, however that comes.
-pub(super) struct Clear<'a>(pub(super) &'a ProgressBar);
-
-impl Drop for Clear<'_> {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
-    }
-}
-
-/// A bar that counts those.
-pub(super) fn style(what: &str) -> ProgressStyle {
-    let template = format!("{{bar:40}} {{pos}}/{{len}} {what}  {{per_sec}}  {{elapsed}}");
-    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 #[cfg(test)]

@@ -32,15 +32,11 @@ use tokio::time::{Instant, sleep};
 use self::facts::{Facts, Kill};
 use self::load::Load;
 use self::shop::{Rules, Shop};
-use super::{EXIT_FAILED, EXIT_USAGE, Stop, dial, fail, parse_time, tell, this_program};
-use crate::config::ClusterFile;
-use crate::local::{LocalCluster, LocalError, Logs};
+use super::{EXIT_FAILED, EXIT_USAGE, fail, finding, parse_time, tell, venue};
+use crate::local::{LocalCluster, LocalError};
 
 /// How many nodes the sale's own cluster has.
 const OWN_NODES: u64 = 3;
-
-/// How long the sale's own cluster may take to serve, and to end.
-const OWN_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long a hold lasts where many are left unpaid, in seconds: nobody wants to watch for longer.
 const HOLD_SECONDS_ABANDONING: u64 = 2;
@@ -112,7 +108,7 @@ fn rules(args: &Args) -> Rules {
 fn end(facts: &Facts) -> ExitCode {
     let findings = verdict::judge(facts);
     tell(&report::report(facts, &findings));
-    match verdict::passed(&findings) {
+    match finding::passed(&findings) {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(EXIT_FAILED),
     }
@@ -120,35 +116,15 @@ fn end(facts: &Facts) -> ExitCode {
 
 /// The addresses of the cluster that was given; none where the sale is to have its own.
 fn given_nodes(args: &Args) -> Result<Vec<String>, String> {
-    match &args.cluster {
-        Some(path) => {
-            let file = ClusterFile::load(path).map_err(|mistake| mistake.to_string())?;
-            Ok(file.nodes.iter().map(|node| format!("http://{}", dial(&node.http))).collect())
-        }
-        None => Ok(args.nodes.clone()),
-    }
+    venue::given(args.cluster.as_deref(), &args.nodes)
 }
 
 async fn in_own_cluster(args: &Args) -> Result<Facts, String> {
-    let program = this_program()?;
-    let cluster = LocalCluster::scratch(program, OWN_NODES, Logs::Hide);
-    let mut cluster = cluster.map_err(|why| why.to_string())?;
-    let mut stop = Stop::new().map_err(|cause| format!("cannot listen for signals: {cause}"))?;
-    let facts = tokio::select! {
-        facts = in_cluster(args, &mut cluster) => facts,
-        () = stop.asked() => Err("interrupted".to_owned()),
-    };
-    // Nothing of it is wanted any more, so it is not asked to end in order.
-    cluster.stop_all(Duration::ZERO).await;
-    facts
-}
-
-async fn in_cluster(args: &Args, cluster: &mut LocalCluster) -> Result<Facts, String> {
-    eprintln!("starting a cluster of {OWN_NODES} nodes in a temporary directory");
-    cluster.start_all().map_err(|why| why.to_string())?;
-    cluster.wait_ready(OWN_TIME_MAX).await.map_err(|why| why.to_string())?;
-    let addresses = cluster.nodes().iter().map(|node| format!("http://{}", node.http)).collect();
-    Sale::new(args, cluster.client().clone(), addresses).hold(Some(cluster)).await
+    venue::own(OWN_NODES, async |cluster| {
+        let (client, addresses) = (cluster.client().clone(), venue::addresses(cluster));
+        Sale::new(args, client, addresses).hold(Some(cluster)).await
+    })
+    .await
 }
 
 /// One sale.
@@ -236,7 +212,7 @@ async fn leader(client: &Client) -> Result<u64, LocalError> {
 
 async fn revive(cluster: &mut LocalCluster, id: u64) -> Result<(), LocalError> {
     cluster.start(id)?;
-    cluster.wait_ready(OWN_TIME_MAX).await
+    cluster.wait_ready(venue::OWN_TIME_MAX).await
 }
 
 #[cfg(test)]

@@ -3,10 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
 use super::facts::{Facts, Kill};
-use super::verdict::{CheckResult, Finding};
+use crate::cli::finding::{self, Finding};
 
 /// The report.
 pub(super) fn report(facts: &Facts, findings: &[Finding]) -> String {
@@ -16,7 +14,7 @@ pub(super) fn report(facts: &Facts, findings: &[Finding]) -> String {
     let _ = outcomes(&mut text, facts);
     let _ = speed(&mut text, facts);
     let _ = stock(&mut text, facts);
-    let _ = checks(&mut text, findings);
+    let _ = write!(text, "\n{}", finding::told(findings));
     text
 }
 
@@ -61,19 +59,7 @@ fn speed(text: &mut String, facts: &Facts) -> std::fmt::Result {
     let (seconds, requests) = (facts.elapsed.as_secs_f64(), facts.tally.requests);
     let rate = requests as f64 / seconds.max(f64::MIN_POSITIVE);
     writeln!(text, "\n{requests} requests in {seconds:.2} s: {rate:.0} a second")?;
-    writeln!(text, "reserve, retries included: {}", percentiles(&facts.tally.latency_micros))
-}
-
-fn percentiles(micros: &Histogram<u64>) -> String {
-    let at = |quantile| micros.value_at_quantile(quantile) as f64 / 1000.0;
-    format!(
-        "p50 {:.2} ms, p90 {:.2} ms, p99 {:.2} ms, p99.9 {:.2} ms, max {:.2} ms",
-        at(0.5),
-        at(0.9),
-        at(0.99),
-        at(0.999),
-        micros.max() as f64 / 1000.0
-    )
+    writeln!(text, "reserve, retries included: {}", facts.tally.latencies.percentiles())
 }
 
 fn stock(text: &mut String, facts: &Facts) -> std::fmt::Result {
@@ -83,19 +69,6 @@ fn stock(text: &mut String, facts: &Facts) -> std::fmt::Result {
             Ok(r) => writeln!(text, "{address}  on_hand {}  held {}  sold {}", r.on_hand, r.held, r.sold)?,
             Err(why) => writeln!(text, "{address}  not read: {why}")?,
         }
-    }
-    Ok(())
-}
-
-fn checks(text: &mut String, findings: &[Finding]) -> std::fmt::Result {
-    writeln!(text)?;
-    for finding in findings {
-        let word = match finding.result {
-            CheckResult::Passed => "ok     ",
-            CheckResult::Failed => "FAILED ",
-            CheckResult::Skipped => "skipped",
-        };
-        writeln!(text, "{word}  {}", finding.text)?;
     }
     Ok(())
 }
@@ -114,7 +87,7 @@ mod tests {
         let mut facts = good();
         facts.kill = Some(Kill::Done { id: 2, after: Duration::from_millis(201) });
         facts.tally.add_tries(client::Tries { made: 4, unanswered: 1 });
-        facts.tally.add_latency(Duration::from_micros(1_500));
+        facts.tally.latencies.record(Duration::from_micros(1_500));
         let expected = "\
 flash sale: 1 on sale, 3 buyers, 2 at a time over 3 nodes
 kill -9 of node 2, the leader, after 201 ms

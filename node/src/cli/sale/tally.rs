@@ -1,13 +1,10 @@
 //! What became of the buyers.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use client::{Error, Tries};
-use hdrhistogram::Histogram;
 
-/// The greatest latency that is told apart, in microseconds: ten minutes.
-const LATENCY_MICROS_MAX: u64 = 600_000_000;
+use crate::cli::latency::Latencies;
 
 /// How far a buyer is whose last call got no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,8 +92,8 @@ pub(super) struct Tally {
     pub(super) unanswered_first: u64,
     /// How many requests were sent, retries included.
     pub(super) requests: u64,
-    /// How long a reserve took with its retries, in microseconds.
-    pub(super) latency_micros: Histogram<u64>,
+    /// How long a reserve took with its retries.
+    pub(super) latencies: Latencies,
     /// How many calls ended without an answer, all retries included.
     pub(super) failed_calls: u64,
     /// What the first of them came to.
@@ -117,7 +114,7 @@ impl Tally {
             open: Vec::new(),
             unanswered_first: 0,
             requests: 0,
-            latency_micros: histogram(),
+            latencies: Latencies::new(),
             failed_calls: 0,
             first_error: None,
         }
@@ -142,12 +139,6 @@ impl Tally {
         self.unanswered_first += u64::from(tries.unanswered > 0);
     }
 
-    /// Adds one reserve's latency.
-    pub(super) fn add_latency(&mut self, latency: Duration) {
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.latency_micros.saturating_record(micros.max(1));
-    }
-
     /// Notes a call that ended without an answer.
     pub(super) fn note(&mut self, error: &Error) {
         self.failed_calls += 1;
@@ -161,12 +152,6 @@ impl Tally {
         let on_their_way = self.waiting.len() + self.open.len();
         self.winners.len() as u64 + refused + went_home + on_their_way as u64
     }
-}
-
-/// Three digits from a microsecond up to the greatest latency.
-#[expect(clippy::expect_used, reason = "the bounds are constants that a test makes a histogram of")]
-fn histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1, LATENCY_MICROS_MAX, 3).expect("the bounds are sound")
 }
 
 #[cfg(test)]
@@ -195,14 +180,5 @@ mod tests {
         tally.add_tries(Tries { made: 3, unanswered: 2 });
         tally.add_tries(Tries { made: 1, unanswered: 0 });
         assert_eq!((tally.requests, tally.unanswered_first), (4, 1));
-    }
-
-    #[test]
-    fn a_latency_beyond_all_bounds_is_kept_as_the_greatest() {
-        let mut tally = Tally::new();
-        tally.add_latency(Duration::from_secs(u64::MAX));
-        tally.add_latency(Duration::ZERO);
-        assert_eq!(tally.latency_micros.len(), 2);
-        assert!(tally.latency_micros.max() >= LATENCY_MICROS_MAX);
     }
 }

@@ -4,39 +4,16 @@ use std::collections::BTreeSet;
 
 use client::api::InventoryRecord;
 
-use super::facts::{Agreement, Facts};
-
-/// One thing that was checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Finding {
-    /// What came of it.
-    pub(super) result: CheckResult,
-    /// What was checked, and where it failed, how.
-    pub(super) text: String,
-}
-
-/// What came of a check.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CheckResult {
-    /// It holds.
-    Passed,
-    /// It does not.
-    Failed,
-    /// It could not be made, which is nobody's fault.
-    Skipped,
-}
-
-/// Whether no check failed.
-pub(super) fn passed(findings: &[Finding]) -> bool {
-    findings.iter().all(|finding| finding.result != CheckResult::Failed)
-}
+use super::facts::Facts;
+use crate::cli::agreement::Agreement;
+use crate::cli::finding::Finding;
 
 /// Checks everything.
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![all_known(facts), all_counted(facts), not_oversold(facts), all_sold(facts)];
     findings.extend(facts.read_back.records.iter().zip(&facts.addresses).map(|(record, address)| {
         let fault = record.as_ref().map_or_else(|why| Some(why.clone()), |record| misfit(facts, record));
-        finding(format!("the stock adds up, read through {address}"), fault)
+        Finding::of(format!("the stock adds up, read through {address}"), fault)
     }));
     if facts.waited {
         findings.push(served_in_order(facts));
@@ -50,13 +27,13 @@ fn all_known(facts: &Facts) -> Finding {
     let tally = &facts.tally;
     let error = tally.first_error.as_deref().unwrap_or("none was told");
     let fault = (!tally.open.is_empty()).then(|| format!("{} are not; the first: {error}", tally.open.len()));
-    finding("every buyer's outcome is known".to_owned(), fault)
+    Finding::of("every buyer's outcome is known".to_owned(), fault)
 }
 
 fn all_counted(facts: &Facts) -> Finding {
     let counted = facts.tally.buyers();
     let fault = (counted != u64::from(facts.buyers)).then(|| format!("{counted} of {}", facts.buyers));
-    finding("every buyer is counted once".to_owned(), fault)
+    Finding::of("every buyer is counted once".to_owned(), fault)
 }
 
 fn not_oversold(facts: &Facts) -> Finding {
@@ -67,7 +44,7 @@ fn not_oversold(facts: &Facts) -> Finding {
     } else {
         (distinct != winners).then(|| format!("{winners} winners share {distinct} reservations"))
     };
-    finding("no unit was sold twice".to_owned(), fault)
+    Finding::of("no unit was sold twice".to_owned(), fault)
 }
 
 /// Whoever gets a hold and does not leave it pays, so no unit may be left that a buyer asked for. Without a line a
@@ -81,7 +58,7 @@ fn all_sold(facts: &Facts) -> Finding {
     };
     let winners = facts.tally.winners.len() as u64;
     let fault = (winners < wanted).then(|| format!("{winners} of {wanted} were"));
-    finding("every unit that was wanted was sold".to_owned(), fault)
+    Finding::of("every unit that was wanted was sold".to_owned(), fault)
 }
 
 /// First come, first served: in the order of their reserves the holds have growing fencing tokens, and nobody who
@@ -102,7 +79,7 @@ fn served_in_order(facts: &Facts) -> Finding {
         }
         (None, None) => None,
     };
-    finding("the line was served in the order in which it formed".to_owned(), fault)
+    Finding::of("the line was served in the order in which it formed".to_owned(), fault)
 }
 
 fn misfit(facts: &Facts, record: &InventoryRecord) -> Option<String> {
@@ -120,34 +97,19 @@ fn misfit(facts: &Facts, record: &InventoryRecord) -> Option<String> {
 fn winners_committed(facts: &Facts) -> Finding {
     let wrong = &facts.read_back.wrong_winners;
     let fault = wrong.first().map(|first| format!("at least {} does not: {first}", wrong.len()));
-    finding("every winner's reservation reads back as committed".to_owned(), fault)
+    Finding::of("every winner's reservation reads back as committed".to_owned(), fault)
 }
 
 fn nodes_agree(facts: &Facts) -> Finding {
     let records = &facts.read_back.records;
     let all_read = records.iter().all(Result::is_ok);
     let same_record = records.windows(2).all(|pair| pair[0] == pair[1]);
-    let text = "every node has the same state".to_owned();
+    let unlike = |fault: &str| Finding::of("every node has the same state", Some(fault.to_owned()));
     match facts.read_back.agreement {
-        Agreement::Differ { applied_index } => {
-            finding(text, Some(format!("digests differ at log index {applied_index}")))
-        }
-        _ if !all_read => finding(text, Some("not every node could be read".to_owned())),
-        _ if !same_record => finding(text, Some("their figures of the stock differ".to_owned())),
-        Agreement::Same { applied_index } => {
-            finding(format!("{text}, by its digest at log index {applied_index}"), None)
-        }
-        Agreement::NotCompared => Finding {
-            result: CheckResult::Skipped,
-            text: "digests were not compared: the nodes were never seen at one log index".to_owned(),
-        },
-    }
-}
-
-fn finding(text: String, fault: Option<String>) -> Finding {
-    match fault {
-        None => Finding { result: CheckResult::Passed, text },
-        Some(fault) => Finding { result: CheckResult::Failed, text: format!("{text}: {fault}") },
+        differ @ Agreement::Differ { .. } => differ.finding(),
+        _ if !all_read => unlike("not every node could be read"),
+        _ if !same_record => unlike("their figures of the stock differ"),
+        agreement => agreement.finding(),
     }
 }
 
@@ -158,6 +120,7 @@ pub(super) mod tests {
     use super::super::facts::ReadBack;
     use super::super::tally::{Fate, Served, Step, Tally};
     use super::*;
+    use crate::cli::finding::{CheckResult, passed};
 
     /// A sale of one unit to three buyers that went well.
     pub(in crate::cli::sale) fn good() -> Facts {

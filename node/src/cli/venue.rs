@@ -1,0 +1,54 @@
+//! Where a sale is held and a benchmark runs: in a running cluster that is named, or in one of its own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Stop, dial, this_program};
+use crate::config::ClusterFile;
+use crate::local::{LocalCluster, Logs};
+
+/// How long an own cluster may take to serve.
+pub(super) const OWN_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The addresses of the cluster that is named by its file or its nodes; none where neither is given.
+pub(super) fn given(cluster: Option<&Path>, nodes: &[String]) -> Result<Vec<String>, String> {
+    match cluster {
+        Some(path) => {
+            let file = ClusterFile::load(path).map_err(|mistake| mistake.to_string())?;
+            Ok(file.nodes.iter().map(|node| format!("http://{}", dial(&node.http))).collect())
+        }
+        None => Ok(nodes.to_vec()),
+    }
+}
+
+/// Runs in a cluster of so many nodes that lasts as long, unless it is interrupted.
+pub(super) async fn own<T>(
+    nodes: u64,
+    run: impl AsyncFnOnce(&mut LocalCluster) -> Result<T, String>,
+) -> Result<T, String> {
+    let cluster = LocalCluster::scratch(this_program()?, nodes, Logs::Hide);
+    let mut cluster = cluster.map_err(|why| why.to_string())?;
+    let mut stop = Stop::new().map_err(|cause| format!("cannot listen for signals: {cause}"))?;
+    let done = tokio::select! {
+        done = run_in(&mut cluster, run) => done,
+        () = stop.asked() => Err("interrupted".to_owned()),
+    };
+    // Nothing of it is wanted any more, so it is not asked to end in order.
+    cluster.stop_all(Duration::ZERO).await;
+    done
+}
+
+/// The addresses of its nodes.
+pub(super) fn addresses(cluster: &LocalCluster) -> Vec<String> {
+    cluster.nodes().iter().map(|node| format!("http://{}", node.http)).collect()
+}
+
+async fn run_in<T>(
+    cluster: &mut LocalCluster,
+    run: impl AsyncFnOnce(&mut LocalCluster) -> Result<T, String>,
+) -> Result<T, String> {
+    eprintln!("starting a cluster of {} nodes in a temporary directory", cluster.nodes().len());
+    cluster.start_all().map_err(|why| why.to_string())?;
+    cluster.wait_ready(OWN_TIME_MAX).await.map_err(|why| why.to_string())?;
+    run(cluster).await
+}
