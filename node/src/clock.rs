@@ -12,9 +12,18 @@ pub(crate) struct SystemClock;
 impl raft::WallClock for SystemClock {
     fn now_ms(&self) -> u64 {
         // A clock before 1970 is a wrong clock like any other: the median outvotes it.
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+        since_epoch().as_millis().try_into().unwrap_or(u64::MAX)
     }
+}
+
+/// What this machine's wall clock shows, for people: RFC 3339, to the millisecond.
+pub(crate) fn now_rfc3339() -> String {
+    let now = jiff::SignedDuration::try_from(since_epoch()).unwrap_or_default();
+    format!("{:.3}", jiff::Timestamp::from_duration(now).unwrap_or_default())
+}
+
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A moment to measure from.

@@ -5,6 +5,7 @@
 //!   lastunit up       every node of a cluster file on this machine   cli::up    -> local: child processes
 //!   lastunit serve    one node in the foreground                     serve      -> http -> raft
 //!   lastunit sale     a flash sale, checked to the last unit         cli::sale  -> client
+//!   lastunit bench    load on a cluster, measured, and its books checked     cli::bench -> plain sockets, client
 //!   lastunit inspect  the directory of a node that is stopped        inspect    -> raft
 //!   lastunit reserve, commit, sku, events, ...                       cli        -> client
 //! ```
@@ -46,6 +47,8 @@ enum Command {
     Serve(serve::Args),
     /// Hold a flash sale and check that no unit was oversold or lost.
     Sale(cli::sale::Args),
+    /// Put load on a cluster, measure it, and check that no unit was oversold or lost.
+    Bench(cli::bench::Args),
     #[command(after_help = inspect::EXIT_CODES)]
     Inspect(inspect::Args),
     #[command(flatten)]
@@ -82,6 +85,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Up(args) => cli::up::run(args).await,
         Command::Serve(args) => serve::run(args).await,
         Command::Sale(args) => cli::sale::run(args).await,
+        Command::Bench(args) => cli::bench::run(args).await,
         Command::Inspect(args) => inspect::run(&args),
         Command::Cluster(command) => command.run(Line::command()).await,
     }

@@ -57,9 +57,9 @@ impl Agreement {
             Agreement::Differ { applied_index } => {
                 Finding::of(text, Some(format!("digests differ at log index {applied_index}")))
             }
-            Agreement::NotCompared => Finding::skipped(
-                "digests were not compared: the nodes were never seen at one log index",
-            ),
+            Agreement::NotCompared => {
+                Finding::skipped("digests were not compared: the nodes were never seen at one log index")
+            }
         }
     }
 }

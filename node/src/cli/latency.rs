@@ -34,20 +34,21 @@ impl Latencies {
     }
 
     /// Of how many calls they are.
+    #[cfg(test)]
     pub(super) fn len(&self) -> u64 {
         self.0.len()
     }
 
-    /// The summary.
-    pub(super) fn percentiles(&self) -> Percentiles {
+    /// The summary; none of no call.
+    pub(super) fn percentiles(&self) -> Option<Percentiles> {
         let at = |quantile| self.0.value_at_quantile(quantile) as f64 / 1000.0;
-        Percentiles {
+        (!self.0.is_empty()).then(|| Percentiles {
             p50: at(0.5),
             p90: at(0.9),
             p99: at(0.99),
             p99_9: at(0.999),
             max: self.0.max() as f64 / 1000.0,
-        }
+        })
     }
 }
 
@@ -83,7 +84,7 @@ mod tests {
         latencies.record(Duration::from_secs(u64::MAX));
         latencies.record(Duration::ZERO);
         assert_eq!(latencies.len(), 2);
-        assert!(latencies.percentiles().max >= LATENCY_MICROS_MAX as f64 / 1000.0);
+        assert!(latencies.percentiles().unwrap().max >= LATENCY_MICROS_MAX as f64 / 1000.0);
     }
 
     #[test]
@@ -92,7 +93,7 @@ mod tests {
         all.record(Duration::from_millis(1));
         some.record(Duration::from_millis(3));
         all.add(&some);
-        let told = all.percentiles();
+        let told = all.percentiles().unwrap();
         assert_eq!(all.len(), 2);
         assert!(told.p50 < 1.1 && told.max >= 3.0, "{told}");
     }

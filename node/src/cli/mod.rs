@@ -7,7 +7,7 @@
 //!     reach    which nodes are called, and how an answer is told
 //!     failure  how a command ends that was not done
 //!     out      stdout: text, JSON, tables
-//!   up sale                                    whole clusters
+//!   up sale bench                              whole clusters
 //! ```
 //!
 //! What they tell goes to stdout; how far they are, and in one line why they were not done, goes to stderr. With
@@ -17,6 +17,7 @@
 mod agreement;
 mod audit;
 mod bar;
+pub(crate) mod bench;
 mod commit;
 mod completions;
 mod events;

@@ -59,7 +59,10 @@ fn speed(text: &mut String, facts: &Facts) -> std::fmt::Result {
     let (seconds, requests) = (facts.elapsed.as_secs_f64(), facts.tally.requests);
     let rate = requests as f64 / seconds.max(f64::MIN_POSITIVE);
     writeln!(text, "\n{requests} requests in {seconds:.2} s: {rate:.0} a second")?;
-    writeln!(text, "reserve, retries included: {}", facts.tally.latencies.percentiles())
+    match facts.tally.latencies.percentiles() {
+        Some(told) => writeln!(text, "reserve, retries included: {told}"),
+        None => Ok(()),
+    }
 }
 
 fn stock(text: &mut String, facts: &Facts) -> std::fmt::Result {

@@ -1,0 +1,206 @@
+//! What one run asks of the cluster, with every default resolved.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Args;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Workload {
+    /// Reserve one unit of one SKU, the same for all.
+    Hot,
+    /// Reserve one unit of one of many SKUs.
+    Spread,
+    /// Reserve one unit, then commit it.
+    Pair,
+    /// Reserve one unit each of several SKUs.
+    Cart,
+    /// Reserve one unit of one SKU that has far too few for all.
+    Flash,
+    /// Of a hundred calls: 40 reserves, 25 commits, 15 releases, 10 extends, 10 reads.
+    Mixed,
+    /// Reserve one unit each, many reserves in one call.
+    Batch,
+}
+
+/// When a phase ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum End {
+    /// After that time.
+    After(Duration),
+    /// After so many calls.
+    Calls(u64),
+}
+
+/// Which nodes the connections go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum To {
+    /// Evenly to all.
+    All,
+    /// The one that leads at the start.
+    Leader,
+    /// The one with that id.
+    Node(u64),
+}
+
+/// One run.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Plan {
+    /// Begins every name of the run, so that no two runs share one.
+    pub(super) run: String,
+    /// What random choices follow from.
+    pub(super) seed: u64,
+    pub(super) workload: Workload,
+    pub(super) connections: u32,
+    /// Threads that the connections are shared out to.
+    pub(super) threads: u32,
+    pub(super) end: End,
+    pub(super) warm_up: Duration,
+    /// Calls a second; where there is none, each connection calls again once it was answered.
+    pub(super) rate: Option<u64>,
+    pub(super) skus: u32,
+    /// Units of each SKU.
+    pub(super) stock: u64,
+    /// Reserves in one call.
+    pub(super) batch: u32,
+    /// SKUs in one cart.
+    pub(super) cart: u32,
+    /// So many customers take turns; none are named where it is 0.
+    pub(super) customers: u32,
+    pub(super) ttl_seconds: u64,
+    /// Whether each write has an idempotency key.
+    pub(super) keys: bool,
+    pub(super) to: To,
+}
+
+/// A part of the run: the warm-up, or what is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Phase {
+    /// Tells its carts from those of other phases.
+    pub(super) letter: char,
+    /// Which SKUs, by number.
+    pub(super) skus: Range<u32>,
+    pub(super) end: End,
+}
+
+impl Plan {
+    /// The run that the flags ask for.
+    ///
+    /// # Errors
+    /// Where they do not fit each other.
+    pub(super) fn new(args: &Args, seed: u64) -> Result<Plan, String> {
+        let workload = args.workload;
+        let connections = args.connections.unwrap_or(if workload == Workload::Batch { 8 } else { 256 });
+        let plan = Plan {
+            run: format!("bench-{seed:016x}"),
+            seed,
+            workload,
+            connections,
+            threads: args.threads.min(connections),
+            end: end(args),
+            warm_up: args.warm_up,
+            rate: args.rate,
+            skus: args.skus.unwrap_or(workload.skus()),
+            stock: args.stock.unwrap_or(if workload == Workload::Flash { 100 } else { 1_000_000_000 }),
+            batch: args.batch.unwrap_or(1_000),
+            cart: if workload == Workload::Cart { args.cart.unwrap_or(3) } else { 1 },
+            customers: args.customers,
+            ttl_seconds: args.ttl,
+            keys: args.keys,
+            to: args.to,
+        };
+        plan.refuse_misfits(args)?;
+        Ok(plan)
+    }
+
+    /// The warm-up, where there is one, and what is measured.
+    pub(super) fn phases(&self) -> (Option<Phase>, Phase) {
+        let measured = Phase { letter: 'm', skus: 0..self.skus, end: self.end };
+        // A warm-up would sell out what the flash sale is about, so it has a SKU of its own.
+        let skus = match self.workload {
+            Workload::Flash => self.skus..self.skus + 1,
+            _ => measured.skus.clone(),
+        };
+        let warm_up = Phase { letter: 'w', skus, end: End::After(self.warm_up) };
+        ((self.warm_up > Duration::ZERO).then_some(warm_up), measured)
+    }
+
+    /// How many SKUs are put, that of a warm-up included.
+    pub(super) fn skus_put(&self) -> u32 {
+        let (warm_up, measured) = self.phases();
+        warm_up.map_or(0, |phase| phase.skus.end).max(measured.skus.end)
+    }
+
+    /// The name of a SKU.
+    pub(super) fn sku(&self, number: u32) -> String {
+        format!("{}.{number}", self.run)
+    }
+
+    /// How many operations one call has.
+    pub(super) fn operations(&self) -> u32 {
+        if self.workload == Workload::Batch { self.batch } else { 1 }
+    }
+
+    fn refuse_misfits(&self, args: &Args) -> Result<(), String> {
+        let Plan { workload, skus, cart, .. } = *self;
+        if workload.skus() == 1 && workload != Workload::Pair && skus != 1 {
+            return Err(format!("--skus {skus}: the workload has one"));
+        }
+        if cart > skus {
+            return Err(format!("--cart {cart}: there are {skus} SKUs"));
+        }
+        for (flag, given, owner) in [
+            ("--batch", args.batch.is_some(), Workload::Batch),
+            ("--cart", args.cart.is_some(), Workload::Cart),
+        ] {
+            if given && workload != owner {
+                return Err(format!("{flag}: only the workload {} has it", owner.name()));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Workload {
+    /// Its name on the command line.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Workload::Hot => "hot",
+            Workload::Spread => "spread",
+            Workload::Pair => "pair",
+            Workload::Cart => "cart",
+            Workload::Flash => "flash",
+            Workload::Mixed => "mixed",
+            Workload::Batch => "batch",
+        }
+    }
+
+    /// How many SKUs it has unless told.
+    fn skus(self) -> u32 {
+        match self {
+            Workload::Hot | Workload::Flash | Workload::Pair => 1,
+            Workload::Spread | Workload::Cart | Workload::Mixed | Workload::Batch => 10_000,
+        }
+    }
+}
+
+fn end(args: &Args) -> End {
+    match (args.count, args.duration, args.workload) {
+        (Some(calls), _, _) => End::Calls(calls),
+        (None, None, Workload::Flash) => End::Calls(50_000),
+        (None, duration, _) => End::After(duration.unwrap_or(Duration::from_secs(10))),
+    }
+}
+
+/// `all`, `leader`, or a node's id.
+pub(super) fn parse_to(text: &str) -> Result<To, String> {
+    match text {
+        "all" => Ok(To::All),
+        "leader" => Ok(To::Leader),
+        id => id.parse().map(To::Node).map_err(|_| "not all, leader or a node's id".to_owned()),
+    }
+}

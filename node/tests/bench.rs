@@ -1,0 +1,139 @@
+//! `lastunit bench`, as a user runs it: every workload for a moment, its document and its exit code.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use serde_json::Value;
+
+use support::cluster::Cluster;
+use support::program::{Ended, program};
+
+/// Runs it against that cluster, and answers how it ended.
+async fn bench(cluster: &Cluster, flags: &str) -> Ended {
+    let mut command = program();
+    command.arg("bench").arg("--cluster").arg(cluster.config()).args(flags.split_whitespace());
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    Ended::of(output)
+}
+
+/// The same, in JSON, where it must pass.
+async fn passes(cluster: &Cluster, flags: &str) -> Value {
+    let ended = bench(cluster, &format!("{flags} --json --warm-up 0s")).await;
+    assert_eq!(ended.code, 0, "{flags}: {ended:?}");
+    let document = ended.documents().remove(0);
+    assert_eq!(document["passed"], true, "{flags}: {document}");
+    assert_eq!(document["total"]["unknown"], 0, "{flags}: {document}");
+    assert_eq!(document["total"]["errors"], 0, "{flags}: {document}");
+    document
+}
+
+fn whole(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_else(|| panic!("a whole number: {value}"))
+}
+
+#[tokio::test]
+async fn every_workload_runs_and_its_books_are_right() {
+    let cluster = Cluster::start().await;
+    for (flags, kinds) in [
+        ("hot --count 300 --connections 8", vec!["reserve"]),
+        ("spread --count 300 --connections 8 --skus 50 --customers 7 --keys", vec!["reserve"]),
+        ("pair --count 300 --connections 8 --threads 2", vec!["commit", "reserve"]),
+        ("cart --count 100 --connections 4 --skus 9 --cart 4 --to leader", vec!["reserve"]),
+        (
+            "mixed --count 600 --connections 2 --skus 20 --keys --to 2",
+            vec!["commit", "extend", "read", "release", "reserve"],
+        ),
+    ] {
+        let document = passes(&cluster, flags).await;
+        let told: Vec<_> = document["kinds"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(told, kinds, "{flags}");
+        let total = &document["total"];
+        let count = document["parameters"]["count"].as_u64().unwrap();
+        assert_eq!((whole(&total["requests"]), whole(&total["done"])), (count, count), "{flags}: {document}");
+        assert!(total["latency_ms"]["p99"].as_f64().unwrap() > 0.0, "{flags}: {document}");
+    }
+    let document = passes(&cluster, "batch --count 12 --batch 100 --skus 30 --keys").await;
+    assert_eq!((whole(&document["total"]["requests"]), whole(&document["total"]["done"])), (12, 1_200));
+}
+
+#[tokio::test]
+async fn a_flash_sale_sells_what_there_is_also_after_a_warm_up() {
+    let cluster = Cluster::start().await;
+    let flags = "flash --count 500 --connections 16 --stock 7 --warm-up 100ms --json";
+    let ended = bench(&cluster, flags).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let total = ended.documents().remove(0)["total"].clone();
+    assert_eq!((whole(&total["done"]), whole(&total["refused"]["held_by_others"])), (7, 493));
+    assert!(total["refusal_latency_ms"].is_object(), "{total}");
+}
+
+#[tokio::test]
+async fn an_open_loop_makes_the_calls_that_were_due() {
+    let cluster = Cluster::start().await;
+    let document = passes(&cluster, "hot --rate 200 --duration 1s --connections 32").await;
+    // From 0 to 1 s, both ends included.
+    assert_eq!(whole(&document["total"]["requests"]) + whole(&document["unsent"]), 201, "{document}");
+    let counted = passes(&cluster, "hot --rate 2000 --count 100 --connections 4 --threads 3").await;
+    assert_eq!((whole(&counted["total"]["done"]), whole(&counted["unsent"])), (100, 0));
+}
+
+#[tokio::test]
+async fn what_the_nodes_cost_is_told_and_a_file_written() {
+    let cluster = Cluster::start().await;
+    let file = cluster.config().with_file_name("result.json");
+    let ended = bench(&cluster, &format!("hot --count 200 --warm-up 0s --out {}", file.display())).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for line in ["200  done in", "0  unknown", "ok       no unit was oversold, of 1 SKUs"] {
+        assert!(ended.stdout.contains(line), "{line:?} is not in\n{}", ended.stdout);
+    }
+    let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let nodes = document["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 3);
+    assert_eq!(nodes.iter().filter(|node| node["leads"] == true).count(), 1, "{nodes:?}");
+    assert!(nodes.iter().all(|node| whole(&node["memory_bytes"]) > 1 << 20), "{nodes:?}");
+    assert!(document["server_cpu_seconds_per_1000"].is_number(), "{document}");
+    assert!(document["generator_cpu_seconds_per_1000"].is_number(), "{document}");
+}
+
+#[tokio::test]
+async fn a_run_that_is_asked_wrongly_or_answered_wrongly_fails() {
+    let cluster = Cluster::start().await;
+    for flags in ["hot --skus 2", "cart --skus 2 --cart 3", "hot --batch 5", "hot --to nobody", "no-workload"]
+    {
+        let ended = bench(&cluster, flags).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{flags}: {ended:?}");
+    }
+    let nobody = bench(&cluster, "hot --to 9").await;
+    assert_eq!(nobody.code, 1, "{nobody:?}");
+    assert!(nobody.stderr.contains("--to 9"), "{nobody:?}");
+    // Longer than the cluster lets a hold last: nothing that was asked was in order.
+    let refused = bench(&cluster, "hot --count 20 --warm-up 0s --ttl 86400").await;
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stdout.contains("invalid_request"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_node_that_dies_under_the_load_makes_outcomes_unknown_and_no_verdict_wrong() {
+    let mut cluster = Cluster::start().await;
+    let leader = cluster.leader().await;
+    let mut command = program();
+    command.arg("bench").arg("--cluster").arg(cluster.config());
+    command.args("mixed --duration 4s --connections 16 --skus 40 --warm-up 0s --json".split(' '));
+    let run = tokio::task::spawn_blocking(move || command.output());
+    // Not before the load goes on: reserves have been acknowledged.
+    let client = cluster.client().clone();
+    support::wait_for("the load has begun", async || {
+        let page = client.reservations().page_size(1).page(None).await.ok()?;
+        (!page.value.data.is_empty()).then_some(())
+    })
+    .await;
+    cluster.kill(leader);
+    cluster.spawn(leader);
+    let ended = Ended::of(run.await.unwrap().unwrap());
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let document = ended.documents().remove(0);
+    let total = &document["total"];
+    assert!(whole(&total["unknown"]) + whole(&total["errors"]) > 0, "{document}");
+    cluster.ready(&[leader]).await;
+}
