@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::Client;
+use client::code::INVALID_REQUEST;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::Instant;
 
@@ -257,6 +258,7 @@ impl Bench {
             records,
             lapsed: lasted >= Duration::from_secs(self.plan.ttl_seconds),
             answered: loaded.tally.answered(),
+            invalid: loaded.tally.refused(INVALID_REQUEST),
             first_nonsense: nonsense(loaded).or_else(|| warmed.and_then(nonsense)),
             agreement: Agreement::of(&self.client).await,
         })

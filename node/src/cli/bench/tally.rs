@@ -128,6 +128,11 @@ impl Tally {
         total
     }
 
+    /// Operations that were refused with that code.
+    pub(super) fn refused(&self, code: &str) -> u64 {
+        self.kinds.iter().filter_map(|counts| counts.refused.get(code)).sum()
+    }
+
     /// Operations that were answered, for one who looks often.
     pub(super) fn answered(&self) -> u64 {
         self.kinds.iter().map(Counts::answered).sum()

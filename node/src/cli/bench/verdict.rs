@@ -4,6 +4,7 @@
 //! ways. A hold that outlived its time has given its units back; where any may have, only what no time takes is checked.
 
 use client::api::InventoryRecord;
+use client::code::INVALID_REQUEST;
 
 use super::ledger::Account;
 use crate::cli::agreement::Agreement;
@@ -24,6 +25,8 @@ pub(super) struct Books {
     pub(super) lapsed: bool,
     /// Operations that were done or refused.
     pub(super) answered: u64,
+    /// Operations that were refused because they made no sense.
+    pub(super) invalid: u64,
     /// The first answer that made no sense.
     pub(super) first_nonsense: Option<String>,
     /// Whether all nodes' states are the same.
@@ -33,8 +36,10 @@ pub(super) struct Books {
 /// Checks everything.
 pub(super) fn judge(books: &Books) -> Vec<Finding> {
     let unanswered = (books.answered == 0).then(|| "none was".to_owned());
+    let invalid = (books.invalid > 0).then(|| format!("{} were refused as {INVALID_REQUEST}", books.invalid));
     vec![
         Finding::of("calls were answered", unanswered),
+        Finding::of("every call was one of the contract's", invalid),
         Finding::of("every answer was one of the contract's", books.first_nonsense.clone()),
         books.check("every SKU is there", |_, record| match record {
             Some(_) => None,
@@ -146,6 +151,7 @@ mod tests {
             records: vec![record(10, 0, 0), record(8, 2, 2)],
             lapsed: false,
             answered: 8,
+            invalid: 0,
             first_nonsense: None,
             agreement: Agreement::Same { applied_index: 9 },
         }
@@ -161,8 +167,9 @@ mod tests {
     fn whatever_was_oversold_or_lost_fails_with_its_sku() {
         type Spoil = fn(&mut Books);
         let second = "bench-1.1: ";
-        let table: [(&str, &str, Spoil); 11] = [
+        let table: [(&str, &str, Spoil); 12] = [
             ("calls were answered", "none", |b| b.answered = 0),
+            ("every call", "3 were refused", |b| b.invalid = 3),
             ("every answer", "html", |b| b.first_nonsense = Some("html".to_owned())),
             ("every SKU is there", second, |b| b.records[1] = None),
             ("add up to the stock", second, |b| b.records[1] = record(7, 2, 2)),
