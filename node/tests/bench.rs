@@ -4,6 +4,8 @@
 
 mod support;
 
+use client::Client;
+use client::api::{ReservationState, ReserveRequest};
 use serde_json::Value;
 
 use support::cluster::Cluster;
@@ -111,6 +113,49 @@ async fn a_run_that_is_asked_wrongly_or_answered_wrongly_fails() {
     let refused = bench(&cluster, "hot --count 20 --warm-up 0s --ttl 86400").await;
     assert_eq!(refused.code, 1, "{refused:?}");
     assert!(refused.stdout.contains("invalid_request"), "{refused:?}");
+}
+
+/// Runs it while somebody else meddles with the holds of its one SKU, once it has some. Answers the checks that failed.
+async fn meddled(cluster: &Cluster, meddle: impl AsyncFnOnce(&Client, String)) -> Vec<String> {
+    let client = cluster.client();
+    let run = bench(cluster, "hot --duration 4s --connections 4 --warm-up 0s --json");
+    let (ended, ()) = tokio::join!(run, async {
+        let held = support::wait_for("a hold of the run", async || {
+            let page =
+                client.reservations().state(ReservationState::Held).page_size(1).page(None).await.ok()?;
+            page.value.data.into_iter().find(|one| one.items[0].sku.starts_with("bench-"))
+        });
+        meddle(client, held.await.reservation_id).await;
+    });
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let document = ended.documents().remove(0);
+    assert_eq!(document["passed"], false, "{document}");
+    let checks = document["checks"].as_array().unwrap();
+    let failed = checks.iter().filter(|check| check["result"] == "failed");
+    failed.map(|check| check["text"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_unit_that_the_load_did_not_take_fails_the_run_with_its_sku() {
+    let cluster = Cluster::start().await;
+    let failed = meddled(&cluster, async |client, id| {
+        let sku = client.reservation(&id).await.unwrap().value.items[0].sku.clone();
+        client.reserve(&ReserveRequest::one("stranger", sku, 1)).await.unwrap();
+    });
+    let failed = failed.await;
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(failed[0].starts_with("no unit was oversold") && failed[0].contains(": bench-"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_hold_that_is_gone_fails_the_run_with_its_sku() {
+    let cluster = Cluster::start().await;
+    let failed = meddled(&cluster, async |client, id| {
+        client.release(id.as_str()).await.unwrap();
+    });
+    let failed = failed.await;
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(failed[0].starts_with("no hold was lost") && failed[0].contains(": bench-"), "{failed:?}");
 }
 
 #[tokio::test]

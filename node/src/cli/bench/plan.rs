@@ -21,7 +21,7 @@ pub(crate) enum Workload {
     Cart,
     /// Reserve one unit of one SKU that has far too few for all.
     Flash,
-    /// Of a hundred calls: 40 reserves, 25 commits, 15 releases, 10 extends, 10 reads.
+    /// Of a hundred calls: 45 reserves, 25 commits, 10 releases, 10 extends, 10 reads.
     Mixed,
     /// Reserve one unit each, many reserves in one call.
     Batch,
@@ -54,14 +54,19 @@ pub(super) struct Plan {
     pub(super) run: String,
     /// What random choices follow from.
     pub(super) seed: u64,
+    /// What is asked for.
     pub(super) workload: Workload,
+    /// Connections of all threads.
     pub(super) connections: u32,
     /// Threads that the connections are shared out to.
     pub(super) threads: u32,
+    /// How much is measured.
     pub(super) end: End,
+    /// How long is warmed up before.
     pub(super) warm_up: Duration,
     /// Calls a second; where there is none, each connection calls again once it was answered.
     pub(super) rate: Option<u64>,
+    /// SKUs, that of a warm-up of its own left out.
     pub(super) skus: u32,
     /// Units of each SKU.
     pub(super) stock: u64,
@@ -71,9 +76,11 @@ pub(super) struct Plan {
     pub(super) cart: u32,
     /// So many customers take turns; none are named where it is 0.
     pub(super) customers: u32,
+    /// How long a hold lasts.
     pub(super) ttl_seconds: u64,
     /// Whether each write has an idempotency key.
     pub(super) keys: bool,
+    /// Where the connections go.
     pub(super) to: To,
 }
 
@@ -84,6 +91,7 @@ pub(super) struct Phase {
     pub(super) letter: char,
     /// Which SKUs, by number.
     pub(super) skus: Range<u32>,
+    /// How much of it.
     pub(super) end: End,
 }
 
@@ -188,6 +196,7 @@ impl Workload {
     }
 }
 
+/// When it ends.
 fn end(args: &Args) -> End {
     match (args.count, args.duration, args.workload) {
         (Some(calls), _, _) => End::Calls(calls),
@@ -202,5 +211,86 @@ pub(super) fn parse_to(text: &str) -> Result<To, String> {
         "all" => Ok(To::All),
         "leader" => Ok(To::Leader),
         id => id.parse().map(To::Node).map_err(|_| "not all, leader or a node's id".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn plan(line: &str) -> Result<Plan, String> {
+        let words = std::iter::once("bench").chain(line.split_whitespace());
+        let line = Line::try_parse_from(words).map_err(|why| why.to_string())?;
+        Plan::new(&line.args, 0xabc)
+    }
+
+    #[test]
+    fn each_workload_has_its_defaults() {
+        let time = End::After(Duration::from_secs(10));
+        let many = 1_000_000_000;
+        for (line, connections, skus, stock, end) in [
+            ("hot", 256, 1, many, time),
+            ("spread", 256, 10_000, many, time),
+            ("pair", 256, 1, many, time),
+            ("cart", 256, 10_000, many, time),
+            ("flash", 256, 1, 100, End::Calls(50_000)),
+            ("flash --duration 2s", 256, 1, 100, End::After(Duration::from_secs(2))),
+            ("mixed", 256, 10_000, many, time),
+            ("batch --count 7", 8, 10_000, many, End::Calls(7)),
+        ] {
+            let plan = plan(line).unwrap();
+            let told = (plan.connections, plan.skus, plan.stock, plan.end);
+            assert_eq!(told, (connections, skus, stock, end), "{line}");
+            assert_eq!(plan.sku(3), "bench-0000000000000abc.3");
+            assert!(line.starts_with(plan.workload.name()), "{line}");
+        }
+        assert_eq!((plan("cart").unwrap().cart, plan("spread").unwrap().cart), (3, 1));
+        assert_eq!(plan("hot --connections 2 --threads 8").unwrap().threads, 2);
+    }
+
+    #[test]
+    fn a_warm_up_sells_nothing_of_a_flash_sale() {
+        let phases = |line| {
+            let (warm_up, measured) = plan(line).unwrap().phases();
+            (warm_up.map(|phase| phase.skus), measured.skus, plan(line).unwrap().skus_put())
+        };
+        assert_eq!(phases("flash"), (Some(1..2), 0..1, 2));
+        assert_eq!(phases("flash --warm-up 0s"), (None, 0..1, 1));
+        assert_eq!(phases("spread --skus 9"), (Some(0..9), 0..9, 9));
+    }
+
+    #[test]
+    fn flags_that_do_not_fit_are_refused() {
+        for line in [
+            "",
+            "hot --skus 2",
+            "flash --skus 2",
+            "cart --skus 2",
+            "cart --cart 101",
+            "hot --cart 3",
+            "spread --batch 10",
+            "batch --batch 10001",
+            "hot --count 5 --duration 1s",
+            "hot --rate 0",
+            "hot --to nobody",
+            "hot --nodes http://a:1 --own-nodes 5",
+        ] {
+            assert!(plan(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn connections_go_to_all_to_the_leader_or_to_one_node() {
+        assert_eq!(plan("hot").unwrap().to, To::All);
+        assert_eq!(plan("hot --to leader").unwrap().to, To::Leader);
+        assert_eq!(plan("hot --to 3").unwrap().to, To::Node(3));
     }
 }

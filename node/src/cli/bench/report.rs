@@ -144,3 +144,106 @@ fn processor(text: &mut String, result: &RunResult) -> std::fmt::Result {
         told(result.generator_cpu_seconds_per_1000)
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::cli::finding::Finding;
+
+    fn figures(done: u64, refused: u64) -> Figures {
+        let latency = Percentiles { p50: 1.0, p90: 2.0, p99: 3.25, p99_9: 4.0, max: 50.0 };
+        Figures {
+            requests: done + refused,
+            done,
+            done_per_second: done as f64 / 2.0,
+            answered_per_second: (done + refused) as f64 / 2.0,
+            refused: BTreeMap::from([("held_by_others".to_owned(), refused)]),
+            unknown: 2,
+            errors: 0,
+            latency_ms: Some(latency),
+            refusal_latency_ms: (refused > 0).then_some(latency),
+        }
+    }
+
+    fn result() -> RunResult {
+        let node = |id, leads, used: Option<u64>| Node {
+            id,
+            http: format!("a:810{id}"),
+            leads,
+            process: used.map(|_| 17),
+            cpu_seconds: used.map(|_| 0.5),
+            memory_bytes: used,
+        };
+        RunResult {
+            version: "0.1.0",
+            started_at: "2026-11-22T10:00:00.000Z".to_owned(),
+            run: "bench-1".to_owned(),
+            parameters: Parameters {
+                workload: Workload::Cart,
+                connections: 8,
+                threads: 1,
+                duration_seconds: Some(2.0),
+                count: None,
+                warm_up_seconds: 0.0,
+                rate: Some(500),
+                skus: 9,
+                stock: 100,
+                ttl_seconds: 300,
+                operations_per_call: 1,
+                skus_per_cart: 3,
+                customers: 4,
+                keys: true,
+                to: "leader".to_owned(),
+            },
+            elapsed_seconds: 2.0,
+            total: figures(1_000, 10),
+            kinds: BTreeMap::from([("reserve", figures(1_000, 10))]),
+            unsent: 3,
+            unsent_wait_ms_max: 12.4,
+            first_loss: Some("no answer after 10 s".to_owned()),
+            server_cpu_seconds: None,
+            server_cpu_seconds_per_1000: None,
+            generator_cpu_seconds_per_1000: Some(0.0125),
+            nodes: vec![node(1, true, Some(64 << 20)), node(2, false, None)],
+            checks: vec![Finding::of("no unit was oversold, of 9 SKUs", None)],
+            passed: true,
+        }
+    }
+
+    #[test]
+    fn a_report_tells_all() {
+        let expected = "\
+cart: 8 connections to the leader, 500 calls a second whatever is answered
+9 SKUs of 100 units, held for 300 s, 3 SKUs a cart, 4 customers, with idempotency keys
+
+           CALLS  DONE  A SECOND  P50 MS   P90   P99  P99.9    MAX
+reserve     1010  1000       500    1.00  2.00  3.25   4.00  50.00
+  refused                      5    1.00  2.00  3.25   4.00  50.00
+
+       1000  done in 2.00 s
+         10  refused: held_by_others
+          2  unknown
+          0  not sent for want of a connection
+          3  due and never sent, for up to 12 ms: all connections waited for answers
+  the first that was lost: no answer after 10 s
+
+NODE  HTTP    ROLE      CPU S  MEMORY MIB
+1     a:8101  leader     0.50          64
+2     a:8102  follower      -           -
+CPU for 1,000 operations: nodes not known, this generator 0.0125 s
+
+ok       no unit was oversold, of 9 SKUs
+";
+        assert_eq!(report(&result()), expected);
+    }
+
+    #[test]
+    fn several_kinds_have_a_sum() {
+        let mut result = result();
+        result.kinds.insert("commit", figures(10, 0));
+        let told = report(&result);
+        assert!(told.lines().any(|line| line.starts_with("all ")), "{told}");
+    }
+}

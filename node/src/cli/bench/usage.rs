@@ -1,7 +1,7 @@
 //! What the nodes' processes on this machine, and this one, use: processor time and memory, from `/proc`.
 //!
-//! A node's process is who listens on its HTTP address: `/proc/net/tcp` names the socket, and `/proc/<id>/fd` who has it
-//! open. Where that cannot be told (another machine, another user's process, no `/proc`) there is no figure.
+//! A node's process is who listens on its HTTP address: `/proc/net/tcp` names the socket, and `/proc/<id>/fd` who has
+//! it open. Where that cannot be told (another machine, another user's process, no `/proc`) there is no figure.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

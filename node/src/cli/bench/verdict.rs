@@ -1,7 +1,7 @@
 //! Whether the cluster kept its books: a pure function of what it acknowledged and what it says in the end.
 //!
 //! A call without an answer may have been executed or not, and may yet be: the units it asked for are slack, both
-//! ways. A hold that outlived its time has given its units back; where any may have, only what no time takes is checked.
+//! ways. A hold that outlived its time has given its units back; where any may have, no hold is missed.
 
 use client::api::InventoryRecord;
 use client::code::INVALID_REQUEST;
