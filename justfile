@@ -20,3 +20,7 @@ fix:
 # A flash sale in a cluster of its own, with a leader that is killed.
 sale *flags="--stock 1 --buyers 50000 --connections 256 --kill-leader-after 200ms":
     cargo run --release -- sale {{ flags }}
+
+# Load on a cluster of its own, measured, and its books checked.
+bench workload="hot" *flags="":
+    cargo run --release -- bench {{ workload }} {{ flags }}

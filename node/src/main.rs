@@ -13,7 +13,8 @@
 //! Invariants:
 //! - [`http`] is the one place that sees both the wire's types and the state machine's commands.
 //! - [`clock`] is the one place that reads this machine's clocks.
-//! - [`cli`] reaches a cluster through the client crate alone, as any program does.
+//! - [`cli`] reaches a cluster through the client crate alone, as any program does; but the load of `bench`, which must
+//!   cost little, goes over plain sockets.
 
 mod cli;
 mod clock;
