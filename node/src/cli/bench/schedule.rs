@@ -34,7 +34,8 @@ const PACE_MIN: Duration = Duration::from_micros(100);
 pub(super) struct Schedule {
     start: Instant,
     ends: Option<Instant>,
-    calls_max: u64,
+    /// No call of this number or a greater one is made.
+    calls_max: AtomicU64,
     taken: AtomicU64,
     open: Option<Open>,
 }
@@ -43,7 +44,7 @@ pub(super) struct Schedule {
 #[derive(Debug)]
 struct Open {
     arrivals: Arrivals,
-    /// A permit for each arrival that is due and not taken.
+    /// A permit for each arrival that is due and not taken; and in the end one for each connection, to let it go.
     due: Semaphore,
     released: AtomicU64,
 }
@@ -100,29 +101,26 @@ impl Schedule {
             End::After(time) => (Some(start + time), u64::MAX),
             End::Calls(calls) => (None, calls),
         };
-        Schedule { start, ends, calls_max, taken: AtomicU64::new(0), open: arrivals.map(open) }
+        let (calls_max, taken) = (AtomicU64::new(calls_max), AtomicU64::new(0));
+        Schedule { start, ends, calls_max, taken, open: arrivals.map(open) }
     }
 
-    /// The moment from which the next call's latency counts, once it has come; `None` at the end.
+    /// The moment from which the next call's latency counts, once it has come; `None` at the end. A connection that
+    /// comes free only after the end takes nothing that was due before.
     pub(super) async fn next(&self) -> Option<Instant> {
-        match &self.open {
-            Some(open) => {
-                // An error says that the time is over.
-                open.due.acquire().await.ok()?.forget();
-                let number = self.take()?;
-                Some(self.start + open.arrivals.at(number))
-            }
-            None => {
-                let now = Instant::now();
-                let over = self.ends.is_some_and(|ends| now >= ends);
-                (!over && self.take().is_some()).then_some(now)
-            }
+        let now = Instant::now();
+        if self.ends.is_some_and(|ends| now >= ends) {
+            return None;
         }
+        let Some(open) = &self.open else { return self.take().map(|_| now) };
+        // The semaphore is never closed.
+        open.due.acquire().await.ok()?.forget();
+        self.take().map(|number| self.start + open.arrivals.at(number))
     }
 
     fn take(&self) -> Option<u64> {
         let number = self.taken.fetch_add(1, Relaxed);
-        (number < self.calls_max).then_some(number)
+        (number < self.calls_max.load(Relaxed)).then_some(number)
     }
 
     /// Hands out the arrivals of an open loop to so many connections, until the end.
@@ -132,30 +130,31 @@ impl Schedule {
     pub(super) async fn pace(&self, connections: usize) -> io::Result<()> {
         let Some(open) = &self.open else { return Ok(()) };
         let mut timer = Timer::new()?;
-        loop {
-            let now = Instant::now();
-            open.release(self.due(now));
-            if self.ends.is_some_and(|ends| now >= ends) {
-                open.due.close();
-                return Ok(());
-            }
-            let released = open.released.load(Relaxed);
-            if released >= self.calls_max {
-                // Wakes each connection once more, to find that there is nothing left.
-                open.due.add_permits(connections);
-                return Ok(());
-            }
-            let next = self.start + open.arrivals.at(released);
-            let wake = self.ends.map_or(next, |ends| next.min(ends));
-            timer.wait(wake.saturating_duration_since(now).max(PACE_MIN)).await?;
+        while let Some(wait) = self.hand_out(open, Instant::now(), connections) {
+            timer.wait(wait).await?;
         }
+        Ok(())
     }
 
-    /// How many arrivals are due.
-    fn due(&self, now: Instant) -> u64 {
-        let Some(open) = &self.open else { return 0 };
-        let until = self.ends.map_or(now, |ends| now.min(ends));
-        open.arrivals.until(until.saturating_duration_since(self.start)).min(self.calls_max)
+    /// Hands out what is due, and answers how long to wait for the next; at the end lets the connections go.
+    fn hand_out(&self, open: &Open, now: Instant, connections: usize) -> Option<Duration> {
+        let due = self.due(open, now);
+        open.release(due);
+        if due == self.calls_max.load(Relaxed) || self.ends.is_some_and(|ends| now >= ends) {
+            self.calls_max.store(due, Relaxed);
+            open.due.add_permits(connections);
+            return None;
+        }
+        let next = self.start + open.arrivals.at(due);
+        let wake = self.ends.map_or(next, |ends| next.min(ends));
+        Some(wake.saturating_duration_since(now).max(PACE_MIN))
+    }
+
+    /// How many arrivals are due: those before the end, if that has come.
+    fn due(&self, open: &Open, now: Instant) -> u64 {
+        let last = self.ends.map_or(now, |ends| now.min(ends - Duration::from_nanos(1)));
+        let due = open.arrivals.until(last.saturating_duration_since(self.start));
+        due.min(self.calls_max.load(Relaxed))
     }
 
     /// The arrivals that were due and never taken.
@@ -259,19 +258,52 @@ mod tests {
         assert_eq!(schedule.unsent(), Unsent::default());
     }
 
+    /// A hundred a second for an hour, from now on.
+    fn hour() -> (Schedule, Instant, Instant) {
+        let (start, hour) = (Instant::now(), Duration::from_secs(3_600));
+        let arrivals = Arrivals { rate: 100, threads: 1, thread: 0 };
+        (Schedule::new(start, End::After(hour), Some(arrivals)), start, start + hour)
+    }
+
     #[tokio::test]
     async fn the_schedule_does_not_wait_for_answers_and_tells_what_was_not_sent() {
-        let start = Instant::now() - SECOND;
-        let arrivals = Arrivals { rate: 100, threads: 1, thread: 0 };
-        let schedule = Schedule::new(start, End::After(SECOND), Some(arrivals));
-        // The only connection takes one arrival, and its answer does not come.
-        schedule.open.as_ref().unwrap().release(1);
+        let (schedule, start, ends) = hour();
+        let open = schedule.open.as_ref().unwrap();
+        assert_eq!(schedule.hand_out(open, start, 1), Some(Duration::from_millis(10)));
+        // The only connection takes one arrival, and its answer does not come before the end.
         assert_eq!(schedule.next().await, Some(start));
-        schedule.pace(1).await.unwrap();
-        assert_eq!(schedule.next().await, None);
-        // A hundred a second, from 0 to 1 s with both ends: 101 in all.
-        let waited_max = SECOND - Duration::from_millis(10);
-        assert_eq!(schedule.unsent(), Unsent { arrivals: 100, waited_max });
+        assert_eq!(schedule.hand_out(open, start + SECOND, 1), Some(Duration::from_millis(10)));
+        assert_eq!(schedule.hand_out(open, ends, 1), None);
+        let waited_max = ends - start - Duration::from_millis(10);
+        assert_eq!(schedule.unsent(), Unsent { arrivals: 359_999, waited_max });
+    }
+
+    #[tokio::test]
+    async fn who_is_idle_at_the_end_takes_what_is_due_and_goes() {
+        let (schedule, start, ends) = hour();
+        let open = schedule.open.as_ref().unwrap();
+        open.released.store(359_998, Relaxed);
+        schedule.taken.store(359_998, Relaxed);
+        let (one, other, more, ()) = tokio::join!(schedule.next(), schedule.next(), schedule.next(), async {
+            assert_eq!(schedule.hand_out(open, ends, 3), None);
+        });
+        let last = |place: u32| Some(ends - Duration::from_millis(10) * place);
+        let mut taken = [one, other, more];
+        taken.sort();
+        assert_eq!(taken, [None, last(2), last(1)]);
+        assert_eq!(schedule.unsent(), Unsent::default());
+        assert_eq!(open.arrivals.at(359_998), ends - start - Duration::from_millis(20));
+    }
+
+    #[tokio::test]
+    async fn what_is_due_sooner_than_a_timer_can_ring_is_handed_out_together() {
+        let arrivals = Arrivals { rate: 1_000_000, threads: 1, thread: 0 };
+        let start = Instant::now();
+        let schedule = Schedule::new(start, End::Calls(500), Some(arrivals));
+        let open = schedule.open.as_ref().unwrap();
+        assert_eq!(schedule.hand_out(open, start, 1), Some(PACE_MIN));
+        assert_eq!(schedule.hand_out(open, start + PACE_MIN, 1), Some(PACE_MIN));
+        assert_eq!(open.due.available_permits(), 101);
     }
 
     #[tokio::test]
