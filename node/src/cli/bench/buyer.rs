@@ -7,7 +7,8 @@
 //! The ledger gets every unit that was acknowledged, and every one that may have moved. A hold whose commit, release
 //! or extend was refused or is unknown is not asked for again: it stays in the ledger as it stands.
 
-use std::io::{self, Write};
+mod render;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,7 +18,6 @@ use rand::{Rng, SeedableRng};
 use super::ledger::{Ledger, Move};
 use super::outcome::{self, Outcome};
 use super::plan::{Phase, Plan, Workload};
-use super::request::{self, Request};
 use super::tally::{Kind, Tally};
 
 /// How many holds a buyer of the mixed workload keeps to go on with; more of them lapse.
@@ -140,19 +140,22 @@ impl Buyer {
         if share < reserves {
             return self.reserve();
         }
-        let hold = self.any_hold();
         if share >= reserves + commits + releases + extends {
-            // Reads of reservations and of SKUs take turns.
-            let read = hold.filter(|_| self.calls.is_multiple_of(2));
-            return read.map_or_else(|| self.read_sku(), Call::ReadReservation);
+            return self.read();
         }
         // Without a hold to go on with there is nothing to do but to get one.
-        let Some(hold) = hold else { return self.reserve() };
+        let Some(hold) = self.any_hold() else { return self.reserve() };
         match share - reserves {
             share if share < commits => Call::Commit(hold),
             share if share < commits + releases => Call::Release(hold),
             _ => Call::Extend(hold),
         }
+    }
+
+    /// Of reservations and of SKUs, by chance.
+    fn read(&mut self) -> Call {
+        let hold = if self.random.random() { self.any_hold() } else { None };
+        hold.map_or_else(|| self.read_sku(), Call::ReadReservation)
     }
 
     fn read_sku(&mut self) -> Call {
@@ -171,63 +174,6 @@ impl Buyer {
             1 => self.skus.start,
             _ => self.random.random_range(self.skus.clone()),
         }
-    }
-
-    /// Writes the call.
-    pub(super) fn render(&self, call: &Call, host: &str, request: &mut Request) {
-        let (name, number) = (&self.name, self.calls);
-        let key = format_args!("{name}.{number}");
-        let key = self.plan.keys.then_some(key);
-        match call {
-            Call::Reserve => request.post(host, "/api/checkout/reserve", key, |body| self.reserve_body(body)),
-            Call::Batch => request.post(host, "/api/batch", None, |body| self.batch_body(body)),
-            Call::Commit(hold) => request.post(host, "/api/checkout/commit", key, |body| {
-                write!(body, "{{\"reservation_id\":\"{}\",\"payment_token\":\"{name}.{number}\"}}", hold.id)
-            }),
-            Call::Release(hold) => request.post(host, "/api/checkout/release", key, |body| {
-                write!(body, "{{\"reservation_id\":\"{}\"}}", hold.id)
-            }),
-            Call::Extend(hold) => request.post(host, "/api/checkout/extend", key, |body| {
-                let ttl_seconds = self.plan.ttl_seconds;
-                write!(body, "{{\"reservation_id\":\"{}\",\"ttl_seconds\":{ttl_seconds}}}", hold.id)
-            }),
-            Call::ReadReservation(hold) => request.get(host, format_args!("/api/reservations/{}", hold.id)),
-            Call::ReadSku => {
-                request.get(host, format_args!("/api/inventory/{}.{}", self.plan.run, self.picked[0]));
-            }
-        }
-    }
-
-    fn reserve_body(&self, body: &mut Vec<u8>) -> io::Result<()> {
-        body.push(b'{');
-        let cart = format_args!("{}.{}", self.name, self.calls);
-        request::reserve(body, &self.plan, cart, &self.picked, self.customer(0))?;
-        body.push(b'}');
-        Ok(())
-    }
-
-    fn batch_body(&self, body: &mut Vec<u8>) -> io::Result<()> {
-        body.extend_from_slice(b"{\"operations\":[");
-        for (place, sku) in self.picked.iter().enumerate() {
-            let comma = if place == 0 { "" } else { "," };
-            write!(body, "{comma}{{\"op\":\"reserve\",")?;
-            if self.plan.keys {
-                write!(body, "\"idempotency_key\":\"{}.{}.{place}\",", self.name, self.calls)?;
-            }
-            let cart = format_args!("{}.{}.{place}", self.name, self.calls);
-            request::reserve(body, &self.plan, cart, std::slice::from_ref(sku), self.customer(place))?;
-            body.push(b'}');
-        }
-        body.extend_from_slice(b"]}");
-        Ok(())
-    }
-
-    /// Whose turn it is, of the customers.
-    fn customer(&self, place: usize) -> Option<u32> {
-        // Each buyer begins elsewhere, so that they do not go through the customers side by side.
-        let turn = u64::from(self.number) * 7_919 + self.calls + place as u64;
-        let turn = turn.checked_rem(u64::from(self.plan.customers))?;
-        u32::try_from(turn).ok()
     }
 
     /// Takes what came of a call to the books.
@@ -285,18 +231,14 @@ fn settle_move(what: Move, sku: u32, outcome: &Outcome<'_>, ledger: &Ledger) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
-
-    use client::api::{
-        BatchRequest, CommitRequest, ExtendRequest, OperationCall, ReleaseRequest, ReserveRequest,
-    };
 
     use super::super::ledger::Account;
     use super::super::plan::{End, To};
     use super::*;
 
-    fn plan(workload: Workload) -> Plan {
+    pub(in crate::cli::bench) fn plan(workload: Workload) -> Plan {
         Plan {
             run: "bench-1".to_owned(),
             seed: 1,
@@ -317,66 +259,13 @@ mod tests {
         }
     }
 
-    fn buyer(plan: Plan) -> Buyer {
+    pub(in crate::cli::bench) fn buyer(plan: Plan) -> Buyer {
         let (_, phase) = plan.phases();
         Buyer::new(&Arc::new(plan), &phase, 7)
     }
 
-    fn rendered(buyer: &Buyer, call: &Call) -> (String, Vec<u8>) {
-        let mut request = Request::default();
-        buyer.render(call, "a:1", &mut request);
-        let text = String::from_utf8(request.bytes().to_vec()).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        (head.to_owned(), body.as_bytes().to_vec())
-    }
-
-    fn hold() -> Hold {
+    pub(in crate::cli::bench) fn hold() -> Hold {
         Hold { sku: 2, id: "res_1".to_owned() }
-    }
-
-    #[test]
-    fn a_reserve_is_what_the_contract_wants() {
-        let mut buyer = buyer(Plan { cart: 3, customers: 2, keys: true, ..plan(Workload::Cart) });
-        let call = buyer.next();
-        let (head, body) = rendered(&buyer, &call);
-        assert!(head.starts_with("POST /api/checkout/reserve HTTP/1.1\r\n"), "{head}");
-        assert!(head.contains("\r\nidempotency-key: bench-1.m7.1\r\n"), "{head}");
-        let asked: ReserveRequest = serde_json::from_slice(&body).unwrap();
-        assert_eq!((asked.cart_id.as_str(), asked.ttl_seconds), ("bench-1.m7.1", Some(60)));
-        assert!(asked.customer_id.is_some_and(|customer| customer.starts_with("bench-1.")));
-        let mut skus: Vec<_> = asked.items.iter().map(|item| (item.sku.clone(), item.qty)).collect();
-        skus.sort();
-        skus.dedup();
-        assert_eq!((skus.len(), skus.iter().all(|(_, qty)| *qty == 1)), (3, true), "{skus:?}");
-    }
-
-    #[test]
-    fn what_goes_on_with_a_hold_is_what_the_contract_wants() {
-        let buyer = buyer(plan(Workload::Mixed));
-        let body = |call| rendered(&buyer, &call).1;
-        let commit: CommitRequest = serde_json::from_slice(&body(Call::Commit(hold()))).unwrap();
-        let release: ReleaseRequest = serde_json::from_slice(&body(Call::Release(hold()))).unwrap();
-        let extend: ExtendRequest = serde_json::from_slice(&body(Call::Extend(hold()))).unwrap();
-        for id in [commit.reservation_id, release.reservation_id, extend.reservation_id] {
-            assert_eq!(id, "res_1");
-        }
-        let (head, _) = rendered(&buyer, &Call::ReadReservation(hold()));
-        assert!(head.starts_with("GET /api/reservations/res_1 HTTP/1.1\r\n"), "{head}");
-    }
-
-    #[test]
-    fn a_batch_is_what_the_contract_wants_with_carts_and_keys_of_their_own() {
-        let mut buyer = buyer(Plan { keys: true, ..plan(Workload::Batch) });
-        let call = buyer.next();
-        let asked: BatchRequest = serde_json::from_slice(&rendered(&buyer, &call).1).unwrap();
-        let mut names = Vec::new();
-        for operation in asked.operations {
-            let OperationCall::Reserve(reserve) = operation.call else { panic!("no reserve") };
-            names.extend([reserve.cart_id, operation.idempotency_key.unwrap() + "-key"]);
-        }
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), 6, "{names:?}");
     }
 
     #[test]

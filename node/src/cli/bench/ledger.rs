@@ -30,14 +30,20 @@ pub(super) enum Move {
     Commit,
 }
 
-/// The acknowledged units of one SKU. `perhaps` are those of calls whose outcome is unknown.
+/// The acknowledged units of one SKU, and those of calls whose outcome is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Account {
+    /// Units that went to a hold.
     pub(super) reserved: u64,
+    /// Units that may have.
     pub(super) reserved_perhaps: u64,
+    /// Units that came back from a hold.
     pub(super) released: u64,
+    /// Units that may have.
     pub(super) released_perhaps: u64,
+    /// Units that went from a hold to a buyer.
     pub(super) sold: u64,
+    /// Units that may have.
     pub(super) sold_perhaps: u64,
 }
 

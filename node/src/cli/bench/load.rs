@@ -14,29 +14,25 @@
 //! A thread shares nothing with another but the ledger, and never hands a task over: the load must cost little, since
 //! the nodes may need the same processors.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval};
 
 use super::buyer::Buyer;
 use super::connection::Connection;
 use super::ledger::Ledger;
-use super::outcome::Outcome;
 use super::plan::{End, Phase, Plan};
-use super::request::Request;
 use super::schedule::{Arrivals, Schedule, Unsent};
 use super::tally::Tally;
 use super::targets::Target;
 use super::usage::{Usage, Watch};
+use super::worker::{Worker, lock};
 use crate::cli::bar::{self, Clear};
-
-/// How long a connection waits that could not send a call.
-const ERROR_PAUSE: Duration = Duration::from_millis(20);
 
 /// How often the live line changes.
 const LINE_EVERY: Duration = Duration::from_millis(250);
@@ -44,19 +40,24 @@ const LINE_EVERY: Duration = Duration::from_millis(250);
 /// What the threads of a phase share.
 #[derive(Debug)]
 pub(super) struct Load<'a> {
+    /// The run.
     pub(super) plan: &'a Arc<Plan>,
     /// Where the connections go, which take turns.
     pub(super) targets: &'a [Target],
+    /// Where they write down what was acknowledged.
     pub(super) ledger: &'a Arc<Ledger>,
+    /// The processes whose use is measured.
     pub(super) watch: &'a Watch,
 }
 
 /// What a phase came to.
 #[derive(Debug)]
 pub(super) struct Loaded {
+    /// What was counted.
     pub(super) tally: Tally,
     /// From the start to the last answer.
     pub(super) elapsed: Duration,
+    /// Arrivals of an open loop that nobody was free for.
     pub(super) unsent: Unsent,
     /// What the processes used meanwhile.
     pub(super) usage: Usage,
@@ -219,67 +220,16 @@ impl Share {
         let schedule = Arc::new(Schedule::new(start, self.phase.end, arrivals));
         let mut workers = JoinSet::new();
         for (connection, (number, target)) in connections.into_iter().zip(&self.connections) {
-            let worker = Worker {
-                buyer: Buyer::new(&self.plan, &self.phase, *number),
-                connection,
-                host: target.host.clone(),
-                request: Request::default(),
-                schedule: Arc::clone(&schedule),
-                tally: Arc::clone(&self.tally),
-                ledger: Arc::clone(&self.ledger),
-                last_answer: start,
-            };
-            workers.spawn(worker.run());
+            let buyer = Buyer::new(&self.plan, &self.phase, *number);
+            let (tally, ledger) = (Arc::clone(&self.tally), Arc::clone(&self.ledger));
+            let worker = Worker::new(buyer, connection, target.host.clone(), tally, ledger);
+            workers.spawn(worker.run(Arc::clone(&schedule)));
         }
         let paced = schedule.pace(workers.len()).await;
         paced.map_err(|why| format!("cannot wait for a timer: {why}"))?;
         let ends = workers.join_all().await;
-        let last_answer = ends.into_iter().max().unwrap_or(start);
+        let last_answer = ends.into_iter().flatten().max().unwrap_or(start);
         Ok(Ended { last_answer, unsent: schedule.unsent() })
-    }
-}
-
-/// One connection's task.
-struct Worker {
-    buyer: Buyer,
-    connection: Connection,
-    host: String,
-    request: Request,
-    schedule: Arc<Schedule>,
-    tally: Arc<Mutex<Tally>>,
-    ledger: Arc<Ledger>,
-    last_answer: Instant,
-}
-
-impl Worker {
-    /// Calls until the schedule ends. Answers when the last answer came.
-    async fn run(mut self) -> Instant {
-        while let Some(since) = self.schedule.next().await {
-            if !self.call(since).await {
-                sleep(ERROR_PAUSE).await;
-            }
-        }
-        self.last_answer
-    }
-
-    /// Makes a call, and answers whether it was sent.
-    async fn call(&mut self, since: Instant) -> bool {
-        let call = self.buyer.next();
-        self.buyer.render(&call, &self.host, &mut self.request);
-        let called = self.connection.call(self.request.bytes()).await;
-        let now = Instant::now();
-        let outcome = Outcome::of(called, call.status_done());
-        let mut tally = lock(&self.tally);
-        tally.add_call(call.kind(), &outcome, now.saturating_duration_since(since));
-        self.buyer.settle(call, &outcome, &mut tally, &self.ledger);
-        match outcome {
-            Outcome::NotSent(_) => false,
-            Outcome::Done(_) | Outcome::Refused(_) => {
-                self.last_answer = now;
-                true
-            }
-            Outcome::Unknown(_) | Outcome::Nonsense(_) => true,
-        }
     }
 }
 
@@ -299,9 +249,4 @@ async fn show(phase: &Phase, start: Instant, tallies: &[Arc<Mutex<Tally>>]) -> s
         last_at = now;
         line.set_message(format!("{what}{answered} answered, {rate:.0} a second"));
     }
-}
-
-/// A poisoned tally is one whose worker panicked between two calls: what it counted still counts.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,9 +10,10 @@
 //! The load goes over plain sockets and not through the client crate, because it must cost little: it shares the
 //! machine with the nodes more often than not. What is not measured (stock, reading back) goes through the client.
 //!
-//! Each file has one job: [`plan`] what is asked for; [`schedule`] when; [`buyer`] each call and what its answer means;
-//! [`request`], [`connection`], [`head`], [`outcome`] its way there and back; [`tally`] what is counted; [`ledger`] and
-//! [`verdict`] whether the cluster is right; [`usage`] what it costs; [`result`] and [`report`] what is told.
+//! Each file has one job: [`plan`] what is asked for; [`load`] and [`worker`] by whom; [`schedule`] when; [`buyer`]
+//! each call and what its answer means; [`request`], [`connection`], [`head`], [`outcome`] its way there and back;
+//! [`tally`] what is counted; [`ledger`] and [`verdict`] whether the cluster is right; [`usage`] what it costs;
+//! [`result`] and [`report`] what is told.
 
 mod buyer;
 mod connection;
@@ -30,6 +31,7 @@ mod tally;
 mod targets;
 mod usage;
 mod verdict;
+mod worker;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -18,10 +18,11 @@ use crate::cli::latency::Percentiles;
 pub(super) struct RunResult {
     /// This program's version.
     pub(super) version: &'static str,
-    /// When the run began: RFC 3339.
+    /// When what is measured began: RFC 3339.
     pub(super) started_at: String,
     /// Begins the names of its SKUs and carts.
     pub(super) run: String,
+    /// What was asked for, every default resolved.
     pub(super) parameters: Parameters,
     /// From the start to the last answer, the warm-up left out.
     pub(super) elapsed_seconds: f64,
@@ -41,13 +42,15 @@ pub(super) struct RunResult {
     pub(super) server_cpu_seconds_per_1000: Option<f64>,
     /// This process's own.
     pub(super) generator_cpu_seconds_per_1000: Option<f64>,
+    /// The nodes that were named, asked or not.
     pub(super) nodes: Vec<Node>,
+    /// What was checked afterwards.
     pub(super) checks: Vec<Finding>,
     /// Whether no check failed.
     pub(super) passed: bool,
 }
 
-/// What was asked for.
+/// What was asked for; `docs/commands.md` says what each is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Parameters {
     pub(super) workload: Workload,
@@ -74,8 +77,9 @@ pub(super) struct Figures {
     pub(super) requests: u64,
     /// Operations that were done; a call of a batch has many.
     pub(super) done: u64,
+    /// The same in a second.
     pub(super) done_per_second: f64,
-    /// Operations that were done or refused.
+    /// Operations that were done or refused, in a second.
     pub(super) answered_per_second: f64,
     /// Refused operations, by code.
     pub(super) refused: BTreeMap<String, u64>,
@@ -92,7 +96,9 @@ pub(super) struct Figures {
 /// A node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Node {
+    /// Its id.
     pub(super) id: u64,
+    /// Where it answers: `host:port`.
     pub(super) http: String,
     /// Whether it led at the start.
     pub(super) leads: bool,
@@ -106,11 +112,17 @@ pub(super) struct Node {
 
 /// A run that has ended.
 pub(super) struct Ended<'a> {
+    /// What was asked for.
     pub(super) plan: &'a Plan,
+    /// When what is measured began: RFC 3339.
     pub(super) started_at: String,
+    /// The nodes that were named.
     pub(super) targets: &'a [Target],
+    /// Their processes, in the same order.
     pub(super) processes: &'a [Option<u32>],
+    /// What was measured.
     pub(super) loaded: &'a Loaded,
+    /// What was checked afterwards.
     pub(super) checks: Vec<Finding>,
 }
 
