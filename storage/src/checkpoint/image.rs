@@ -29,7 +29,7 @@ use super::ImageHeader;
 use super::codec::{self, CodecError};
 use super::contain::{Failure, Progress, contain, threads_lost, within};
 use super::durable::Synced;
-use super::packs::{Packs, Place};
+use super::packs::{Packs, Place, Tidied};
 use super::rows::{self, Pack, Packer, RowChanges};
 use crate::StorageError;
 use crate::disk::{Disk, Mode};
@@ -277,12 +277,16 @@ impl Image {
         for (row, place) in places.into_iter().filter(|(_, place)| files.contains(&place.file())) {
             if !batch.rows.contains(&*row) {
                 let bytes = self.packs.read(place).map_err(|e| super::unreadable(&self.path, e))?;
-                self.packs.release(place);
-                let place = self.packs.add(&bytes)?;
+                let place = self.packs.move_from(place, &bytes)?;
                 batch.insert(row, place.encode());
             }
         }
         Ok(())
+    }
+
+    /// What was tidied up since it was opened.
+    pub(super) fn tidied(&self) -> Tidied {
+        self.packs.tidied()
     }
 
     fn not_encoded(&self, error: CodecError) -> StorageError {

@@ -57,6 +57,7 @@ use folder::Folder;
 pub use image::RawRow;
 use image::{Image, Unreadable, undecodable};
 pub use inspect::{CheckpointView, ImageView, inspect};
+pub use packs::Tidied;
 pub use rows::decode_row;
 
 /// How many records a replacement writes at a time.
@@ -186,6 +187,13 @@ impl Checkpoint {
     pub fn rows(&self) -> impl Iterator<Item = Result<RawRow, StorageError>> + '_ {
         let path = self.image.path();
         self.image.rows().map(move |row| row.map_err(|e| unreadable(path, e)))
+    }
+
+    /// What was tidied up in the image that counts, since it was opened or begun: for tests, which want to know that it
+    /// happened.
+    #[doc(hidden)]
+    pub fn tidied(&self) -> Tidied {
+        self.image.tidied()
     }
 
     fn try_save(&mut self, header: &ImageHeader, changes: &[Change]) -> Result<(), StorageError> {

@@ -59,6 +59,16 @@ pub(super) struct Packs {
     pending: Vec<u8>,
     /// Files written to since the last sync.
     unsynced: BTreeSet<u64>,
+    tidied: Tidied,
+}
+
+/// What was done so that dead bytes do not pile up, since an image was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tidied {
+    /// Packs that were moved out of a crowded file.
+    pub packs_moved: u64,
+    /// Files that were removed because nothing lived in them any more.
+    pub files_removed: u64,
 }
 
 struct PackFile {
@@ -73,7 +83,8 @@ impl Packs {
     pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, file_bytes: u64) -> Result<Packs, StorageError> {
         let (files, current) = (BTreeMap::new(), None);
         let (dir, pending, unsynced) = (dir.to_owned(), Vec::new(), BTreeSet::new());
-        let mut packs = Packs { disk, dir, file_bytes, files, current, pending, unsynced };
+        let tidied = Tidied::default();
+        let mut packs = Packs { disk, dir, file_bytes, files, current, pending, unsynced, tidied };
         let names = packs.disk.list(&packs.dir).map_err(StorageError::io("list", &packs.dir))?;
         let numbers: BTreeSet<u64> = names.iter().filter_map(|name| number_of(name, PREFIX)).collect();
         packs.current = numbers.last().copied();
@@ -103,6 +114,13 @@ impl Packs {
         file.live += u64::from(len);
         self.pending.extend(bytes);
         Ok(Place { file: number, offset, len, crc: crc32fast::hash(bytes) })
+    }
+
+    /// Adds a pack anew that lies elsewhere, and gives that place up.
+    pub(super) fn move_from(&mut self, place: Place, bytes: &[u8]) -> Result<Place, StorageError> {
+        self.release(place);
+        self.tidied.packs_moved += 1;
+        self.add(bytes)
     }
 
     /// Gives a pack up.
@@ -177,8 +195,14 @@ impl Packs {
             self.files.remove(&number);
             let path = self.path(number);
             self.disk.remove(&path).map_err(StorageError::io("remove", &path))?;
+            self.tidied.files_removed += 1;
         }
         Ok(())
+    }
+
+    /// What was tidied up since the files were opened.
+    pub(super) fn tidied(&self) -> Tidied {
+        self.tidied
     }
 
     /// How many files there are, how many bytes in them, and how many of those live.

@@ -19,6 +19,9 @@ pub(crate) const INDEX_MAX: u64 = 400;
 
 const SKUS: u64 = 8;
 
+/// How many commands an entry has.
+const COMMANDS: u64 = 4;
+
 /// The digest after each index.
 static DIGESTS: LazyLock<Vec<u64>> = LazyLock::new(|| {
     let mut inventory = Inventory::default();
@@ -37,20 +40,25 @@ pub(crate) fn digest(index: u64) -> u64 {
 
 /// Applies the command of an index.
 pub(crate) fn apply(inventory: &mut Inventory, index: u64) {
-    let stamp = Stamp { retention_ms: 20_000, events_max: 100, ..stamp(START_MS + index * 500) };
-    let key = (index.is_multiple_of(3)).then(|| format!("key-{index}").into());
-    inventory.apply(&stamp, &Request { idempotency_key: key, command: command(index) });
+    let now_ms = START_MS + index * 500;
+    let stamp = Stamp { retention_ms: 10_000, idempotency_ms: 10_000, events_max: 100, ..stamp(now_ms) };
+    for number in index * COMMANDS..(index + 1) * COMMANDS {
+        let key = (number.is_multiple_of(3)).then(|| format!("key-{number}").into());
+        inventory.apply(&stamp, &Request { idempotency_key: key, command: command(number) });
+    }
 }
 
-/// Holds that end after five seconds, so that records go as well as come.
-fn command(index: u64) -> Command {
-    let name = format!("SKU-{}", index % SKUS);
-    match index {
-        1..=SKUS => Command::PutSku(put(&name, 10_000)),
-        _ if index.is_multiple_of(7) => Command::AdjustSku(adjust(&name, 3)),
+/// Holds that end after five seconds, so that records go as well as come; and some that stay, so that not all that is
+/// written together goes together.
+fn command(number: u64) -> Command {
+    let name = format!("SKU-{}", number % SKUS);
+    match number - COMMANDS {
+        0..SKUS => Command::PutSku(put(&name, 10_000)),
+        _ if number.is_multiple_of(7) => Command::AdjustSku(adjust(&name, 3)),
         _ => {
-            let mut reserve = reserve(&format!("cart-{index}"), &[(&name, 1 + index % 3)]);
-            (reserve.nonce, reserve.ttl_ms) = (index, 5_000);
+            let mut reserve = reserve(&format!("cart-{number}"), &[(&name, 1 + number % 3)]);
+            let ttl_ms = if number.is_multiple_of(20) { 1_000_000 } else { 5_000 };
+            (reserve.nonce, reserve.ttl_ms) = (number, ttl_ms);
             Command::Reserve(reserve)
         }
     }

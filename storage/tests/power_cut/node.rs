@@ -20,6 +20,9 @@ const NONCE: u128 = 0x51;
 /// The peer that it remembers.
 const PEER: u64 = 2;
 
+/// So short that packs are moved, and files of them removed, within the few saves of the workload.
+const PACK_FILE_BYTES: u64 = 1 << 12;
+
 /// A node, as far as its directory goes.
 pub(crate) struct Node {
     disk: Arc<dyn Disk>,
@@ -53,7 +56,8 @@ impl Node {
         let told = told.clone();
         log.on_failure(move |error| *told.lock().expect("not poisoned") = Some(error));
         let snapshots = SnapshotStore::open(disk.clone(), &path.join("snapshots"))?;
-        let (mut checkpoint, opened) = Checkpoint::open(disk.clone(), &path.join("checkpoint"))?;
+        let checkpoint_dir = path.join("checkpoint");
+        let (mut checkpoint, opened) = Checkpoint::open_with(disk.clone(), &checkpoint_dir, PACK_FILE_BYTES)?;
         let newest = snapshots.newest()?;
         let (header, inventory, rebuilt) = newest_image(&mut checkpoint, opened, newest.as_ref())?;
         let applied = header.applied.map_or(0, |applied| applied.index);

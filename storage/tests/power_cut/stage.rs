@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use storage::StorageError;
+use storage::checkpoint::Tidied;
 use storage::disk::faulty::FaultyDisk;
 use storage::log::Vote;
 
@@ -49,7 +50,7 @@ pub(crate) enum Operation {
 use Operation::{Ahead, Append, Apply, Install, Join, Purge, Remember, Save, Snapshot, Stray, Truncate};
 
 /// The whole life of a directory.
-pub(crate) const STAGES: [&[Operation]; 4] = [
+pub(crate) const STAGES: [&[Operation]; 5] = [
     &[Join, Remember(3), Operation::Vote(1), Append(9), Append(1), Apply, Save, Append(12), Apply, Save],
     &[Append(5), Apply, Save, Snapshot, Purge(6), Stray(3), Operation::Vote(2), Truncate, Append(30), Apply],
     &[Append(2), Remember(9), Install, Append(8), Apply, Save, Append(4), Apply, Snapshot, Purge(2)],
@@ -66,6 +67,8 @@ pub(crate) const STAGES: [&[Operation]; 4] = [
         Ahead(3),
         Ahead(30),
     ],
+    // Saves, between which most records go: packs are moved.
+    &[Append(15), Apply, Save, Ahead(15), Save, Append(15), Apply, Save, Ahead(15), Append(15), Apply, Save],
 ];
 
 /// What was known when an operation began, at a step.
@@ -82,6 +85,8 @@ pub(crate) struct Run {
     pub(crate) known: Known,
     pub(crate) phases: Vec<Phase>,
     pub(crate) told: Told,
+    /// What the image at the end of each stage had tidied up by then.
+    pub(crate) tidied: Vec<Tidied>,
 }
 
 impl Run {
@@ -89,7 +94,8 @@ impl Run {
     pub(crate) fn new(root: &Path, known: Known, doing: Doing) -> Run {
         let disk = FaultyDisk::new(root).expect("a directory");
         let phases = vec![Phase { began: 0, before: known.clone(), doing }];
-        Run { disk, path: root.join("node"), known, phases, told: Told::default() }
+        let (told, tidied) = (Told::default(), Vec::new());
+        Run { disk, path: root.join("node"), known, phases, told, tidied }
     }
 
     /// Goes through a stage; an error is what some operation reported.
@@ -99,6 +105,7 @@ impl Run {
             self.perform(&mut node, *operation)?;
         }
         self.begin(Doing::default());
+        self.tidied.push(node.checkpoint.tidied());
         drop(node);
         match self.told.lock().expect("not poisoned").take() {
             Some(error) => Err(error),
