@@ -38,17 +38,28 @@ struct Drill {
 }
 
 impl Drill {
+    /// With the paces above.
     async fn begin() -> Drill {
+        let mut drill = Drill::begin_running(&PACES).await;
+        drill.stop().await;
+        drill
+    }
+
+    /// The node is not stopped yet.
+    async fn begin_running(launcher: &[&str]) -> Drill {
         let mut places: Vec<Place> = free_places();
-        places.iter_mut().for_each(|place| place.launcher = PACES.map(str::to_owned).to_vec());
-        let mut cluster = Cluster::start_at(seed(), places).await;
+        let launcher: Vec<String> = launcher.iter().map(|&word| word.to_owned()).collect();
+        places.iter_mut().for_each(|place| place.launcher.clone_from(&launcher));
+        let cluster = Cluster::start_at(seed(), places).await;
         let mut ledger = Ledger::default();
         load(&cluster, &mut ledger).await;
-        assert_eq!(cluster.terminate(NODE).await.code(), Some(0));
         let scratch = tempfile::tempdir().unwrap();
-        let kept = scratch.path().join("kept");
-        copy(&cluster.data_dir(NODE), &kept);
-        Drill { cluster, ledger, kept, _scratch: scratch }
+        Drill { cluster, ledger, kept: scratch.path().join("kept"), _scratch: scratch }
+    }
+
+    async fn stop(&mut self) {
+        assert_eq!(self.cluster.terminate(NODE).await.code(), Some(0));
+        copy(&self.cluster.data_dir(NODE), &self.kept);
     }
 
     /// A path in the stopped node's directory.
@@ -144,11 +155,35 @@ async fn a_damaged_log_is_refused_and_the_others_go_on() {
 
 /// The segment file with entries that was written to last.
 fn newest_segment(drill: &Drill) -> PathBuf {
-    let sequence = |path: &PathBuf| {
-        let bytes = fs::read(path).unwrap();
-        u64::from_le_bytes(bytes[24..32].try_into().unwrap())
-    };
-    drill.files("log", ".segment").into_iter().max_by_key(sequence).unwrap()
+    drill.files("log", ".segment").into_iter().max_by_key(|path| use_number(path)).unwrap()
+}
+
+/// Which use of a segment's file this is, counted over the whole log: 0 where it was made ahead and never used.
+fn use_number(segment: &Path) -> u64 {
+    let mut bytes = [0; 8];
+    // A file that is being made has no bytes yet.
+    let read = File::open(segment).and_then(|file| file.read_exact_at(&mut bytes, 24));
+    if read.is_ok() { u64::from_le_bytes(bytes) } else { u64::MAX }
+}
+
+/// Nothing is purged in this one, so that what was made ahead is not one that had been used before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_of_which_only_an_unused_file_is_left_is_refused_until_it_is_put_back() {
+    let mut drill = Drill::begin_running(&[]).await;
+    let is_spare = |path: &PathBuf| path.extension().is_some() && use_number(path) == 0;
+    let is_there = async || drill.files("log", ".segment").iter().any(is_spare).then_some(());
+    wait_for("a segment is made ahead", is_there).await;
+    drill.stop().await;
+    let files = drill.files("log", "");
+    let (spares, used): (Vec<_>, Vec<_>) = files.into_iter().partition(is_spare);
+    assert!(!spares.is_empty(), "{used:?}");
+    used.iter().for_each(|path| fs::remove_file(path).unwrap());
+    let log = drill.path("log");
+    let words =
+        [log.to_str().unwrap(), "no file is left that the log was ever written to", "put the log back"];
+    drill.is_refused(REFUSED, &words).await;
+    drill.put_back("log");
+    drill.comes_back().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,6 +28,8 @@ pub(super) enum Damage {
     Cut(u64),
     /// It is gone, with all that is in it.
     Delete,
+    /// It is the only file that is left in its directory.
+    Alone,
 }
 
 /// A damage, and what it is done to, from the node's directory on.
@@ -67,7 +69,7 @@ fn folders(directory: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// Every damage to every file, and the loss of every directory.
+/// Every damage to every file, the loss of every directory, and of all files of the log but one.
 ///
 /// Where a file holds the log's last records, its tail is cut, and zeroed up to where they end, at each of their bytes.
 pub(super) fn all(directory: &Path, last_payloads: &[Vec<u8>], rng: &mut StdRng) -> Vec<Case> {
@@ -78,6 +80,8 @@ pub(super) fn all(directory: &Path, last_payloads: &[Vec<u8>], rng: &mut StdRng)
         cases.extend(damages.into_iter().map(|damage| Case { path: path.clone(), damage }));
     }
     cases.extend(folders(directory).into_iter().map(|path| Case { path, damage: Damage::Delete }));
+    let of_log = files(directory).into_iter().filter(|path| path.starts_with("log"));
+    cases.extend(of_log.map(|path| Case { path, damage: Damage::Alone }));
     cases
 }
 
@@ -151,6 +155,12 @@ impl Case {
             Damage::Cut(length) => writable(&path)?.set_len(*length),
             Damage::Delete if path.is_dir() => fs::remove_dir_all(&path),
             Damage::Delete => fs::remove_file(&path),
+            Damage::Alone => {
+                let folder = path.parent().expect("a file is in a directory");
+                let mut others =
+                    files(folder).into_iter().map(|file| folder.join(file)).filter(|file| *file != path);
+                others.try_for_each(fs::remove_file)
+            }
         }
     }
 
@@ -160,7 +170,7 @@ impl Case {
             Damage::Flip { offset, .. } => Some(*offset),
             Damage::Zero(range) => Some(range.end - 1),
             Damage::Cut(length) => Some(length.next_multiple_of(8)),
-            Damage::Delete => None,
+            Damage::Delete | Damage::Alone => None,
         }
     }
 }

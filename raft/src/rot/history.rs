@@ -15,7 +15,8 @@ use storage::inventory::ids::{Item, ReservationId, Sku};
 use storage::log::Vote;
 use storage::peers::{Incarnation, Known, Promised};
 
-use super::node::{Node, State};
+use super::damage;
+use super::node::{Node, SEGMENT_BYTES, State};
 use crate::codec::BatchWriter;
 use crate::types::PeerNode;
 
@@ -81,6 +82,7 @@ pub(super) async fn write(directory: &Path, seed: u64, crashed: bool) -> History
     }
     let state = node.state();
     node.close().await;
+    add_spare(directory).await;
     if crashed {
         fs::rename(kept_seal(directory), directory.join("log/seal")).expect("it was kept");
     }
@@ -98,6 +100,31 @@ fn join(directory: &Path) {
 async fn reopen(node: Node, directory: &Path) -> Node {
     node.close().await;
     Node::open(directory).await.expect("it was stopped in order")
+}
+
+/// Adds a segment's file that was made ahead and never written to, as the log has one before its first purge.
+async fn add_spare(directory: &Path) {
+    let new = directory.with_extension("new");
+    let node = Node::open(&new).await.expect("a new directory");
+    let spare = loop {
+        if let Some(spare) = damage::files(&new).into_iter().find(|file| is_spare(&new.join(file))) {
+            break new.join(spare);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    let log = directory.join("log");
+    let free = (1..).map(|number| log.join(format!("{number:08}.segment"))).find(|path| !path.exists());
+    fs::copy(spare, free.expect("a number is free")).expect("copied");
+    node.close().await;
+}
+
+/// Whether this is a whole segment's file that was never used: the number of its use is 0.
+fn is_spare(path: &Path) -> bool {
+    let bytes = fs::read(path).expect("a file");
+    let number = bytes.get(24..32);
+    path.extension().is_some_and(|it| it == "segment")
+        && bytes.len() as u64 == SEGMENT_BYTES
+        && number == Some(&[0; 8])
 }
 
 /// Waits until the log has been sealed, and keeps a copy of the seal.

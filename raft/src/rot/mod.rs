@@ -29,7 +29,7 @@ use rand::rngs::StdRng;
 use storage::disk::{Disk, RealDisk};
 use tempfile::TempDir;
 
-use damage::Case;
+use damage::{Case, Damage};
 use history::History;
 use verdict::Verdict;
 
@@ -61,6 +61,13 @@ struct Stage {
 fn every_damage_to_a_stopped_node_is_mended_or_refused() {
     let counts = run(Scene::Stopped, |_| true);
     assert!(!counts.contains_key(&Verdict::Torn), "{counts:?}");
+}
+
+/// A node that took it for a new log would have forgotten its vote.
+#[test]
+fn a_log_of_which_one_file_is_left_is_refused() {
+    let counts = run(Scene::Stopped, |case| case.damage == Damage::Alone);
+    assert!(counts.keys().all(|verdict| *verdict == Verdict::Refused), "{counts:?}");
 }
 
 #[test]

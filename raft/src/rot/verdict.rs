@@ -126,6 +126,8 @@ fn refused(case: &Case, copy: &Path, error: &StorageError) -> Result<Verdict, St
     let line = error.to_string();
     let is_named = match case.damage {
         Damage::Delete => damaged.starts_with(path),
+        // The directory, or a file of it: the one that is left, or one that is not.
+        Damage::Alone => damaged.parent().is_some_and(|folder| path.starts_with(folder)),
         _ => *path == damaged && offset.is_some() && offset <= case.offset_max(),
     };
     let is_one_line = !line.contains('\n') && line.ends_with(mend) && !mend.is_empty();
