@@ -221,6 +221,37 @@ mod tests {
         }
     }
 
+    /// The label decides what becomes of the node: a write without room is no failure, a failed fdatasync is final.
+    #[test]
+    fn without_room_each_step_is_told_by_its_name_and_a_failed_sync_is_final() {
+        let dir = Path::new("/node");
+        let mut told = Vec::new();
+        for step in 0.. {
+            let disk = SimDisk::new();
+            disk.create_dir_all(dir).unwrap();
+            FILE.replace(&disk, dir, b"old").unwrap();
+            // What a crash left, to be removed first.
+            disk.open(&dir.join(FILE.temporary), Mode::CreateNew).unwrap();
+            disk.fail_at(disk.steps() + step, ErrorKind::StorageFull);
+            let Err(error) = FILE.replace(&disk, dir, b"new") else { break };
+            let no_failure = error.is_out_of_space();
+            let StorageError::Io { action, path, .. } = error else { panic!("{error}") };
+            told.push((action, path, no_failure));
+        }
+        let expected = [
+            ("remove", "/node/file.tmp", true),
+            ("create", "/node/file.tmp", true),
+            ("write", "/node/file.tmp", true),
+            ("fdatasync", "/node/file.tmp", false),
+            ("rename", "/node/file", true),
+            ("fsync", "/node", false),
+        ];
+        let expected = expected.map(|(action, path, no_failure)| (action, Path::new(path), no_failure));
+        let told: Vec<_> =
+            told.iter().map(|(action, path, no_failure)| (*action, &**path, *no_failure)).collect();
+        assert_eq!(told, expected);
+    }
+
     #[test]
     fn a_power_cut_at_any_step_leaves_the_old_file_or_the_new_one() {
         let dir = Path::new("/node");
