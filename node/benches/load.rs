@@ -12,6 +12,7 @@
     reason = "it fails and tells by these"
 )]
 
+mod shop;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -20,17 +21,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use client::api::{Item, PutSkuRequest, ReserveRequest};
-use client::{Batch, Client};
+use client::Client;
+use client::api::ReserveRequest;
 use tokio::task::JoinSet;
 
+use shop::{put_skus, reserve};
 use support::cluster::{Cluster, IDS};
 
 /// Connections, each with one call at a time.
 const CONNECTIONS: u64 = 256;
-
-/// Operations of one batch while holds are made first.
-const BATCH: u64 = 1_000;
 
 /// What every connection shares.
 struct Shared {
@@ -51,7 +50,8 @@ async fn main() {
     let (seconds, skus, holds) = (number(30), number(1_000), number(0));
     let mut cluster = Cluster::start_with("max_hold_seconds = 3600\nmax_ttl_seconds = 3600\n").await;
     put_skus(cluster.client(), skus).await;
-    hold(cluster.client(), skus, holds).await;
+    let lasting = move |cart| ReserveRequest { ttl_seconds: Some(3_000), ..reserve(cart, skus) };
+    shop::hold(cluster.client(), holds, lasting).await;
     let shared = Arc::new(Shared {
         skus,
         ends: Instant::now() + Duration::from_secs(seconds),
@@ -67,52 +67,6 @@ async fn main() {
     let bytes = (handed(&cluster) - before) / reserves.max(1);
     println!("handed      {bytes} bytes a reserve to be written, all nodes, sockets included");
     restart(&mut cluster).await;
-}
-
-async fn put_skus(client: &Client, skus: u64) {
-    let request = PutSkuRequest {
-        on_hand: 1_000_000_000,
-        safety_stock: None,
-        max_per_customer: None,
-        on_shortfall: None,
-    };
-    each(client, skus, move |client, number| {
-        let request = request.clone();
-        async move { drop(client.put_sku(&sku(number), &request).await.unwrap()) }
-    })
-    .await;
-}
-
-/// Makes holds that last longer than the bench.
-async fn hold(client: &Client, skus: u64, holds: u64) {
-    each(client, holds.div_ceil(BATCH), move |client, batch| async move {
-        let mut calls = Batch::new();
-        for cart in batch * BATCH..((batch + 1) * BATCH).min(holds) {
-            calls.push(ReserveRequest { ttl_seconds: Some(3_000), ..reserve(cart, skus) });
-        }
-        for outcome in client.batch(&calls).await.unwrap().value {
-            outcome.unwrap();
-        }
-    })
-    .await;
-}
-
-/// Calls for each number, over so many connections.
-async fn each<F: Future<Output = ()> + Send>(
-    client: &Client,
-    count: u64,
-    call: impl Fn(Client, u64) -> F + Clone + Send + 'static,
-) {
-    let mut tasks = JoinSet::new();
-    for first in 0..CONNECTIONS.min(count) {
-        let (client, call) = (client.clone(), call.clone());
-        tasks.spawn(async move {
-            for number in (first..count).step_by(CONNECTIONS as usize) {
-                call(client.clone(), number).await;
-            }
-        });
-    }
-    tasks.join_all().await;
 }
 
 async fn load(cluster: &Cluster, shared: &Arc<Shared>) -> Latencies {
@@ -140,20 +94,6 @@ async fn reserves(client: Client, shared: Arc<Shared>) -> Latencies {
         latencies[usize::from(building)].push(start.elapsed().as_micros() as u64);
     }
     latencies
-}
-
-fn reserve(cart: u64, skus: u64) -> ReserveRequest {
-    ReserveRequest {
-        cart_id: format!("cart-{cart:08}"),
-        items: vec![Item { sku: sku(cart.wrapping_mul(7_919) % skus), qty: 1 }],
-        customer_id: None,
-        ttl_seconds: None,
-        wait: None,
-    }
-}
-
-fn sku(number: u64) -> String {
-    format!("SKU-{number:07}")
 }
 
 /// Whether a snapshot is being written or read back: it has a temporary name as long.
