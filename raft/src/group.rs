@@ -233,7 +233,7 @@ impl Group {
         let kept = inner.keeper.counts();
         Stats {
             entries_proposed: counters.entries.load(Ordering::Relaxed),
-            commands_proposed: counters.commands.load(Ordering::Relaxed),
+            commands_proposed: counters.commands(),
             commands_gated: counters.gated.load(Ordering::Relaxed),
             commands_forwarded: counters.forwarded.load(Ordering::Relaxed),
             commands_waiting: inner.proposer.waiting() as u64,

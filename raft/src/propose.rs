@@ -68,6 +68,11 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// Commands that were put into entries here.
+    pub(crate) fn commands(&self) -> u64 {
+        self.commands.load(Ordering::Relaxed)
+    }
+
     /// Counts commands that the gate answered.
     pub(crate) fn count_gated(&self, commands: usize) {
         self.gated.fetch_add(commands as u64, Ordering::Relaxed);

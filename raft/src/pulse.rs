@@ -17,14 +17,20 @@ const BEAT: Duration = Duration::from_millis(50);
 /// entry comes; and time in the log shall not stand still for long.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Beats for ever.
+/// Beats for ever. Where commands come, which end what is due as well, one tick a beat helps them along; where none
+/// come, ticks follow each other until nothing is due.
 pub(crate) async fn run(local: Arc<Local>, raft: Raft, proposer: Proposer) {
     loop {
+        let before = proposer.counters.commands();
         tokio::time::sleep(BEAT).await;
+        let commands_come = proposer.counters.commands() > before;
         while raft.as_leader().is_ok() && is_due(&local) {
             let tick = Request { idempotency_key: None, command: Command::Tick };
             if let Err(why) = proposer.submit(tick).await {
                 tracing::debug!("a tick was not applied: {why}");
+                break;
+            }
+            if commands_come {
                 break;
             }
         }

@@ -3,7 +3,7 @@
 //! ```text
 //!   deadline of 1,000,000 holds of one SKU
 //!        |  the next command on that SKU: one step gives all their units back (see lapses)
-//!        |  every command: up to 64 of them become Expired; a tick: up to 4,096
+//!        |  every command: up to 4 of them become Expired; a tick: up to 1,024
 //!        v
 //!   ----------------------------------------------------------------------------> time
 //! ```
@@ -18,10 +18,12 @@ use super::ids::ReservationId;
 use super::outcome::State;
 use super::stock::Move;
 
-/// Holds that an ordinary command ends at most; likewise reservations and answers that it forgets.
-pub const SWEEP_MAX: usize = 64;
+/// Holds that an ordinary command ends at most; likewise reservations and answers that it forgets. More than the one that
+/// it makes, so that commands keep up with themselves; few, since an entry has hundreds of commands, and a million holds
+/// that end at once shall slow down none of them much.
+pub const SWEEP_MAX: usize = 4;
 /// The same for a tick.
-pub const SWEEP_TICK_MAX: usize = 4_096;
+pub const SWEEP_TICK_MAX: usize = 1_024;
 
 impl Inventory {
     /// Ends and forgets what is due, in the order of the moments at which it was, within bounds.
