@@ -1,6 +1,6 @@
 //! One connection to a Redis server: commands are gathered, sent in one write, and their replies read in order.
 
-use std::net::Ipv4Addr;
+use std::net::TcpStream as Socket;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -20,11 +20,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects to that port of the loopback; `None` where nobody listens there yet.
-    pub(crate) async fn open(port: u16) -> Option<Connection> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
-        stream.set_nodelay(true).unwrap();
-        Some(Connection { stream, out: Vec::new(), input: Vec::with_capacity(READ_BYTES), read: 0 })
+    /// Of an open socket, within the runtime that it is then used in.
+    pub(crate) fn new(socket: Socket) -> Connection {
+        socket.set_nodelay(true).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let stream = TcpStream::from_std(socket).unwrap();
+        Connection { stream, out: Vec::new(), input: Vec::with_capacity(READ_BYTES), read: 0 }
     }
 
     /// Adds a command to those that [`Connection::send`] sends.

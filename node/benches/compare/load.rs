@@ -1,186 +1,157 @@
-//! The load on Redis: so many connections, each a task with one call at a time, and the books afterwards.
+//! The load on Redis: threads of their own, each with its share of the connections, each with one call at a time.
 //!
 //! ```text
-//!   connections open, stock is put | warm-up | measured: calls that end in it, processor time | all answers in, books
-//!                                            begin                                          end
+//!   put stock | warm-up: connect, call until its end | measured: connect, call until its end | read the books
+//!                                                      `-- processor time, first to last answer --'
 //! ```
 //!
-//! `flash` has no warm-up: its requests are counted out, and it is measured from the first to the last answer.
-//! The generator is as cheap as that of `lastunit bench`: raw sockets without delay, buffers that are used again, and
-//! both run on as many threads as there are processors.
+//! It is built as the load of `lastunit bench` is, so that both cost about the same: raw sockets without delay, buffers
+//! that are used again, threads that share nothing and run their connections without handing them over.
 
-use std::sync::Arc;
+use std::net::TcpStream;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tokio::runtime;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
 
+use super::machine::cpu_seconds;
 use super::measured::Measured;
 use super::options::Options;
 use super::redis::Redis;
-use super::shop::{Reserved, Shop};
+use super::shop::{Reserved, Scripts, Shop};
+use super::tally::{Cpu, Tally};
 use super::workload::{FLASH_REQUESTS, Workload};
 
-/// The longest time that is told apart, in microseconds.
-const LATENCY_MICROS_MAX: u64 = 60_000_000;
-
-/// How long after the connections are open the load begins, so that all begin together.
-const LEAD: Duration = Duration::from_millis(20);
-
-/// How long a flash sale is waited for.
-const FLASH_TIME_MAX: Duration = Duration::from_secs(3600);
-
-/// What all connections of one run share.
-struct Rush {
+/// The warm-up, or what is measured.
+struct Phase {
     workload: Workload,
-    /// When the first calls are made.
-    first: Instant,
-    /// From when on calls count, and until when: those that end within.
-    begin: Instant,
-    end: Instant,
-    /// Requests of `flash` that nobody has taken yet.
-    left: AtomicU64,
+    /// Tells its carts from those of the other phase.
+    letter: char,
+    skus: Range<u64>,
+    end: End,
 }
 
-/// What a connection has seen.
-struct Tally {
-    micros: Histogram<u64>,
-    held: u64,
-    sold_out: u64,
+/// When a phase ends.
+enum End {
+    /// At that moment.
+    At(Instant),
+    /// When nothing of so many calls is left.
+    Calls(AtomicU64),
+}
+
+/// What a phase came to.
+struct Loaded {
+    tally: Tally,
+    cpu: Cpu,
+    elapsed: Duration,
 }
 
 /// Runs a workload on servers that are new.
 pub(crate) async fn run(redis: &Redis, workload: Workload, options: &Options) -> Measured {
-    let mut keeper = Shop::open(redis).await;
-    keeper.put(workload.skus(), workload.stock()).await;
-    let mut shops = Vec::new();
-    for _ in 0..workload.connections(options.connections) {
-        shops.push(Shop::open(redis).await);
+    let mut keeper = Shop::keeper(redis).await;
+    keeper.put(workload.skus_put(), workload.stock()).await;
+    let warmed = load(redis, keeper.scripts(), Phase::warm_up(workload, options), options).await;
+    let loaded = load(redis, keeper.scripts(), Phase::measured(workload, options), options).await;
+    if workload == Workload::Flash {
+        assert_eq!(loaded.tally.held, workload.stock(), "a sale that sold out");
     }
-    let rush = Arc::new(Rush::new(workload, options));
-    let mut tasks = JoinSet::new();
-    for (number, shop) in (0..).zip(shops) {
-        tasks.spawn(buy(shop, number, Arc::clone(&rush)));
-    }
-    let (cpu, elapsed, tally) = watch(redis, &rush, tasks).await;
-    check(&mut keeper, workload, &tally).await;
-    tally.measured(cpu, elapsed)
+    check(&mut keeper, workload, warmed.tally.held + loaded.tally.held).await;
+    loaded.tally.measured(loaded.cpu, loaded.elapsed)
 }
 
-/// Waits for the load's end. Answers the processor time of what is measured, how long that was, and what became of all.
-async fn watch(redis: &Redis, rush: &Rush, tasks: JoinSet<Tally>) -> (f64, Duration, Tally) {
-    sleep_until(rush.begin).await;
-    let before = redis.cpu_seconds();
-    if rush.workload == Workload::Flash {
-        let tally = Tally::of(tasks.join_all().await);
-        return (redis.cpu_seconds() - before, rush.begin.elapsed(), tally);
+/// Runs a phase to its end.
+async fn load(redis: &Redis, scripts: &Scripts, phase: Phase, options: &Options) -> Loaded {
+    let connections = phase.workload.connections(options.connections);
+    let mut shares: Vec<Vec<(u64, TcpStream)>> = (0..options.threads).map(|_| Vec::new()).collect();
+    for (number, share) in (0..connections).zip((0..shares.len()).cycle()) {
+        shares[share].push((number, redis.connect()));
     }
-    sleep_until(rush.end).await;
-    let cpu = redis.cpu_seconds() - before;
-    (cpu, rush.end - rush.begin, Tally::of(tasks.join_all().await))
+    let phase = Arc::new(phase);
+    let (start, before) = (Instant::now(), cpu(redis));
+    let mut threads = JoinSet::new();
+    for share in shares {
+        let (phase, scripts, waits) = (Arc::clone(&phase), scripts.clone(), redis.replicas() > 0);
+        threads.spawn_blocking(move || {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(work(share, &phase, &scripts, waits))
+        });
+    }
+    let tally = Tally::of(threads.join_all().await);
+    Loaded { tally, elapsed: start.elapsed(), cpu: cpu(redis).since(&before) }
+}
+
+/// What was used until now.
+fn cpu(redis: &Redis) -> Cpu {
+    Cpu { servers_seconds: redis.cpu_seconds(), load_seconds: cpu_seconds(std::process::id()) }
+}
+
+/// One thread, from its first call to its last answer.
+async fn work(share: Vec<(u64, TcpStream)>, phase: &Arc<Phase>, scripts: &Scripts, waits: bool) -> Tally {
+    let tally = Arc::new(Mutex::new(Tally::new()));
+    let mut tasks = JoinSet::new();
+    for (number, socket) in share {
+        let shop = Shop::open(socket, scripts.clone(), waits);
+        tasks.spawn(buy(shop, number, Arc::clone(phase), Arc::clone(&tally)));
+    }
+    tasks.join_all().await;
+    tally.lock().unwrap().clone()
 }
 
 /// One connection, from its first cart to its last.
-async fn buy(mut shop: Shop, number: u64, rush: Arc<Rush>) -> Tally {
-    let mut tally = Tally::new();
+async fn buy(mut shop: Shop, number: u64, phase: Arc<Phase>, tally: Arc<Mutex<Tally>>) {
     let mut random = StdRng::seed_from_u64(number);
-    let skus = rush.workload.skus();
-    sleep_until(rush.first).await;
-    for cart in 0.. {
-        if !rush.goes_on() {
-            break;
-        }
-        shop.choose(random.random_range(0..skus), number, cart);
+    let mut cart = 0_u64;
+    while phase.goes_on() {
+        cart += 1;
+        shop.choose(random.random_range(phase.skus.clone()), format_args!("{}{number}.{cart}", phase.letter));
         let start = Instant::now();
-        tally.add(operate(&mut shop, rush.workload).await);
-        let end = Instant::now();
-        if (rush.begin..rush.end).contains(&end) {
-            tally.micros.saturating_record((end - start).as_micros() as u64);
+        let reserved = shop.reserve().await;
+        tally.lock().unwrap().add(reserved, start.elapsed());
+        if phase.workload == Workload::Pair && reserved == Reserved::Held {
+            let start = Instant::now();
+            shop.commit().await;
+            tally.lock().unwrap().add_commit(start.elapsed());
         }
     }
-    tally
-}
-
-async fn operate(shop: &mut Shop, workload: Workload) -> Reserved {
-    let reserved = shop.reserve().await;
-    if let (Workload::Pair, Reserved::Held { token }) = (workload, reserved) {
-        shop.commit(token).await;
-    }
-    reserved
 }
 
 /// Compares what the server has with what the connections were told: a run that lost or oversold a unit is no run.
-async fn check(keeper: &mut Shop, workload: Workload, tally: &Tally) {
-    let put = workload.skus() * workload.stock();
-    let (stock, sold) = keeper.count(workload.skus()).await;
-    assert_eq!(put - stock, tally.held, "units that are gone, and those that were granted");
-    let commits = if workload == Workload::Pair { tally.held } else { 0 };
+async fn check(keeper: &mut Shop, workload: Workload, granted: u64) {
+    let skus = workload.skus_put();
+    let (stock, sold) = keeper.count(skus).await;
+    assert_eq!(skus * workload.stock() - stock, granted, "units that are gone, and those that were granted");
+    let commits = if workload == Workload::Pair { granted } else { 0 };
     assert_eq!(sold, commits, "units that are sold");
-    assert_eq!(keeper.held().await, tally.held - commits, "carts that hold a unit");
-    if workload == Workload::Flash {
-        assert_eq!((tally.held, tally.held + tally.sold_out), (put, FLASH_REQUESTS), "a sale that sold out");
-    }
+    assert_eq!(keeper.held().await, granted - commits, "carts that hold a unit");
 }
 
-impl Rush {
-    fn new(workload: Workload, options: &Options) -> Rush {
-        let first = Instant::now() + LEAD;
-        let (begin, length) = match workload {
-            Workload::Flash => (first, FLASH_TIME_MAX),
-            _ => (first + options.warm_up(), options.measured()),
+impl Phase {
+    fn warm_up(workload: Workload, options: &Options) -> Phase {
+        let skus = workload.skus_warm();
+        Phase { workload, letter: 'w', skus, end: End::At(Instant::now() + options.warm_up()) }
+    }
+
+    fn measured(workload: Workload, options: &Options) -> Phase {
+        let end = match workload {
+            Workload::Flash => End::Calls(AtomicU64::new(FLASH_REQUESTS)),
+            _ => End::At(Instant::now() + options.measured()),
         };
-        Rush { workload, first, begin, end: begin + length, left: AtomicU64::new(FLASH_REQUESTS) }
+        Phase { workload, letter: 'm', skus: 0..workload.skus(), end }
     }
 
     /// Whether there is another cart to serve.
     fn goes_on(&self) -> bool {
-        match self.workload {
-            Workload::Flash => {
+        match &self.end {
+            End::At(end) => Instant::now() < *end,
+            End::Calls(left) => {
                 let take = |left: u64| left.checked_sub(1);
-                self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+                left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
             }
-            _ => Instant::now() < self.end,
-        }
-    }
-}
-
-impl Tally {
-    fn new() -> Tally {
-        let micros = Histogram::new_with_bounds(1, LATENCY_MICROS_MAX, 3).expect("the bounds are sound");
-        Tally { micros, held: 0, sold_out: 0 }
-    }
-
-    /// All of them together.
-    fn of(tallies: Vec<Tally>) -> Tally {
-        let mut all = Tally::new();
-        for tally in tallies {
-            all.micros.add(tally.micros).expect("all have the same bounds");
-            all.held += tally.held;
-            all.sold_out += tally.sold_out;
-        }
-        all
-    }
-
-    fn add(&mut self, reserved: Reserved) {
-        match reserved {
-            Reserved::Held { .. } => self.held += 1,
-            Reserved::SoldOut => self.sold_out += 1,
-        }
-    }
-
-    fn measured(&self, cpu: f64, elapsed: Duration) -> Measured {
-        let count = self.micros.len() as f64;
-        let at = |quantile| self.micros.value_at_quantile(quantile) as f64 / 1e3;
-        Measured {
-            rate: count / elapsed.as_secs_f64(),
-            elapsed_seconds: elapsed.as_secs_f64(),
-            p50_ms: at(0.5),
-            p99_ms: at(0.99),
-            cpu_seconds: cpu / count * 1e3,
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn settle() {
     rustix::fs::sync();
 }
 
-/// Half of the fdatasyncs after a short write took no longer, in milliseconds, in the directory of all servers.
+/// Half of the fdatasyncs after a short append took no longer, in milliseconds, in the directory of all servers.
 pub(crate) fn fdatasync_ms() -> f64 {
     let mut file = tempfile::tempfile().unwrap();
     let mut took: Vec<Duration> = (0..SYNCS)
@@ -50,17 +50,27 @@ pub(crate) fn lines() -> Vec<String> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let processor = field("/proc/cpuinfo", "model name");
-    let memory = field("/proc/meminfo", "MemTotal");
+    let home = file_system(&std::env::temp_dir());
     vec![
-        format!(
-            "{}, commit {}, {}",
-            jiff::Timestamp::now(),
-            told("git", &["rev-parse", "--short=12", "HEAD"]),
-            told("rustc", &["--version"])
-        ),
-        format!("{cores} cores ({processor}), {memory} of memory, Linux {}", kernel.trim()),
-        format!("all processes and their files on this machine, on {}", file_system(&std::env::temp_dir())),
+        format!("{}, {}, commit {}", today(), told("rustc", &["--version"]), commit()),
+        format!("{cores} cores ({processor}), {} of memory, Linux {}", memory(), kernel.trim()),
+        format!("servers, load and files on this machine, the files on {home}"),
     ]
+}
+
+fn today() -> String {
+    jiff::Timestamp::now().to_string().chars().take("2026-11-22".len()).collect()
+}
+
+/// The commit of this tree, and whether anything differs from it.
+fn commit() -> String {
+    told("git", &["describe", "--always", "--abbrev=12", "--dirty"])
+}
+
+fn memory() -> String {
+    let told = field("/proc/meminfo", "MemTotal");
+    let kib = told.split_whitespace().next().and_then(|kib| kib.parse::<f64>().ok());
+    kib.map_or(told.clone(), |kib| format!("{:.0} GiB", kib / f64::from(1 << 20)))
 }
 
 /// What a program says, or that it says nothing.

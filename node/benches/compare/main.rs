@@ -44,6 +44,7 @@ mod resp;
 mod shop;
 #[path = "../../tests/support/mod.rs"]
 mod support;
+mod tally;
 mod workload;
 
 use std::process::ExitCode;
@@ -127,7 +128,7 @@ fn print_head(version: &str, sync: Range) {
         "- redis-server {version}: `appendonly yes`, `appendfsync always`, `save \"\"`, else its defaults"
     );
     let Range { median, min, max } = sync;
-    println!("- one fdatasync after a short write: {median:.2} ms ({min:.2} to {max:.2})");
+    println!("- one fdatasync after a short append: {median:.2} ms ({min:.2} to {max:.2})");
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
     println!("- `cargo bench -p node --bench compare -- {}`", arguments.join(" "));
 }

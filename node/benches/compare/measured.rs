@@ -39,6 +39,8 @@ pub(crate) struct Measured {
     pub(crate) p99_ms: f64,
     /// Processor time of all servers for 1,000 operations, in seconds.
     pub(crate) cpu_seconds: f64,
+    /// Processor time of the load for 1,000 operations, in seconds.
+    pub(crate) load_cpu_seconds: f64,
 }
 
 impl Measured {

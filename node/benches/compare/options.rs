@@ -23,6 +23,9 @@ pub(crate) struct Options {
     /// Connections, each with one call at a time.
     #[arg(long, value_name = "COUNT", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) connections: u64,
+    /// Threads of either load.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) threads: u64,
     /// What is measured, such as hot,flash.
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "hot,spread,pair,flash,single")]
     pub(crate) workloads: Vec<Workload>,

@@ -8,6 +8,7 @@
 //! Everything else is as the server's own version has it, but for `repl-diskless-sync-delay`: a primary need not wait
 //! five seconds for more replicas before it sends the first copy.
 
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -62,9 +63,9 @@ impl Redis {
         redis
     }
 
-    /// Where the primary listens.
-    pub(crate) fn port(&self) -> u16 {
-        self.primary.port
+    /// A new socket to the primary.
+    pub(crate) fn connect(&self) -> TcpStream {
+        self.primary.connect().expect("the primary listens")
     }
 
     /// How many replicas it has.
@@ -110,13 +111,17 @@ impl Server {
     }
 
     async fn listens(&self) {
-        wait_for(format!("port {} answers", self.port), async || Connection::open(self.port).await).await;
+        wait_for(format!("port {} answers", self.port), async || self.connect()).await;
+    }
+
+    fn connect(&self) -> Option<TcpStream> {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()
     }
 
     /// Waits until what the server tells of itself is as wanted.
     async fn info(&self, what: &str, wanted: impl Fn(&str) -> bool) {
         self.listens().await;
-        let mut connection = Connection::open(self.port).await.expect("it listened a moment ago");
+        let mut connection = Connection::new(self.connect().expect("it listened a moment ago"));
         wait_for(what, async || {
             let told = connection.text(&[b"INFO"]).await;
             wanted(&told).then_some(())

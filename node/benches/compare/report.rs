@@ -1,85 +1,100 @@
 //! The results as Markdown: for each workload a table of the systems and one of the ratios.
 
-use std::fmt::Write as _;
-
 use super::measured::{Measured, Range, System};
 use super::options::Options;
 use super::workload::{Figure, Workload};
 
-/// All runs of one workload: for each system one for each repetition, in order.
+/// All runs of one workload.
 pub(crate) struct Runs {
     /// What was run.
     pub(crate) workload: Workload,
     /// Who ran it, and what each repetition came to.
-    pub(crate) systems: Vec<(System, Vec<Measured>)>,
+    pub(crate) systems: Vec<SystemRuns>,
 }
+
+/// All runs of one workload by one system, in the order of the repetitions.
+pub(crate) type SystemRuns = (System, Vec<Measured>);
 
 /// The section of one workload.
 pub(crate) fn section(runs: &Runs, options: &Options) -> String {
     let Runs { workload, systems } = runs;
-    let connections = workload.connections(options.connections);
-    let plural = if connections == 1 { "" } else { "s" };
-    let mut text =
-        format!("### `{}`: {}, {connections} connection{plural}\n\n", workload.name(), workload.title());
+    let connections = match workload.connections(options.connections) {
+        1 => "1 connection".to_owned(),
+        many => format!("{many} connections"),
+    };
+    let mut text = format!("### `{}`: {}, {connections}\n\n", workload.name(), workload.title());
     text += &figures(workload.figure(), systems);
-    let lastunit = systems.iter().find(|(system, _)| *system == System::Lastunit);
-    let others = systems.iter().filter(|(system, _)| *system != System::Lastunit);
-    if let Some((_, lastunit)) = lastunit {
-        text += &ratios(workload.figure(), lastunit, others);
+    let (ours, theirs): (Vec<_>, Vec<_>) =
+        systems.iter().partition(|(system, _)| *system == System::Lastunit);
+    if let ([(_, ours)], [_, ..]) = (&ours[..], &theirs[..]) {
+        text.push('\n');
+        text += &ratios(workload.figure(), ours, &theirs);
     }
     text
 }
 
-fn figures(figure: Figure, systems: &[(System, Vec<Measured>)]) -> String {
-    let what = heading(figure);
-    let mut text = format!("| | {what}: median | min | max | p50 ms | p99 ms | server CPU s per 1,000 |\n");
-    text += "| --- | --- | --- | --- | --- | --- | --- |\n";
-    for (system, measured) in systems {
-        let Range { median, min, max } = range(measured, |one| one.figure(figure));
-        let [median, min, max] = [median, min, max].map(|number| shown(figure, number));
-        let [p50, p99] = [range(measured, |one| one.p50_ms), range(measured, |one| one.p99_ms)];
-        let cpu = range(measured, |one| one.cpu_seconds).median;
-        let (p50, p99) = (p50.median, p99.median);
-        let title = system.title();
-        writeln!(text, "| {title} | {median} | {min} | {max} | {p50:.2} | {p99:.2} | {cpu:.4} |")
-            .expect(WRITES);
+/// Figures of all systems; where there is no range, the median over the repetitions.
+fn figures(figure: Figure, systems: &[SystemRuns]) -> String {
+    let what = format!("{}: median", heading(figure));
+    let mut text = head(["", &what, "min", "max", "p50 ms", "p99 ms", "CPU s per 1,000: servers", "load"]);
+    for (system, runs) in systems {
+        let all = range(runs, |one| one.figure(figure));
+        let [p50, p99] = [range(runs, |one| one.p50_ms), range(runs, |one| one.p99_ms)];
+        let [servers, load] = [range(runs, |one| one.cpu_seconds), range(runs, |one| one.load_cpu_seconds)];
+        text += &row([
+            system.title().to_owned(),
+            shown(figure, all.median),
+            shown(figure, all.min),
+            shown(figure, all.max),
+            format!("{:.2}", p50.median),
+            format!("{:.2}", p99.median),
+            format!("{:.4}", servers.median),
+            format!("{:.4}", load.median),
+        ]);
     }
     text
 }
 
-fn ratios<'a>(
-    figure: Figure,
-    lastunit: &[Measured],
-    others: impl Iterator<Item = &'a (System, Vec<Measured>)>,
-) -> String {
+/// What lastunit's figure and processor time are as multiples of each other system's, repetition by repetition.
+fn ratios(figure: Figure, ours: &[Measured], others: &[&SystemRuns]) -> String {
     let better = if figure == Figure::Rate { "more" } else { "less" };
+    let what = format!("lastunit's {} ({better} is better) over that of", heading(figure));
     let mut text =
-        format!("\n| lastunit's {} as a multiple ({better} is better) of that of", heading(figure));
-    text += " | median | min | max | each repetition | CPU: median | min | max |\n";
-    text += "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
-    for (system, other) in others {
-        let each = by_repetition(lastunit, other, |one| one.figure(figure));
-        let cpu = Range::of(by_repetition(lastunit, other, |one| one.cpu_seconds));
-        let told: Vec<String> = each.iter().map(|ratio| format!("{ratio:.2}")).collect();
-        let (all, told) = (Range::of(each), told.join(", "));
-        let title = system.title();
-        write!(text, "| {title} | **{:.2}** | {:.2} | {:.2} | {told} ", all.median, all.min, all.max)
-            .expect(WRITES);
-        writeln!(text, "| {:.2} | {:.2} | {:.2} |", cpu.median, cpu.min, cpu.max).expect(WRITES);
+        head([&what, "median", "min", "max", "each repetition", "servers' CPU: median", "min", "max"]);
+    for (system, theirs) in others {
+        let each = by_repetition(ours, theirs, |one| one.figure(figure));
+        let cpu = Range::of(by_repetition(ours, theirs, |one| one.cpu_seconds));
+        let told: Vec<String> = each.iter().copied().map(ratio).collect();
+        let all = Range::of(each);
+        text += &row([
+            system.title().to_owned(),
+            format!("**{:.2}**", all.median),
+            ratio(all.min),
+            ratio(all.max),
+            told.join(", "),
+            ratio(cpu.median),
+            ratio(cpu.min),
+            ratio(cpu.max),
+        ]);
     }
     text
 }
 
-/// Why writing to a string cannot fail.
-const WRITES: &str = "a string takes all";
+fn head<const COLUMNS: usize>(names: [&str; COLUMNS]) -> String {
+    row(names.map(str::to_owned)) + &row([const { "---" }; COLUMNS].map(str::to_owned))
+}
 
-/// Each repetition's own ratio: both sides ran within the same minute.
+fn row<const COLUMNS: usize>(cells: [String; COLUMNS]) -> String {
+    format!("| {} |\n", cells.join(" | "))
+}
+
+/// Each repetition's own ratio: both sides ran within minutes of each other.
 fn by_repetition(ours: &[Measured], theirs: &[Measured], number: impl Fn(&Measured) -> f64) -> Vec<f64> {
     ours.iter().zip(theirs).map(|(ours, theirs)| number(ours) / number(theirs)).collect()
 }
 
-fn range(measured: &[Measured], number: impl Fn(&Measured) -> f64) -> Range {
-    Range::of(measured.iter().map(number))
+fn range(runs: &[Measured], number: impl Fn(&Measured) -> f64) -> Range {
+    Range::of(runs.iter().map(number))
 }
 
 fn heading(figure: Figure) -> &'static str {
@@ -88,6 +103,10 @@ fn heading(figure: Figure) -> &'static str {
         Figure::Elapsed => "seconds",
         Figure::Median => "p50 in ms",
     }
+}
+
+fn ratio(number: f64) -> String {
+    format!("{number:.2}")
 }
 
 /// A figure with the digits that mean something.

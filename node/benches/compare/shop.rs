@@ -10,7 +10,8 @@
 //! With replicas each call sends `WAIT 1` in the same write, and is done when both replies are read: the answer is then
 //! in the append-only file of one replica, too, which is the nearest that Redis comes to a quorum.
 
-use std::fmt::Write as _;
+use std::fmt::{Arguments, Write as _};
+use std::net::TcpStream;
 
 use super::connection::Connection;
 use super::redis::Redis;
@@ -38,36 +39,55 @@ const TOKEN: &[u8] = b"token";
 pub(crate) struct Shop {
     connection: Connection,
     waits: bool,
-    reserve: String,
-    commit: String,
+    scripts: Scripts,
     sku_key: String,
     hold_key: String,
+}
+
+/// What the server calls the scripts.
+#[derive(Debug, Clone)]
+pub(crate) struct Scripts {
+    reserve: String,
+    commit: String,
 }
 
 /// What a reserve comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reserved {
-    /// The cart has its unit, and this fencing token.
-    Held { token: i64 },
+    /// The cart has its unit.
+    Held,
     /// There is none left.
     SoldOut,
 }
 
 impl Shop {
-    /// Connects, and has the server know the scripts.
-    pub(crate) async fn open(redis: &Redis) -> Shop {
-        let mut connection = Connection::open(redis.port()).await.expect("the primary listens");
+    /// The shop's first connection, over which the server learns the scripts.
+    pub(crate) async fn keeper(redis: &Redis) -> Shop {
+        let mut connection = Connection::new(redis.connect());
         let reserve = connection.text(&[b"SCRIPT", b"LOAD", include_bytes!("reserve.lua")]).await;
         let commit = connection.text(&[b"SCRIPT", b"LOAD", include_bytes!("commit.lua")]).await;
-        let (sku_key, hold_key) = (SKU.to_owned(), HOLD.to_owned());
-        Shop { connection, waits: redis.replicas() > 0, reserve, commit, sku_key, hold_key }
+        Shop::new(connection, Scripts { reserve, commit }, redis.replicas() > 0)
+    }
+
+    /// One more connection, within the runtime that it is then used in, which waits for a replica or not.
+    pub(crate) fn open(socket: TcpStream, scripts: Scripts, waits: bool) -> Shop {
+        Shop::new(Connection::new(socket), scripts, waits)
+    }
+
+    fn new(connection: Connection, scripts: Scripts, waits: bool) -> Shop {
+        Shop { connection, waits, scripts, sku_key: SKU.to_owned(), hold_key: HOLD.to_owned() }
+    }
+
+    /// What the server calls the scripts.
+    pub(crate) fn scripts(&self) -> &Scripts {
+        &self.scripts
     }
 
     /// Names the SKU and the cart of the calls that follow.
-    pub(crate) fn choose(&mut self, sku: u64, connection: u64, cart: u64) {
+    pub(crate) fn choose(&mut self, sku: u64, cart: Arguments<'_>) {
         self.choose_sku(sku);
         self.hold_key.truncate(HOLD.len());
-        write!(self.hold_key, "cart-{connection}-{cart}").expect("a string takes all");
+        self.hold_key.write_fmt(cart).expect("a string takes all");
     }
 
     /// Reserves one unit of the chosen SKU for the chosen cart.
@@ -76,7 +96,7 @@ impl Shop {
         let (sku, cart) = (&sku_key[SKU.len()..], &hold_key[HOLD.len()..]);
         let words: [&[u8]; 11] = [
             b"EVALSHA",
-            self.reserve.as_bytes(),
+            self.scripts.reserve.as_bytes(),
             b"4",
             sku_key,
             hold_key,
@@ -91,7 +111,7 @@ impl Shop {
         self.send().await;
         let reserved = match self.connection.reply().await {
             Reply::Array(told) => match told[..] {
-                [Reply::Bulk(_), Reply::Integer(token)] => Reserved::Held { token },
+                [Reply::Bulk(_), Reply::Integer(_)] => Reserved::Held,
                 _ => panic!("a reserve answered {told:?}"),
             },
             Reply::Status("insufficient_stock") => Reserved::SoldOut,
@@ -102,11 +122,11 @@ impl Shop {
     }
 
     /// Commits the hold of the chosen cart.
-    pub(crate) async fn commit(&mut self, token: i64) {
+    pub(crate) async fn commit(&mut self) {
         let (sku_key, hold_key) = (self.sku_key.as_bytes(), self.hold_key.as_bytes());
-        let (cart, token) = (&hold_key[HOLD.len()..], token.to_string());
-        let words: [&[u8]; 8] =
-            [b"EVALSHA", self.commit.as_bytes(), b"3", sku_key, hold_key, DEADLINES, cart, token.as_bytes()];
+        let cart = &hold_key[HOLD.len()..];
+        let words: [&[u8]; 7] =
+            [b"EVALSHA", self.scripts.commit.as_bytes(), b"3", sku_key, hold_key, DEADLINES, cart];
         self.connection.push(&words);
         self.send().await;
         assert_eq!(self.connection.reply().await, Reply::Status("committed"), "a commit");

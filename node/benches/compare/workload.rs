@@ -1,5 +1,7 @@
 //! The work that every system is given, and what is measured of it.
 
+use std::ops::Range;
+
 use clap::ValueEnum;
 
 /// How many SKUs `spread` sells.
@@ -78,6 +80,19 @@ impl Workload {
             Workload::Spread => SPREAD_SKUS,
             _ => 1,
         }
+    }
+
+    /// Those that a warm-up sells: it would sell out what the flash sale is about, which so has another one for it.
+    pub(crate) fn skus_warm(self) -> Range<u64> {
+        match self {
+            Workload::Flash => 1..2,
+            _ => 0..self.skus(),
+        }
+    }
+
+    /// How many SKUs are put into stock.
+    pub(crate) fn skus_put(self) -> u64 {
+        self.skus().max(self.skus_warm().end)
     }
 
     /// What is in stock of each.
