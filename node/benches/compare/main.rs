@@ -10,9 +10,9 @@
 //!     lastunit   start three nodes           | load over HTTP: `lastunit bench`   | stop
 //! ```
 //!
-//! Redis is Debian's `redis-server`, found on PATH; nothing is installed. Both sides do what a careful shop needs: take
-//! a unit where there is one, note a hold with a deadline and a fencing token, refuse a cart that has one. On Redis that
-//! is one call of a Lua script.
+//! Redis is Debian's `redis-server`, found on PATH; nothing is installed. Both sides do what a careful shop needs:
+//! take a unit where there is one, note a hold with a deadline and a fencing token, refuse a cart that has one. On
+//! Redis that is one call of a Lua script.
 //!
 //! What makes it fair:
 //! - Every run has servers and directories of its own, and nothing else of ours runs meanwhile.
@@ -20,8 +20,8 @@
 //! - Both sides are read back: a run that lost or oversold a unit ends the comparison.
 //! - A ratio is taken within one repetition; its range over all of them says how far it can be trusted.
 //!
-//! What it is not: Redis with replicas is no consensus. It answers before a majority agrees on who leads, and loses what
-//! was acknowledged when the wrong replica is promoted.
+//! What it is not: Redis with replicas is no consensus. Nobody agrees on who leads, and what was acknowledged is lost
+//! when the wrong replica is promoted.
 //!
 //! The table goes to stdout, progress to stderr.
 
