@@ -3,6 +3,7 @@
 //! The wall clock is only ever a vote: the cluster clock follows the median of a majority's (see the `raft`
 //! crate). The monotonic clock measures how long things took, and decides nothing.
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// This machine's wall clock.
@@ -24,6 +25,23 @@ pub(crate) fn now_rfc3339() -> String {
 
 fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+thread_local! {
+    /// The second that was asked for last, and its name.
+    static HTTP_DATE: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+}
+
+/// The wall clock's time as a `Date` header tells it (RFC 9110, section 5.6.7). It is written once a second.
+pub(crate) fn with_http_date<T>(tell: impl FnOnce(&str) -> T) -> T {
+    let now = SystemTime::now();
+    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    HTTP_DATE.with_borrow_mut(|(known, date)| {
+        if *known != second || date.is_empty() {
+            (*known, *date) = (second, httpdate::fmt_http_date(now));
+        }
+        tell(date)
+    })
 }
 
 /// A moment to measure from.

@@ -224,7 +224,7 @@ async fn serve(
         // A failure outranks a stop in order: what failed must not be called finished.
         biased;
         why = fatal(&group, |kind| kind != StopKind::OutOfSpace) => return Err(stopped(node, &why)),
-        () = http::serve(listener, api.router(), ending) => {}
+        () = http::serve(listener, api.service(), ending) => {}
     }
     tracing::info!("no call is in flight any more; letting go of the group");
     // From here on Raft stops because it is told to, which is no failure.

@@ -181,7 +181,7 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// `application/json`, with no parameter but `charset=utf-8`; case and blanks do not matter (RFC 9110, 8.3.1).
-fn is_json(media_type: &str) -> bool {
+pub(super) fn is_json(media_type: &str) -> bool {
     let mut parts = media_type.split(';').map(str::trim);
     let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
     let utf_8 = |parameter: &str| {

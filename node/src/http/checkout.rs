@@ -10,6 +10,49 @@ use super::problem::Problem;
 use super::query::Query;
 use super::{Api, Shared, Store, commands, parse, reply};
 
+/// A call of this family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// [`reserve`]
+    Reserve,
+    /// [`commit`]
+    Commit,
+    /// [`release`]
+    Release,
+    /// [`extend`]
+    Extend,
+    /// [`take_back`]
+    Return,
+}
+
+impl Call {
+    /// All of them.
+    pub(crate) const ALL: [Call; 5] =
+        [Call::Reserve, Call::Commit, Call::Release, Call::Extend, Call::Return];
+
+    /// Its path.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Call::Reserve => "/api/checkout/reserve",
+            Call::Commit => "/api/checkout/commit",
+            Call::Release => "/api/checkout/release",
+            Call::Extend => "/api/checkout/extend",
+            Call::Return => "/api/checkout/return",
+        }
+    }
+
+    /// The command of its body.
+    pub(super) fn command(self, body: &[u8], ttl_seconds_max: u64) -> Result<Command, Problem> {
+        match self {
+            Call::Reserve => commands::reserve(body::parse(body)?, ttl_seconds_max),
+            Call::Commit => commands::commit(body::parse(body)?),
+            Call::Release => commands::release(body::parse(body)?),
+            Call::Extend => commands::extend(body::parse(body)?, ttl_seconds_max),
+            Call::Return => commands::take_back(body::parse(body)?),
+        }
+    }
+}
+
 /// `POST /api/checkout/reserve`: takes a hold for a whole cart, or nothing; or joins the line.
 pub(crate) async fn reserve<S: Store>(State(api): Shared<S>, request: Request) -> Result<Response, Problem> {
     run(&api, request, |body: ReserveRequest| commands::reserve(body, api.ttl_seconds_max)).await

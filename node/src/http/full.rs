@@ -2,12 +2,18 @@
 
 use axum::Router;
 use axum::routing::get;
+use raft::Group;
 
 use super::problem::Problem;
-use super::{cluster, reply};
+use super::{Service, cluster, reply};
+
+/// All that it answers. It has no store, and so no fast lane.
+pub(crate) fn service() -> Service<Group> {
+    Service { router: router(), api: None }
+}
 
 /// The routes. Every call but `/livez` is refused, not executed, and worth another try.
-pub(crate) fn router() -> Router {
+fn router() -> Router {
     Router::new().route("/livez", get(cluster::livez)).fallback(refuse)
 }
 

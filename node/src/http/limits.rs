@@ -24,6 +24,13 @@ pub(crate) const OPERATIONS_MAX: usize = 10_000;
 /// The longest head of a request, in bytes; also how much of a connection's input and output is kept in memory.
 pub(crate) const HEAD_BYTES_MAX: usize = 128 * 1024;
 
+/// How long the rest of a body is waited for in the fast lane before the library gets the connection, whose own time
+/// for bodies begins then.
+pub(crate) const LANE_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How much of a request the fast lane reads before the library gets the connection, in bytes.
+pub(crate) const LANE_BYTES_MAX: usize = 16 * 1024;
+
 /// The most headers of a request.
 pub(crate) const HEADERS_MAX: usize = 100;
 

@@ -1,7 +1,7 @@
 //! The HTTP interface: the only place that sees both wire types and commands.
 //!
 //! ```text
-//!   connection        server    accepts, bounds, drains
+//!   connection        server    accepts, bounds, drains; answers plain checkout calls by itself (lane, direct)
 //!      |
 //!   observe           mod       counts, times, refuses at once what is too much
 //!      |
@@ -37,6 +37,7 @@ mod cloud_event;
 mod cluster;
 mod commands;
 mod cursor;
+mod direct;
 mod drain;
 mod events;
 mod full;
@@ -75,7 +76,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 pub(crate) use drain::Drain;
-pub(crate) use full::router as full;
+pub(crate) use full::service as full;
 pub(crate) use server::{bind, serve};
 pub(crate) use store::Store;
 
@@ -106,6 +107,14 @@ pub(crate) struct Api<S> {
     events: Events,
 }
 
+/// What answers the requests of connections.
+#[derive(Clone)]
+pub(crate) struct Service<S> {
+    router: Router,
+    /// Answers plain requests of checkout calls without the router; `None`: nothing does.
+    api: Option<Arc<Api<S>>>,
+}
+
 type Shared<S> = State<Arc<Api<S>>>;
 
 impl<S: Store> Api<S> {
@@ -122,11 +131,13 @@ impl<S: Store> Api<S> {
         self.events.drain.clone()
     }
 
-    /// The routes.
-    pub(crate) fn router(self) -> Router {
-        Api::routed(Arc::new(self))
+    /// All that it answers.
+    pub(crate) fn service(self) -> Service<S> {
+        let api = Arc::new(self);
+        Service { router: Api::routed(Arc::clone(&api)), api: Some(api) }
     }
 
+    /// The routes.
     fn routed(api: Arc<Api<S>>) -> Router {
         let add = |router: Router<Arc<Api<S>>>, (path, methods)| router.route(path, methods);
         routes(api.ttl_seconds_max)

@@ -183,6 +183,16 @@ impl Problem {
         self.header(RETRY_AFTER, HeaderValue::from(seconds))
     }
 
+    /// The status that it is answered with.
+    pub(crate) fn status_code(&self) -> StatusCode {
+        self.0.status
+    }
+
+    /// The headers that it adds.
+    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.0.headers
+    }
+
     /// The document.
     pub(crate) fn body(&self) -> &api::Problem {
         &self.0.body

@@ -21,6 +21,7 @@ mod lists;
 mod reads;
 mod rejections;
 mod results;
+mod written;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -35,6 +36,7 @@ pub(crate) use self::lists::{reservations, stocks};
 pub(crate) use self::reads::{refused, reservation, stock};
 pub(crate) use self::rejections::no_reservation;
 pub(crate) use self::results::{Fate, results};
+pub(crate) use self::written::Written;
 use super::problem::{self, Problem};
 use super::store::Consistency;
 
@@ -44,6 +46,9 @@ const SEQUENCE: HeaderName = HeaderName::from_static(api::SEQUENCE);
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static(api::IDEMPOTENCY_REPLAYED);
 /// Answer header of a stale read: the index of the last log entry that it reflects.
 const APPLIED_INDEX: HeaderName = HeaderName::from_static("lastunit-applied-index");
+
+/// The content type of all answers but problems and streams.
+const JSON: &str = "application/json";
 
 /// How long to wait before a call that found no leader, no quorum or no room is worth another try.
 pub(crate) const RETRY_AFTER_SECONDS: u64 = 1;
@@ -90,7 +95,7 @@ fn write_json(into: &mut Vec<u8>, body: &impl Serialize) {
 fn json_bytes(status: StatusCode, json: impl Into<Body>) -> Response {
     let mut response = Response::new(json.into());
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(JSON));
     response
 }
 

@@ -4,32 +4,42 @@
 //! bound for a request's head, a drain that waits no longer than it may, problem documents for heads that cannot be
 //! read, refusals that arrive though nobody read the body, and an end for those who do not take their answer.
 
+mod alarm;
+mod lane;
+mod plain;
 mod refusal;
+mod rewound;
 mod taken;
 mod unread;
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::{Service, service_fn};
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+pub(super) use self::alarm::Alarm;
+use self::lane::{Lane, Left};
+pub(super) use self::plain::Plain;
 use self::refusal::Refusing;
+use self::rewound::Rewound;
 use self::taken::Taken;
 use self::unread::Unread;
 use super::limits::{CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX};
+use super::{Service, Store};
 
 /// How long to wait after the system refused to accept, for want of file descriptors for instance.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -42,28 +52,21 @@ pub(crate) async fn bind(address: &str) -> io::Result<TcpListener> {
 /// Serves until `stop` resolves, then finishes what is in flight, for at most [`DRAIN_TIME_MAX`].
 ///
 /// Idle connections are closed at once. Dropping the future stops accepting, but not what is in flight.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Future<Output = ()>) {
+pub(crate) async fn serve<S: Store>(
+    listener: TcpListener,
+    service: Service<S>,
+    stop: impl Future<Output = ()>,
+) {
     let drain = GracefulShutdown::new();
+    let stopping = watch::Sender::new(false);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let service = TowerToHyperService::new(router);
     let mut stop = std::pin::pin!(stop);
     loop {
         let (stream, permit) = tokio::select! {
             accepted = accept(&listener, &room) => accepted,
             () = &mut stop => break,
         };
-        let (service, unread) = (service.clone(), Unread::default());
-        let stream = TokioIo::new(Refusing::new(Taken::new(stream), unread.clone()));
-        let answer = move |request: Request<Incoming>| {
-            let (request, large) = unread.watch(request);
-            let (answer, unread) = (service.call(request), unread.clone());
-            async move {
-                let mut answer = answer.await?;
-                unread.tell(&mut answer, large);
-                Ok::<_, Infallible>(answer)
-            }
-        };
-        let connection = drain.watch(http1().serve_connection(stream, service_fn(answer)));
+        let connection = connection(stream, service.clone(), stopping.subscribe(), drain.watcher());
         tokio::spawn(async move {
             // What goes wrong here went wrong for that client alone, and it knows.
             if let Err(error) = connection.await {
@@ -73,9 +76,38 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: impl Futu
         });
     }
     drop(listener);
+    stopping.send_replace(true);
     if timeout(DRAIN_TIME_MAX, drain.shutdown()).await.is_err() {
         tracing::warn!("calls were still in flight when the time to finish them was over");
     }
+}
+
+/// Serves one connection to its end: in the fast lane for as long as all that comes is plain, and then by hyper.
+async fn connection<S: Store, C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: C,
+    service: Service<S>,
+    stopping: watch::Receiver<bool>,
+    watcher: Watcher,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let (mut stream, mut read) = (Taken::new(stream), Vec::new());
+    if let Some(api) = &service.api {
+        match Lane::new(api, stream, stopping).run().await? {
+            Left::Ended => return Ok(()),
+            Left::Other(left, unanswered) => (stream, read) = (left, unanswered),
+        }
+    }
+    let (router, unread) = (TowerToHyperService::new(service.router), Unread::default());
+    let stream = TokioIo::new(Refusing::new(Rewound::new(stream, read), unread.clone()));
+    let answer = move |request: Request<Incoming>| {
+        let (request, large) = unread.watch(request);
+        let (answer, unread) = (router.call(request), unread.clone());
+        async move {
+            let mut answer = answer.await?;
+            unread.tell(&mut answer, large);
+            Ok::<_, Infallible>(answer)
+        }
+    };
+    Ok(watcher.watch(http1().serve_connection(stream, service_fn(answer))).await?)
 }
 
 fn http1() -> http1::Builder {

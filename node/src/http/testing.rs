@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::{Request as HttpRequest, Response as HttpResponse};
 use axum::response::Response;
 use http_body_util::BodyExt;
-use hyper::service::Service;
+use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use raft::{
     Answer, Audit, AuditError, ImageAudit, Member, MemberStatus, NodeAudit, ProposeError, Read, ReadError,
@@ -23,8 +23,8 @@ use storage::inventory::outcome::{Applied, Grant, Outcome, ReservationView, Stat
 use storage::inventory::{Audited, Inventory};
 use tokio::sync::watch;
 
-use super::Api;
 use super::store::{Consistency, Store};
+use super::{Api, Service};
 
 /// A real inventory of its own, which no log and no peers stand behind; it remembers what it was asked, and answers
 /// otherwise where it was told to.
@@ -208,7 +208,12 @@ pub(crate) fn put(name: &str, on_hand: u64) -> PutSku {
 
 /// A router over that store, for node 1.
 pub(crate) fn router(fake: &std::sync::Arc<Fake>) -> Router {
-    Api::new(std::sync::Arc::clone(fake), "shop".to_owned(), 1, 1800).router()
+    service(fake).router
+}
+
+/// All that answers for that store.
+pub(crate) fn service(fake: &std::sync::Arc<Fake>) -> Service<std::sync::Arc<Fake>> {
+    Api::new(std::sync::Arc::clone(fake), "shop".to_owned(), 1, 1800).service()
 }
 
 /// Asks the router as a connection would.

@@ -374,7 +374,7 @@ async fn past_the_bound_calls_are_refused_at_once_but_operators_are_heard() {
     let fake = Arc::new(Fake::default());
     let api = Api::new(Arc::clone(&fake), "shop".to_owned(), 1, 1800);
     api.calls.store(CALLS_MAX, Ordering::Relaxed);
-    let router = api.router();
+    let router = api.service().router;
     let response = ask(&router, call("POST", "/api/checkout/reserve", RESERVE)).await;
     assert_eq!(
         (response.status().as_u16(), &response.headers()["retry-after"]),
@@ -391,7 +391,7 @@ async fn past_the_bound_calls_are_refused_at_once_but_operators_are_heard() {
 async fn a_finished_call_makes_room_for_the_next() {
     let api = Api::new(Arc::new(Fake::default()), "shop".to_owned(), 1, 1800);
     api.calls.store(CALLS_MAX - 1, Ordering::Relaxed);
-    let router = api.router();
+    let router = api.service().router;
     for _ in 0..3 {
         assert_eq!(ask(&router, call("POST", "/api/checkout/reserve", RESERVE)).await.status(), 201);
     }

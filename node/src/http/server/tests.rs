@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::http::testing::{Answering, Fake, router};
+use crate::http::testing::{Answering, Fake, service};
 
 const RESERVE: &str = r#"{"cart_id":"c-1","items":[{"sku":"PS5","qty":2}]}"#;
 
@@ -22,8 +22,8 @@ async fn start(fake: Fake) -> Server {
     let listener = bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (stop, stopped) = oneshot::channel();
-    let router = router(&Arc::new(fake));
-    let served = tokio::spawn(serve(listener, router, async {
+    let service = service(&Arc::new(fake));
+    let served = tokio::spawn(serve(listener, service, async {
         let _ = stopped.await;
     }));
     Server { address, stop, served }

@@ -161,7 +161,7 @@ async fn streams_end_when_the_process_is_to_stop() {
     let fake = store();
     let api = Api::new(Arc::clone(&fake), "shop".to_owned(), 1, 1800);
     let drain = api.drain();
-    let router = api.router();
+    let router = api.service().router;
     let mut body = open(&router, "?after=1", None).await;
     let reading = tokio::spawn(async move { next(&mut body).await });
     tokio::task::yield_now().await;

@@ -1,0 +1,52 @@
+//! Answers a plain request of a connection's fast lane (see `server::lane`): what `observe`, the router and a handler
+//! of [`checkout`](super::checkout) do for a call, in one function.
+
+use axum::http::{Method, StatusCode};
+use storage::inventory::command;
+
+use super::limits::CALL_TIME_MAX;
+use super::problem::Problem;
+use super::reply::{Fate, Written};
+use super::server::{Alarm, Plain};
+use super::{Api, Store, commands, parse, reply};
+use crate::clock::Stopwatch;
+use crate::metrics::Route;
+
+impl<S: Store> Api<S> {
+    /// Writes the answer. It tells, and `true` says, that the connection ends with it where the process is stopping by
+    /// the time that the answer is known.
+    pub(super) async fn answer(
+        &self,
+        request: Plain<'_>,
+        alarm: &mut Alarm,
+        into: &mut Written,
+        stopping: impl Fn() -> bool,
+    ) -> bool {
+        let watch = Stopwatch::start();
+        let route = Route::of(&Method::POST, Some(request.call.path()));
+        let entered = self.enter();
+        let fate = match entered {
+            Some(_) => self.fate(request, alarm).await,
+            None => Err(reply::overloaded()),
+        };
+        let ends = stopping();
+        let status: StatusCode = into.answer(fate, ends);
+        self.metrics.answered(route, status, watch.elapsed());
+        ends
+    }
+
+    /// What becomes of the call.
+    async fn fate(&self, request: Plain<'_>, alarm: &mut Alarm) -> Fate {
+        let request = self.request(request)?;
+        let units_field = commands::units_field(&request.command);
+        let answer = alarm.bound(CALL_TIME_MAX, self.store.submit(request)).await;
+        Ok((answer.unwrap_or(Err(raft::ProposeError::OutcomeUnknown)), units_field))
+    }
+
+    fn request(&self, request: Plain<'_>) -> Result<command::Request, Problem> {
+        let key = request.idempotency_key.map(|key| parse::key("Idempotency-Key", key));
+        let idempotency_key = key.transpose()?;
+        let command = request.call.command(request.body, self.ttl_seconds_max)?;
+        Ok(command::Request { idempotency_key, command })
+    }
+}
