@@ -3,6 +3,9 @@
 //! The shapes are those of [`client::api`], which own their texts because a client does; an answer only borrows
 //! them. A test holds the two together, field by field.
 
+mod written;
+
+use std::cell::RefCell;
 use std::fmt::Display;
 
 use jiff::Timestamp;
@@ -111,11 +114,49 @@ pub(crate) fn shortages(shortages: &[outcome::Shortage]) -> Vec<client::api::Sho
 
 /// RFC 3339, UTC, with milliseconds. What is past the year 9999 is told as its end.
 pub(crate) fn time(ms: u64) -> String {
+    with_time(ms, str::to_owned)
+}
+
+static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
+const DAY_MS: u64 = 86_400_000;
+
+thread_local! {
+    /// The day that was written last, and a moment of it: the calendar is asked once a day.
+    static DAY: RefCell<(u64, Vec<u8>)> = const { RefCell::new((0, Vec::new())) };
+}
+
+/// Tells a time's text.
+fn with_time<T>(ms: u64, tell: impl FnOnce(&str) -> T) -> T {
+    let ms = ms.min(Timestamp::MAX.as_millisecond().unsigned_abs());
+    DAY.with_borrow_mut(|(day, text)| {
+        if *day != ms / DAY_MS || text.is_empty() {
+            (*day, *text) = (ms / DAY_MS, by_calendar(ms).into_bytes());
+        }
+        // 2026-11-22T12:34:56.789Z
+        for (place, digits, value) in [
+            (11, 2, ms / 3_600_000 % 24),
+            (14, 2, ms / 60_000 % 60),
+            (17, 2, ms / 1000 % 60),
+            (20, 3, ms % 1000),
+        ] {
+            write_digits(&mut text[place..place + digits], value);
+        }
+        tell(std::str::from_utf8(text).unwrap_or_default())
+    })
+}
+
+fn by_calendar(ms: u64) -> String {
     let known = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
     PRINTER.timestamp_to_string(&known.unwrap_or(Timestamp::MAX))
 }
 
-static PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+fn write_digits(into: &mut [u8], mut value: u64) {
+    for digit in into.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
 
 /// Items: see [`client::api::Item`].
 #[derive(Debug, Clone, Copy)]
@@ -145,7 +186,7 @@ struct Time(u64);
 
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&time(self.0))
+        with_time(self.0, |text| serializer.serialize_str(text))
     }
 }
 

@@ -88,7 +88,7 @@ pub(crate) fn to_json(body: &impl Serialize) -> Vec<u8> {
 
 /// Appends the JSON of such a type.
 #[expect(clippy::expect_used, reason = "all of these types have text keys and serializers that cannot fail")]
-fn write_json(into: &mut Vec<u8>, body: &impl Serialize) {
+pub(super) fn write_json(into: &mut Vec<u8>, body: &impl Serialize) {
     serde_json::to_writer(into, body).expect("writing plain data into memory succeeds");
 }
 

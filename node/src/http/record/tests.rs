@@ -16,20 +16,33 @@ fn through<T: Serialize + serde::de::DeserializeOwned>(record: impl Serialize) -
     written
 }
 
+/// By hand and by serde.
+fn assert_written_alike(view: &ReservationView) {
+    let record = Reservation::from(view);
+    let mut written = Vec::new();
+    record.write(&mut written);
+    assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&record).unwrap());
+}
+
 #[test]
 fn a_reservation_is_what_the_client_reads() {
     let full = ReservationView {
         state: State::Committed,
+        cart_id: "c\n\u{1}\\".into(),
         customer_id: Some("k".into()),
         position: Some(3),
         committed_ms: Some(view().now_ms),
         payment_token: Some("p \"quoted\" \u{e9}".into()),
+        items: vec![Item { sku: sku("A-b.c_d:9"), qty: 1 }, Item { sku: sku("PS5"), qty: 1_000_000 }],
         returned: vec![Item { sku: sku("PS5"), qty: 1 }],
         ..view()
     };
+    assert_written_alike(&full);
     let record = through::<client::api::Reservation>(Reservation::from(&full));
     assert_eq!(record.as_object().unwrap().len(), 13, "{record}");
     let least = ReservationView { state: State::Waiting, grant: None, ..view() };
+    assert_written_alike(&least);
+    assert_written_alike(&ReservationView { items: Vec::new(), ..view() });
     let record = through::<client::api::Reservation>(Reservation::from(&least));
     let names: BTreeSet<_> = record.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(names, BTreeSet::from(["cart_id", "created_at", "items", "reservation_id", "state"]));
@@ -39,7 +52,9 @@ fn a_reservation_is_what_the_client_reads() {
 fn every_state_is_one_that_the_client_knows() {
     use State::{Committed, Expired, Held, Released, Revoked, Waiting};
     for state in [Waiting, Held, Committed, Released, Expired, Revoked] {
-        through::<client::api::Reservation>(Reservation::from(&ReservationView { state, ..view() }));
+        let view = ReservationView { state, ..view() };
+        assert_written_alike(&view);
+        through::<client::api::Reservation>(Reservation::from(&view));
     }
 }
 
@@ -58,5 +73,14 @@ fn times_have_milliseconds_and_no_end() {
     assert_eq!(time(1_795_000_000_120), "2026-11-18T11:06:40.120Z");
     assert_eq!(time(951_782_400_001), "2000-02-29T00:00:00.001Z");
     assert_eq!(time(u64::MAX), time(u64::MAX - 1));
+    assert_eq!(time(u64::MAX), by_calendar(u64::MAX));
+    // Days go by, there and back, at any time of the day.
+    for step in 0..40_000 {
+        let ms = step * 7_919_777_773 % 4_000_000_000_000;
+        assert_eq!(time(ms), by_calendar(ms));
+    }
+    for ms in [DAY_MS - 1, DAY_MS, 1_795_046_399_999, 1_795_046_400_000, 253_402_207_200_000] {
+        assert_eq!(time(ms), by_calendar(ms));
+    }
     assert!(time(u64::MAX).starts_with("9999-12-"));
 }

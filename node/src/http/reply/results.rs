@@ -5,7 +5,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use raft::{Answer, ProposeError};
 use serde::Serialize;
-use storage::inventory::outcome::Applied;
+use storage::inventory::outcome::{Applied, ReservationView};
 
 use super::commands::{Told, told};
 use super::{json_bytes, not_proposed, write_json};
@@ -78,13 +78,25 @@ fn write_applied(json: &mut Vec<u8>, applied: &Applied, units_field: &str) {
         body: (),
     };
     match told(&applied.result, units_field) {
-        Told::Reservation(status, view) => {
-            write_json(json, &result(status).with(record::Reservation::from(view)));
-        }
+        Told::Reservation(status, view) => write_reservation(json, status, applied, view),
         Told::Stock(status, view) => write_json(json, &result(status).with(record::Stock::from(view))),
         Told::Nothing(status) => write_json(json, &result(status)),
         Told::Refused(problem) => write_problem(json, sequence, &problem),
     }
+}
+
+/// By hand, as the reservation itself: nearly every result of a large batch is one.
+fn write_reservation(json: &mut Vec<u8>, status: StatusCode, applied: &Applied, view: &ReservationView) {
+    json.extend_from_slice(b"{\"status\":");
+    json.extend_from_slice(status.as_str().as_bytes());
+    json.extend_from_slice(b",\"sequence\":");
+    write_json(json, &applied.sequence);
+    if applied.replayed {
+        json.extend_from_slice(b",\"replayed\":true");
+    }
+    json.extend_from_slice(b",\"body\":");
+    record::Reservation::from(view).write(json);
+    json.push(b'}');
 }
 
 impl ResultRecord<()> {

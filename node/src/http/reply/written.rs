@@ -5,7 +5,6 @@ use axum::http::StatusCode;
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HeaderName};
 use client::api::PROBLEM_JSON;
 use raft::Answer;
-use serde::Serialize;
 use storage::inventory::outcome::Applied;
 
 use super::commands::{Told, told};
@@ -46,9 +45,13 @@ impl Written {
 
     fn applied(&mut self, applied: &Applied, units_field: &str) -> StatusCode {
         let status = match told(&applied.result, units_field) {
-            Told::Reservation(status, view) => self.begin(status, JSON, &record::Reservation::from(view)),
+            Told::Reservation(status, view) => {
+                record::Reservation::from(view).write(&mut self.body);
+                self.begin(status, JSON)
+            }
             Told::Stock(status, view) => {
-                self.begin(status, JSON, &record::Stock::from(view));
+                write_json(&mut self.body, &record::Stock::from(view));
+                self.begin(status, JSON);
                 self.header(&ETAG, etag(view.version).as_bytes());
                 status
             }
@@ -63,17 +66,17 @@ impl Written {
     }
 
     fn problem(&mut self, problem: &Problem) -> StatusCode {
-        self.begin(problem.status_code(), PROBLEM_JSON, problem.body());
+        write_json(&mut self.body, problem.body());
+        self.begin(problem.status_code(), PROBLEM_JSON);
         for (name, value) in problem.headers() {
             self.header(name, value.as_bytes());
         }
         problem.status_code()
     }
 
-    fn begin(&mut self, status: StatusCode, content_type: &str, body: &impl Serialize) -> StatusCode {
+    fn begin(&mut self, status: StatusCode, content_type: &str) -> StatusCode {
         self.line(status);
         self.header(&CONTENT_TYPE, content_type.as_bytes());
-        write_json(&mut self.body, body);
         status
     }
 
