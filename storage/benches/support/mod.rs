@@ -60,11 +60,16 @@ impl Shop {
 
     /// Puts that many SKUs more, with a million units each.
     pub(crate) fn put_skus(&mut self, count: u64) {
+        self.put_skus_of(count, 1_000_000);
+    }
+
+    /// Puts that many SKUs more, with so many units each.
+    pub(crate) fn put_skus_of(&mut self, count: u64, on_hand: u64) {
         let there = self.inventory.counts().skus as u64;
         for number in there..there + count {
             let put = PutSku {
                 sku: sku(number),
-                on_hand: 1_000_000,
+                on_hand,
                 safety_stock: None,
                 max_per_customer: Setting::Keep,
                 on_shortfall: OnShortfall::Refuse,

@@ -1,9 +1,10 @@
 //! The indexes over the reservations.
 //!
 //! ```text
-//!   every one  --> carts, customers, skus    (hash of the text, sequence)              who and what it is about
-//!   held       --> deadlines                 (deadline_ms, fencing_token) -> sequence  what ends next
-//!              \-> holds                     (hash of the SKU, fencing_token) -> sequence
+//!   every one  --> carts, customers          hash of the text -> sequences             who it is about
+//!              \-> skus: all                 hash of the SKU -> sequences              what it is about
+//!   held       --> skus: holds               hash of the SKU -> fencing_token -> sequence
+//!              \-> deadlines                 (deadline_ms, fencing_token) -> sequence  what ends next
 //!   ended      --> forgets                   (forget_ms, sequence)                     what is forgotten next
 //! ```
 //!
@@ -12,60 +13,67 @@
 //! An index is a function of the records, and of nothing else: that is what makes a rebuilt inventory go on like
 //! the one that it was rebuilt from.
 //!
-//! Texts are random and many. A map ordered by text would follow a pointer for each comparison, some twenty in a
-//! map of a million, and each is a cache miss; the hash stands in the map's node itself. Two texts may have one
-//! hash, so that what is found by hash is a candidate, and its record tells.
+//! Two texts may have one hash, so that what is found by hash is a candidate, and its record tells.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::digest::{Digest, Kind};
 use super::ids::{ReservationId, Sku};
+use super::names::hash;
 use super::outcome::State;
+use super::postings::Postings;
 use super::record::{ReservationRecord, ReservedItem};
+use super::series::Series;
+use super::table::Table;
 
 /// See the module's documentation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Indexes {
     carts: Postings,
     customers: Postings,
-    skus: Postings,
+    /// None is without a reservation.
+    skus: Table<OfSku>,
     deadlines: BTreeMap<(u64, u64), u64>,
-    holds: BTreeMap<(u64, u64), u64>,
     forgets: BTreeSet<(u64, u64)>,
 }
 
-/// Which reservations are about a text, by its hash.
+/// Which reservations are about a SKU, or about one of the same hash.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Postings(BTreeSet<(u64, u64)>);
+struct OfSku {
+    /// The sequences of all of them.
+    all: Series<()>,
+    /// Of those that are held: fencing_token -> sequence.
+    holds: Series<u64>,
+}
 
 impl Indexes {
-    /// The indexes over these records. Each of them is sorted first and made as a whole, which takes less time, and
-    /// leaves fewer gaps in it, than to enter one record after the other.
+    /// The indexes over these records. The trees are sorted first and made as a whole, which takes less time, and
+    /// leaves fewer gaps in them, than to enter one record after the other.
     pub(super) fn build<'a>(
         records: impl Iterator<Item = (ReservationId, &'a ReservationRecord)> + Clone,
     ) -> Indexes {
         let of_state = |held: bool| records.clone().filter(move |(_, record)| record.is_held() == held);
-        let carts = records.clone().map(|(id, record)| (hash(&record.cart_id), id.sequence));
+        let carts = records.clone().map(|(id, record)| (&*record.cart_id, id.sequence));
         let customers =
-            records.clone().filter_map(|(id, record)| Some((record.customer_id.as_ref()?, id.sequence)));
+            records.clone().filter_map(|(id, record)| Some((record.customer_id.as_deref()?, id.sequence)));
         let ended = of_state(false).filter(|(_, record)| record.state != State::Waiting);
-        Indexes {
-            carts: Postings(carts.collect()),
-            customers: Postings(customers.map(|(customer, sequence)| (hash(customer), sequence)).collect()),
-            skus: Postings(items(records.clone()).map(|(hash, sequence, _)| (hash, sequence)).collect()),
+        let mut indexes = Indexes {
+            carts: Postings::of_all(carts),
+            customers: Postings::of_all(customers),
+            skus: Table::default(),
             deadlines: of_state(true).map(|(id, record)| (record.moment_key(), id.sequence)).collect(),
-            holds: items(of_state(true)).map(|(hash, sequence, token)| ((hash, token), sequence)).collect(),
             forgets: ended.map(|(id, record)| (record.forget_ms, id.sequence)).collect(),
-        }
+        };
+        records.for_each(|(id, record)| indexes.insert_items(id, record));
+        indexes
     }
 
     /// Enters a record.
     pub(super) fn insert(&mut self, id: ReservationId, record: &ReservationRecord) {
-        self.carts.insert(&record.cart_id, id);
+        self.carts.insert(&record.cart_id, id.sequence);
         if let Some(customer) = &record.customer_id {
-            self.customers.insert(customer, id);
+            self.customers.insert(customer, id.sequence);
         }
         self.insert_moment(id, record);
         self.insert_items(id, record);
@@ -73,9 +81,9 @@ impl Indexes {
 
     /// Takes a record out.
     pub(super) fn remove(&mut self, id: ReservationId, record: &ReservationRecord) {
-        self.carts.remove(&record.cart_id, id);
+        self.carts.remove(&record.cart_id, id.sequence);
         if let Some(customer) = &record.customer_id {
-            self.customers.remove(customer, id);
+            self.customers.remove(customer, id.sequence);
         }
         self.remove_moment(id, record);
         self.remove_items(id, record);
@@ -92,10 +100,12 @@ impl Indexes {
             self.remove_moment(id, before);
             self.insert_moment(id, after);
         }
-        let same_items = Arc::ptr_eq(&before.items, &after.items);
-        if !same_items || before.is_held() != after.is_held() {
+        if !Arc::ptr_eq(&before.items, &after.items) {
             self.remove_items(id, before);
             self.insert_items(id, after);
+        } else if before.is_held() != after.is_held() {
+            self.remove_holds(before);
+            self.insert_holds(id, after);
         }
     }
 
@@ -117,21 +127,37 @@ impl Indexes {
 
     fn insert_items(&mut self, id: ReservationId, record: &ReservationRecord) {
         for ReservedItem { sku, .. } in record.items.iter() {
-            let hash = hash(sku.as_str());
-            self.skus.0.insert((hash, id.sequence));
-            if record.is_held() {
-                self.holds.insert((hash, record.fencing_token()), id.sequence);
-            }
+            self.skus.change(hash(sku.as_str()), |of| {
+                of.all.insert(id.sequence, ());
+                if record.is_held() {
+                    of.holds.insert(record.fencing_token(), id.sequence);
+                }
+            });
         }
     }
 
     fn remove_items(&mut self, id: ReservationId, record: &ReservationRecord) {
+        self.remove_holds(record);
         for ReservedItem { sku, .. } in record.items.iter() {
             let hash = hash(sku.as_str());
-            self.skus.0.remove(&(hash, id.sequence));
-            if record.is_held() {
-                self.holds.remove(&(hash, record.fencing_token()));
+            self.skus.change(hash, |of| _ = of.all.remove(id.sequence));
+            if self.skus.get(hash).is_some_and(|of| of.all.is_empty()) {
+                self.skus.remove(hash);
             }
+        }
+    }
+
+    fn insert_holds(&mut self, id: ReservationId, record: &ReservationRecord) {
+        for ReservedItem { sku, .. } in record.items.iter().filter(|_| record.is_held()) {
+            self.skus.change(hash(sku.as_str()), |of| {
+                of.holds.insert(record.fencing_token(), id.sequence);
+            });
+        }
+    }
+
+    fn remove_holds(&mut self, record: &ReservationRecord) {
+        for ReservedItem { sku, .. } in record.items.iter().filter(|_| record.is_held()) {
+            self.skus.change(hash(sku.as_str()), |of| _ = of.holds.remove(record.fencing_token()));
         }
     }
 
@@ -140,8 +166,13 @@ impl Indexes {
         &self,
         cart_id: &str,
         after: Option<ReservationId>,
-    ) -> impl DoubleEndedIterator<Item = u64> + use<'_> {
-        self.carts.of(cart_id, after)
+    ) -> impl Iterator<Item = u64> + use<'_> {
+        self.carts.of(cart_id, sequence(after))
+    }
+
+    /// The sequences of reservations that may be of a cart, the newest first.
+    pub(super) fn of_cart_backwards(&self, cart_id: &str) -> impl Iterator<Item = u64> + use<'_> {
+        self.carts.of_backwards(cart_id)
     }
 
     /// Reservations that may be of a customer, likewise.
@@ -150,7 +181,7 @@ impl Indexes {
         customer_id: &str,
         after: Option<ReservationId>,
     ) -> impl Iterator<Item = u64> + use<'_> {
-        self.customers.of(customer_id, after)
+        self.customers.of(customer_id, sequence(after))
     }
 
     /// Reservations that may name a SKU, likewise.
@@ -159,17 +190,17 @@ impl Indexes {
         sku: &Sku,
         after: Option<ReservationId>,
     ) -> impl Iterator<Item = u64> + use<'_> {
-        self.skus.of(sku.as_str(), after)
+        let first = sequence(after).map_or(Bound::Unbounded, Bound::Excluded);
+        let of = self.skus.get(hash(sku.as_str())).into_iter();
+        of.flat_map(move |of| of.all.range(first, Bound::Unbounded)).map(|(sequence, ())| sequence)
     }
 
     /// Holds that may be on a SKU, due ones included, with their fencing tokens: from the greatest one below a bound
     /// down.
     pub(super) fn holds_of_below(&self, sku: &Sku, below: u64) -> impl Iterator<Item = (u64, u64)> {
-        let hash = hash(sku.as_str());
-        self.holds
-            .range((hash, 0)..(hash, below))
-            .rev()
-            .map(|(&(_, fencing_token), &sequence)| (fencing_token, sequence))
+        let of = self.skus.get(hash(sku.as_str())).into_iter();
+        let holds = of.flat_map(move |of| of.holds.range(Bound::Unbounded, Bound::Excluded(below)).rev());
+        holds.map(|(fencing_token, &sequence)| (fencing_token, sequence))
     }
 
     /// The hold that ends next, and when.
@@ -188,24 +219,6 @@ impl Indexes {
     }
 }
 
-impl Postings {
-    /// The sequences of reservations that may be about a text, in order, after that of `after`.
-    fn of(&self, text: &str, after: Option<ReservationId>) -> impl DoubleEndedIterator<Item = u64> + use<'_> {
-        let hash = hash(text);
-        let first = after.map_or(Bound::Included((hash, 0)), |id| Bound::Excluded((hash, id.sequence)));
-        let last = Bound::Included((hash, u64::MAX));
-        self.0.range((first, last)).map(|&(_, sequence)| sequence)
-    }
-
-    fn insert(&mut self, text: &str, id: ReservationId) {
-        self.0.insert((hash(text), id.sequence));
-    }
-
-    fn remove(&mut self, text: &str, id: ReservationId) {
-        self.0.remove(&(hash(text), id.sequence));
-    }
-}
-
 impl ReservationRecord {
     /// What orders it among those of its state, by when something happens to it.
     fn moment_key(&self) -> (u64, u64) {
@@ -217,15 +230,6 @@ impl ReservationRecord {
     }
 }
 
-/// The hash of the SKU, the reservation's sequence and its fencing token, for each item of each record.
-fn items<'a>(
-    records: impl Iterator<Item = (ReservationId, &'a ReservationRecord)>,
-) -> impl Iterator<Item = (u64, u64, u64)> {
-    records.flat_map(|(id, record)| {
-        record.items.iter().map(move |item| (hash(item.sku.as_str()), id.sequence, record.fencing_token()))
-    })
-}
-
-fn hash(text: &str) -> u64 {
-    Digest::of(Kind::Name).text(text).finish()
+fn sequence(of: Option<ReservationId>) -> Option<u64> {
+    of.map(|id| id.sequence)
 }

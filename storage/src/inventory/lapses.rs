@@ -10,30 +10,15 @@
 //!
 //! Derived: rebuilt from the holds, never stored.
 
-use std::collections::BTreeMap;
+use super::series::Series;
 
 /// Deadlines looked at, at most, to tell when a short cart may fit. Past that the answer is the last one looked
 /// at: too early at worst, and so only a retry that is refused again.
 pub(super) const LOOK_AHEAD_MAX: usize = 4_096;
 
 /// Held units by deadline, in milliseconds since the Unix epoch. No entry has 0 units.
-///
-/// Most SKUs have no hold or one, and a map's first node takes 200 bytes: hence the short forms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Lapses {
-    /// Nothing is held.
-    #[default]
-    None,
-    /// All units lapse at one deadline.
-    One {
-        /// When.
-        deadline_ms: u64,
-        /// How many.
-        qty: u64,
-    },
-    /// Several deadlines.
-    Many(BTreeMap<u64, u64>),
-}
+pub(super) struct Lapses(Series<u64>);
 
 /// The entries up to some moment, summed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -50,24 +35,15 @@ impl Lapses {
     /// Adds units that lapse at a deadline. Sums saturate, since damaged records may come here before the audit;
     /// those of an inventory are far smaller.
     pub(super) fn add(&mut self, deadline_ms: u64, qty: u64) {
-        match self {
-            Lapses::None => *self = Lapses::One { deadline_ms, qty },
-            Lapses::One { deadline_ms: only, qty: units } if *only == deadline_ms => {
-                *units = units.saturating_add(qty);
-            }
-            Lapses::One { deadline_ms: only, qty: units } => {
-                *self = Lapses::Many(BTreeMap::from([(*only, *units), (deadline_ms, qty)]));
-            }
-            Lapses::Many(map) => {
-                let units = map.entry(deadline_ms).or_default();
-                *units = units.saturating_add(qty);
-            }
+        match self.0.get_mut(deadline_ms) {
+            Some(units) => *units = units.saturating_add(qty),
+            None => _ = self.0.insert(deadline_ms, qty),
         }
     }
 
     /// Takes away units that would have lapsed at a deadline, and says whether they were there.
     pub(super) fn remove(&mut self, deadline_ms: u64, qty: u64) -> bool {
-        let Some(units) = self.at_mut(deadline_ms) else {
+        let Some(units) = self.0.get_mut(deadline_ms) else {
             return false;
         };
         let Some(rest) = units.checked_sub(qty) else {
@@ -75,30 +51,34 @@ impl Lapses {
         };
         *units = rest;
         if rest == 0 {
-            self.drop_entry(deadline_ms);
+            self.0.remove(deadline_ms);
         }
         true
     }
 
     /// Whether anything is due at a moment.
     pub(super) fn is_due(&self, now_ms: u64) -> bool {
-        self.iter().next().is_some_and(|(deadline_ms, _)| deadline_ms <= now_ms)
+        self.next_ms().is_some_and(|deadline_ms| deadline_ms <= now_ms)
+    }
+
+    /// The first deadline.
+    pub(super) fn next_ms(&self) -> Option<u64> {
+        self.0.first().map(|(deadline_ms, _)| deadline_ms)
     }
 
     /// What is due at a moment.
     pub(super) fn due(&self, now_ms: u64) -> Due {
+        // Mostly nothing is, which its first deadline tells.
+        if !self.is_due(now_ms) {
+            return Due::default();
+        }
         self.iter().take_while(|&(deadline_ms, _)| deadline_ms <= now_ms).fold(Due::default(), Due::plus)
     }
 
     /// Takes out what is due at a moment.
     pub(super) fn take_due(&mut self, now_ms: u64) -> Due {
         let due = self.due(now_ms);
-        if let Lapses::Many(map) = self {
-            (0..due.entries).for_each(|_| _ = map.pop_first());
-        }
-        if self.iter().next().is_none() || matches!(self, Lapses::One { .. } if due.entries == 1) {
-            *self = Lapses::None;
-        }
+        self.0.remove_first(due.entries as usize);
         due
     }
 
@@ -121,30 +101,7 @@ impl Lapses {
 
     /// Every deadline and its units, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let (one, many) = match self {
-            Lapses::None => (None, None),
-            Lapses::One { deadline_ms, qty } => (Some((*deadline_ms, *qty)), None),
-            Lapses::Many(map) => (None, Some(map)),
-        };
-        one.into_iter().chain(many.into_iter().flatten().map(|(&deadline_ms, &qty)| (deadline_ms, qty)))
-    }
-
-    fn at_mut(&mut self, deadline_ms: u64) -> Option<&mut u64> {
-        match self {
-            Lapses::One { deadline_ms: only, qty } if *only == deadline_ms => Some(qty),
-            Lapses::None | Lapses::One { .. } => None,
-            Lapses::Many(map) => map.get_mut(&deadline_ms),
-        }
-    }
-
-    fn drop_entry(&mut self, deadline_ms: u64) {
-        if let Lapses::Many(map) = self {
-            map.remove(&deadline_ms);
-            if !map.is_empty() {
-                return;
-            }
-        }
-        *self = Lapses::None;
+        self.0.iter().map(|(deadline_ms, &qty)| (deadline_ms, qty))
     }
 }
 

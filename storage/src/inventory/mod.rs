@@ -54,7 +54,8 @@
 //! | `change` | the two ways in which the tables change, and tell the feed |
 //! | `event`, `feed` | the change feed |
 //! | `idempotency` | kept answers |
-//! | `stock`, `stocks`, `reservations`, `indexes`, `names` | the tables |
+//! | `stock`, `stocks`, `reservations`, `indexes` | the tables |
+//! | `by_sequence`, `names`, `postings`, `table`, `series` | what they are made of |
 //! | `query`, `audit`, `digest` | reads, checks, hashes |
 //! | `records_audit`, `records_digest` | the same checks and hashes over records that pass by |
 //!
@@ -65,6 +66,7 @@
 
 mod apply;
 mod audit;
+mod by_sequence;
 mod change;
 pub mod command;
 mod commit;
@@ -85,16 +87,19 @@ mod load;
 mod names;
 pub mod outcome;
 mod parts;
+mod postings;
 pub mod query;
 pub mod record;
 mod records_audit;
 mod records_digest;
 mod release;
 mod reservations;
+mod series;
 mod serve;
 mod sku;
 mod stock;
 mod stocks;
+mod table;
 mod take_back;
 
 pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};

@@ -1,19 +1,19 @@
-//! A map from texts (SKUs, customers, idempotency keys) to values, ordered by hash.
+//! A map from texts (SKUs, idempotency keys) to values, by hash.
 //!
 //! Such texts are random and many. A map ordered by text would follow a pointer for each comparison, some twenty
-//! in a map of a million, and each is a cache miss; the hash stands in the map's node itself. Where a text's place is
+//! in a map of a million, and each is a cache miss; a [`Table`] finds a hash in two. Where a text's place is
 //! taken by another one of the same hash it goes to a map by text: who looks for such texts makes nothing slow.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::digest::{Digest, Kind};
+use super::table::Table;
 
 /// See the module's documentation. Its order must not reach any output.
 #[derive(Debug, Clone)]
 pub(super) struct Names<V> {
-    by_hash: BTreeMap<u64, (Arc<str>, V)>,
+    by_hash: Table<(Arc<str>, V)>,
     /// Names whose place was taken when they came. None of them is in `by_hash`.
     others: BTreeMap<Arc<str>, V>,
 }
@@ -21,7 +21,7 @@ pub(super) struct Names<V> {
 impl<V> Names<V> {
     /// The value under a name.
     pub(super) fn get(&self, name: &str) -> Option<&V> {
-        match self.by_hash.get(&hash(name)) {
+        match self.by_hash.get(hash(name)) {
             Some((own, value)) if **own == *name => Some(value),
             _ => self.others.get(name),
         }
@@ -29,7 +29,7 @@ impl<V> Names<V> {
 
     /// The value under a name, to be changed.
     pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut V> {
-        match self.by_hash.get_mut(&hash(name)) {
+        match self.by_hash.get_mut(hash(name)) {
             Some((own, value)) if **own == *name => Some(value),
             _ => self.others.get_mut(name),
         }
@@ -40,41 +40,32 @@ impl<V> Names<V> {
         if let Some(place) = self.others.get_mut(&name) {
             return Some(std::mem::replace(place, value));
         }
-        match self.by_hash.entry(hash(&name)) {
-            Entry::Vacant(place) => {
-                place.insert((name, value));
-                None
-            }
-            Entry::Occupied(mut place) if place.get().0 == name => {
-                Some(std::mem::replace(&mut place.get_mut().1, value))
-            }
-            Entry::Occupied(_) => self.others.insert(name, value),
+        let hash = hash(&name);
+        match self.by_hash.get_mut(hash) {
+            Some((own, place)) if *own == name => Some(std::mem::replace(place, value)),
+            Some(_) => self.others.insert(name, value),
+            None => self.by_hash.insert(hash, (name, value)).map(|(_, value)| value),
         }
     }
 
-    /// Puts many values under names that are not there yet. The first ones are sorted and made a map of as a whole,
-    /// which takes less time, and leaves fewer gaps in it, than to enter one after the other.
-    pub(super) fn extend(&mut self, named: impl Iterator<Item = (Arc<str>, V)>) {
-        let mut hashed: Vec<_> = named.map(|(name, value)| (hash(&name), (name, value))).collect();
-        hashed.sort_unstable_by_key(|&(hash, _)| hash);
-        let twice = hashed.windows(2).any(|two| two[0].0 == two[1].0);
-        match self.len() == 0 && !twice {
-            true => self.by_hash = hashed.into_iter().collect(),
-            false => hashed.into_iter().for_each(|(_, (name, value))| _ = self.insert(name, value)),
-        }
+    /// Puts many values under names that are not there yet.
+    pub(super) fn extend(&mut self, named: impl ExactSizeIterator<Item = (Arc<str>, V)>) {
+        self.by_hash.fit(self.by_hash.len() + named.len());
+        named.for_each(|(name, value)| _ = self.insert(name, value));
     }
 
     /// Takes out a name and its value.
     pub(super) fn remove(&mut self, name: &str) -> Option<(Arc<str>, V)> {
-        match self.by_hash.entry(hash(name)) {
-            Entry::Occupied(place) if *place.get().0 == *name => Some(place.remove()),
+        let hash = hash(name);
+        match self.by_hash.get(hash) {
+            Some((own, _)) if **own == *name => self.by_hash.remove(hash),
             _ => self.others.remove_entry(name),
         }
     }
 
     /// Every name and its value, in no order that means anything.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &V)> {
-        self.by_hash.values().map(|(name, value)| (name, value)).chain(&self.others)
+        self.by_hash.iter().map(|(_, (name, value))| (name, value)).chain(&self.others)
     }
 
     /// How many there are.
@@ -85,7 +76,7 @@ impl<V> Names<V> {
 
 impl<V> Default for Names<V> {
     fn default() -> Self {
-        Names { by_hash: BTreeMap::new(), others: BTreeMap::new() }
+        Names { by_hash: Table::default(), others: BTreeMap::new() }
     }
 }
 
@@ -116,7 +107,7 @@ mod tests {
         assert_eq!(names.insert("b".into(), 3), Some(2));
         assert_eq!(of(&names), [("a", 1), ("b", 3)]);
         // It stays where it is when the place is free again, and is there once.
-        names.by_hash.clear();
+        names.by_hash = Table::default();
         assert_eq!((names.insert("b".into(), 3), names.get("b")), (Some(3), Some(&3)));
         assert_eq!(of(&names), [("b", 3)]);
         assert_eq!((names.remove("b"), names.get("b"), names.len()), (Some(("b".into(), 3)), None, 0));

@@ -3,9 +3,7 @@
 //! Every change of one goes through [`Reservations::change`], which keeps the indexes, the digest and the list of
 //! changes.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
-
+use super::by_sequence::BySequence;
 use super::digest;
 use super::ids::{Item, ReservationId, Sku};
 use super::indexes::Indexes;
@@ -15,8 +13,7 @@ use super::record::ReservationRecord;
 /// All reservations.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Reservations {
-    /// By sequence. Boxed, since a map's nodes are half empty and records are long.
-    rows: BTreeMap<u64, Box<Row>>,
+    rows: BySequence<Row>,
     indexes: Indexes,
     /// The sum of the hashes of all rows.
     digest: u64,
@@ -43,7 +40,7 @@ impl Reservations {
 
     /// A reservation, be it to be forgotten or not.
     pub(super) fn stored(&self, id: ReservationId) -> Option<&ReservationRecord> {
-        self.rows.get(&id.sequence).filter(|row| row.nonce == id.nonce).map(|row| &row.record)
+        self.rows.get(id.sequence).filter(|row| row.nonce == id.nonce).map(|row| &row.record)
     }
 
     /// A reservation that an index names, or that this command has looked up.
@@ -58,7 +55,7 @@ impl Reservations {
     /// The cart's newest reservation: the only one of its that may be live, since a cart gets no other one before
     /// that has ended.
     pub(super) fn newest_of_cart(&self, cart_id: &str) -> Option<ReservationId> {
-        let mut newest_first = self.indexes.of_cart(cart_id, None).rev().map(|sequence| self.id(sequence));
+        let mut newest_first = self.indexes.of_cart_backwards(cart_id).map(|sequence| self.id(sequence));
         newest_first.find(|&id| *self.row(id).cart_id == *cart_id)
     }
 
@@ -108,7 +105,7 @@ impl Reservations {
     /// The id of a reservation that an index names.
     #[expect(clippy::expect_used, reason = "the sequence comes from an index")]
     fn id(&self, sequence: u64) -> ReservationId {
-        let row = self.rows.get(&sequence).expect("the reservation is there");
+        let row = self.rows.get(sequence).expect("the reservation is there");
         ReservationId { sequence, nonce: row.nonce }
     }
 
@@ -131,7 +128,7 @@ impl Reservations {
     )]
     pub(super) fn change(&mut self, id: ReservationId, act: impl FnOnce(&mut ReservationRecord)) {
         let Reservations { rows, indexes, digest: sum, changed } = self;
-        let row = rows.get_mut(&id.sequence).expect("the reservation is there");
+        let row = rows.get_mut(id.sequence).expect("the reservation is there");
         let before = row.record.clone();
         act(&mut row.record);
         indexes.update(id, &before, &row.record);
@@ -145,7 +142,7 @@ impl Reservations {
 
     /// Takes a reservation out.
     pub(super) fn remove(&mut self, id: ReservationId) {
-        let Some(row) = self.rows.remove(&id.sequence) else {
+        let Some(row) = self.rows.remove(id.sequence) else {
             return;
         };
         self.indexes.remove(id, &row.record);
@@ -162,13 +159,11 @@ impl Reservations {
 
     /// A record that was loaded, to be completed.
     pub(super) fn loaded(&mut self, id: ReservationId) -> Option<&mut ReservationRecord> {
-        self.rows.get_mut(&id.sequence).map(|row| &mut row.record)
+        self.rows.get_mut(id.sequence).map(|row| &mut row.record)
     }
 
     /// Builds the indexes once all records are loaded.
     pub(super) fn load_indexes(&mut self) {
-        // Made anew as a whole: a map that grew in order is half empty.
-        self.rows = std::mem::take(&mut self.rows).into_iter().collect();
         self.indexes = Indexes::build(self.iter());
     }
 
@@ -177,13 +172,12 @@ impl Reservations {
         &self,
         after: Option<ReservationId>,
     ) -> impl Iterator<Item = ReservationId> + use<'_> {
-        let first = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.sequence));
-        self.rows.range((first, Bound::Unbounded)).map(|(&sequence, row)| row.id(sequence))
+        self.rows.after(after.map(|id| id.sequence)).map(|(sequence, row)| row.id(sequence))
     }
 
     /// Every reservation, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ReservationId, &ReservationRecord)> + Clone {
-        self.rows.iter().map(|(&sequence, row)| (row.id(sequence), &row.record))
+        self.rows.iter().map(|(sequence, row)| (row.id(sequence), &row.record))
     }
 
     /// How many there are.
@@ -204,7 +198,7 @@ impl Reservations {
     /// The ids that changed since the last call, each once.
     pub(super) fn take_changed(&mut self) -> Vec<ReservationId> {
         for id in &self.changed {
-            if let Some(row) = self.rows.get_mut(&id.sequence) {
+            if let Some(row) = self.rows.get_mut(id.sequence) {
                 row.changed = false;
             }
         }
@@ -215,7 +209,7 @@ impl Reservations {
         let hash = digest::reservation(id, &record);
         self.digest = self.digest.wrapping_add(hash);
         let row = Row { nonce: id.nonce, record, hash, changed };
-        self.rows.insert(id.sequence, Box::new(row)).is_none()
+        self.rows.insert(id.sequence, row).is_none()
     }
 }
 

@@ -137,8 +137,7 @@ impl Stock {
 
     /// When the next units lapse, where somebody waits for them.
     pub(super) fn awaited_lapse_ms(&self) -> Option<u64> {
-        let next = || self.lapses.iter().next().map(|(deadline_ms, _)| deadline_ms);
-        if self.line().is_empty() { None } else { next() }
+        if self.line().is_empty() { None } else { self.lapses.next_ms() }
     }
 
     /// The figures at a moment: what is due then counts as given back, be it settled or not.
