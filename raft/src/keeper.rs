@@ -13,9 +13,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use storage::StorageError;
-use storage::checkpoint::{Checkpoint, ImageHeader};
+use storage::checkpoint::{Changes, Checkpoint, ImageHeader};
 use storage::inventory::Inventory;
-use storage::inventory::record::Change;
 use storage::snapshot::{Receiving, Snapshot, SnapshotStore};
 use tokio::sync::oneshot;
 
@@ -29,7 +28,7 @@ const ROOM_AFTER: Duration = Duration::from_secs(1);
 /// What a save carries: changed records and what they make the image be of.
 pub(crate) struct Save {
     pub(crate) header: ImageHeader,
-    pub(crate) changes: Vec<Change>,
+    pub(crate) changes: Changes,
 }
 
 type Reply<T> = oneshot::Sender<Result<T, StorageError>>;

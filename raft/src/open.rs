@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rand::random;
-use storage::checkpoint::{Checkpoint, ImageHeader, Opened};
+use storage::checkpoint::{Changes, Checkpoint, ImageHeader, Opened};
 use storage::disk::Disk;
 use storage::identity::DataDir;
 use storage::inventory::Inventory;
@@ -71,6 +71,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
     let membership = membership(&header, path)?;
     let applied = Applied {
         inventory: *inventory,
+        changes: Changes::default(),
         position: header.applied,
         membership,
         broken: false,

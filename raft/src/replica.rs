@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Instant;
 
 use storage::Position;
-use storage::checkpoint::ImageHeader;
+use storage::checkpoint::{Changes, ImageHeader};
 use storage::inventory::Inventory;
 use storage::snapshot::Snapshot;
 use tokio::sync::watch;
@@ -14,10 +14,16 @@ use crate::codec;
 use crate::digests::Ring;
 use crate::types::StoredMembership;
 
+/// How long the changes may become that gather for the next save, in bytes. While none can be made, because a snapshot
+/// is being built or there is no room, they come to this, and what changes from there on is taken by the save itself.
+const GATHERED_BYTES_MAX: usize = 32 << 20;
+
 /// What was applied, up to which entry.
 pub(crate) struct Applied {
     /// The state machine.
     pub(crate) inventory: Inventory,
+    /// What changed in it since the last save and was gathered by now.
+    pub(crate) changes: Changes,
     /// The last entry applied to it.
     pub(crate) position: Option<Position>,
     /// The last membership applied.
@@ -35,6 +41,26 @@ impl Applied {
     pub(crate) fn advance(&mut self, position: Position) {
         self.position = Some(position);
         self.digests.push(position.index, self.inventory.state_digest());
+    }
+
+    /// Takes changes while they are at hand, so that a save finds few left that it has to hold apply up for.
+    pub(crate) fn gather(&mut self) {
+        if self.changes.bytes() < GATHERED_BYTES_MAX {
+            self.changes.take_settled(&mut self.inventory);
+        }
+    }
+
+    /// All that changed since the last save, up to this moment.
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        let room = Changes::with_room_as(&self.changes);
+        let mut changes = std::mem::replace(&mut self.changes, room);
+        changes.take_changed(&mut self.inventory);
+        changes
+    }
+
+    /// How many records those are; one that changed again may count again.
+    pub(crate) fn changed(&self) -> usize {
+        self.changes.len() + self.inventory.changed()
     }
 
     /// How far it has come.

@@ -9,6 +9,7 @@ use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, OptionalSend};
+use storage::checkpoint::Changes;
 use storage::inventory::outcome::Applied as CommandApplied;
 use storage::snapshot::Snapshot;
 
@@ -75,7 +76,14 @@ impl StateMachine {
     }
 
     fn changed(&self) -> usize {
-        self.replica.read().inventory.changed()
+        self.replica.read().changed()
+    }
+
+    /// Gathers what the next save is to carry; nothing where none is to come.
+    fn gather(&self) {
+        if self.save_records < usize::MAX {
+            self.replica.write().gather();
+        }
     }
 
     fn apply_entry(
@@ -117,7 +125,7 @@ fn take_save(applied: &mut Applied) -> io::Result<Save> {
     if applied.broken {
         return Err(io::Error::other("the state machine broke off in the middle of an entry"));
     }
-    let changes = applied.inventory.take_changes();
+    let changes = applied.take_changes();
     Ok(Save { header: applied.header()?, changes })
 }
 
@@ -179,6 +187,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             if let Some(responder) = responder {
                 responder.send(answers);
             }
+            // Those who wait have their answers by now.
+            self.gather();
             self.save_if(self.save_records)?;
         }
         Ok(())
@@ -193,6 +203,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let position = meta.last_log_id.as_ref().map(position);
         let applied = Applied {
             inventory: *inventory,
+            changes: Changes::default(),
             position,
             membership: meta.last_membership.clone(),
             broken: false,

@@ -23,13 +23,13 @@ use std::time::Instant;
 use storage::checkpoint::{Checkpoint, Opened};
 use storage::disk::RealDisk;
 
-use support::{Shop, cpu_seconds, files_bytes, resident_mib, save, written_bytes};
+use support::{Shop, cpu_seconds, files_bytes, resident_mib, written_bytes};
 
 /// What this process is told when it is to open what another one has built.
 const OPEN: &str = "open";
 
 /// So many records at most are saved at once while the shop is built, as a node does.
-const SAVE_RECORDS: usize = 20_000;
+const SAVE_RECORDS: usize = 60_000;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
@@ -53,16 +53,17 @@ fn build(mut shop: Shop, skus: u64, holds: u64, dir: &Path) {
     let start = Instant::now();
     for _ in 0..skus.div_ceil(10_000) {
         shop.put_skus(10_000.min(skus));
-        save(&mut shop.inventory, &mut checkpoint, SAVE_RECORDS);
+        shop.save(&mut checkpoint, SAVE_RECORDS);
     }
     println!("{skus} SKUs           {:6} MiB resident", resident_mib());
     for number in 0..holds {
         shop.reserve(number.wrapping_mul(7_919) % skus);
-        if number % 1_000 == 0 {
-            save(&mut shop.inventory, &mut checkpoint, SAVE_RECORDS);
+        if number % 100 == 0 {
+            shop.gather();
+            shop.save(&mut checkpoint, SAVE_RECORDS);
         }
     }
-    save(&mut shop.inventory, &mut checkpoint, 1);
+    shop.save(&mut checkpoint, 1);
     println!(
         "{holds} holds          {:6} MiB resident, {:.1} s",
         resident_mib(),

@@ -19,12 +19,14 @@
 //! for the old version.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::ImageHeader;
 use crate::inventory::ids::{ReservationId, Sku};
-use crate::inventory::record::{Record, RecordKey};
+use crate::inventory::record::{KeyRef, Record, RecordKey, RecordRef};
 
 /// The version of every value and header written now.
 pub const VERSION: u8 = 3;
@@ -76,17 +78,24 @@ fn bincode_config() -> Bincode {
 
 /// A record's key as bytes.
 pub fn encode_key(key: &RecordKey) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    append_key(key.into(), &mut bytes);
+    bytes
+}
+
+/// Appends a record's key.
+pub(super) fn append_key(key: KeyRef<'_>, to: &mut Vec<u8>) {
     match key {
-        RecordKey::Counters => vec![COUNTERS_TAG],
-        RecordKey::Stock(sku) => tagged(STOCK_TAG, &[sku.as_str().as_bytes()]),
-        RecordKey::Reservation(id) => {
-            tagged(RESERVATION_TAG, &[&id.sequence.to_be_bytes(), &id.nonce.to_be_bytes()])
+        KeyRef::Counters => to.push(COUNTERS_TAG),
+        KeyRef::Stock(sku) => append(to, STOCK_TAG, &[sku.as_str().as_bytes()]),
+        KeyRef::Reservation(id) => {
+            append(to, RESERVATION_TAG, &[&id.sequence.to_be_bytes(), &id.nonce.to_be_bytes()]);
         }
-        RecordKey::Answer(sequence, key) => tagged(ANSWER_TAG, &[&sequence.to_be_bytes(), key.as_bytes()]),
-        RecordKey::Customer(sku, customer) => {
-            tagged(CUSTOMER_TAG, &[sku.as_str().as_bytes(), &[0], customer.as_bytes()])
+        KeyRef::Answer(sequence, key) => append(to, ANSWER_TAG, &[&sequence.to_be_bytes(), key.as_bytes()]),
+        KeyRef::Customer(sku, customer) => {
+            append(to, CUSTOMER_TAG, &[sku.as_str().as_bytes(), &[0], customer.as_bytes()]);
         }
-        RecordKey::Events(chunk) => tagged(EVENTS_TAG, &[&chunk.to_be_bytes()]),
+        KeyRef::Events(chunk) => append(to, EVENTS_TAG, &[&chunk.to_be_bytes()]),
     }
 }
 
@@ -105,13 +114,21 @@ pub fn decode_key(bytes: &[u8]) -> Result<RecordKey, CodecError> {
 
 /// A record's value as bytes.
 pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = Vec::new();
+    append_record(record.into(), &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Appends a record's value. What was appended before an error is no value.
+pub(super) fn append_record(record: RecordRef<'_>, to: &mut Vec<u8>) -> Result<(), CodecError> {
+    to.push(VERSION);
     match record {
-        Record::Counters(record) => encode_value(record),
-        Record::Stock(record) => encode_value(record),
-        Record::Reservation(record) => encode_value(record),
-        Record::Answer(record) => encode_value(record),
-        Record::Customer(record) => encode_value(record),
-        Record::Events(events) => encode_value(events),
+        RecordRef::Counters(record) => append_body(record, to),
+        RecordRef::Stock(record) => append_body(record, to),
+        RecordRef::Reservation(record) => append_body(record, to),
+        RecordRef::Answer(record) => append_body(record, to),
+        RecordRef::Customer(record) => append_body(&record, to),
+        RecordRef::Events(events) => append_body(events, to),
     }
 }
 
@@ -131,7 +148,8 @@ pub fn decode_record(key: &[u8], value: &[u8]) -> Result<(RecordKey, Record), Co
 
 /// The header as bytes.
 pub fn encode_header(header: &ImageHeader) -> Result<Vec<u8>, CodecError> {
-    let body = encode_body(header)?;
+    let mut body = Vec::new();
+    append_body(header, &mut body)?;
     let mut bytes = vec![VERSION];
     bytes.extend(header_crc(VERSION, &body).to_le_bytes());
     bytes.extend(body);
@@ -157,26 +175,33 @@ fn header_crc(version: u8, body: &[u8]) -> u32 {
     crc.finalize()
 }
 
-fn encode_value<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let mut bytes = vec![VERSION];
-    bytes.extend(encode_body(value)?);
-    Ok(bytes)
-}
-
 fn decode_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let (&version, body) = bytes.split_first().ok_or_else(|| malformed("an empty value"))?;
     check_version(version)?;
     decode_body(body)
 }
 
-fn encode_body<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
-    let bytes = bincode::serde::encode_to_vec(value, bincode_config())
+fn append_body<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) -> Result<(), CodecError> {
+    let start = to.len();
+    bincode::serde::encode_into_writer(value, Appended(to), bincode_config())
         .map_err(|e| CodecError::TooLarge(format!("a value that cannot be encoded: {e}")))?;
     // One less, for the version byte before it. What is written must be readable.
-    if bytes.len() >= VALUE_BYTES_MAX {
-        return Err(CodecError::TooLarge(format!("a value of {} bytes", bytes.len())));
+    let len = to.len() - start;
+    if len >= VALUE_BYTES_MAX {
+        return Err(CodecError::TooLarge(format!("a value of {len} bytes")));
     }
-    Ok(bytes)
+    Ok(())
+}
+
+/// What bincode writes goes behind what is there.
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl Writer for Appended<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
 fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, CodecError> {
@@ -232,10 +257,9 @@ fn text(bytes: &[u8]) -> Result<&str, CodecError> {
     std::str::from_utf8(bytes).map_err(|_| malformed("a key that is not text"))
 }
 
-fn tagged(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = vec![tag];
-    parts.iter().for_each(|part| key.extend_from_slice(part));
-    key
+fn append(to: &mut Vec<u8>, tag: u8, parts: &[&[u8]]) {
+    to.push(tag);
+    parts.iter().for_each(|part| to.extend_from_slice(part));
 }
 
 pub(super) fn malformed(what: &str) -> CodecError {

@@ -26,14 +26,14 @@ use std::thread;
 use std::time::Duration;
 
 use super::ImageHeader;
+use super::changes::Changes;
 use super::codec::{self, CodecError};
 use super::contain::{Failure, Progress, contain, threads_lost, within};
 use super::durable::Synced;
 use super::packs::{Packs, Place, Tidied};
-use super::rows::{self, Pack, Packer, RowChanges};
+use super::rows::{self, Packer, RowChanges, Split};
 use crate::StorageError;
 use crate::disk::{Disk, Mode};
-use crate::inventory::record::Change;
 
 /// The most that sled's page cache holds, in bytes by sled's own count: what is resident is four times as much.
 const CACHE_BYTES: u64 = 4 << 20;
@@ -200,14 +200,14 @@ impl Image {
 
     /// Writes changed records, and the header where there is one, as one atomic step. With a header all that was
     /// written is durable after [`sync`](Image::sync).
-    pub(super) fn write<'a>(
+    pub(super) fn write(
         &mut self,
-        changes: impl Iterator<Item = &'a Change>,
+        mut changes: Changes,
         header: Option<&ImageHeader>,
     ) -> Result<(), StorageError> {
         let mut batch = ImageBatch::default();
-        let changes = rows::by_row(changes).map_err(|e| self.not_encoded(e))?;
-        self.write_rows(changes, &mut batch)?;
+        changes.sort().map_err(|e| self.not_encoded(e))?;
+        changes.rows().try_for_each(|row| self.write_row(&row, &mut batch))?;
         if let Some(header) = header {
             batch.insert(codec::HEADER_KEY, codec::encode_header(header).map_err(|e| self.not_encoded(e))?);
             self.move_crowded(&mut batch)?;
@@ -219,51 +219,60 @@ impl Image {
         self.apply(batch)
     }
 
-    fn write_rows(&mut self, changes: RowChanges, batch: &mut ImageBatch) -> Result<(), StorageError> {
-        for (row, changes) in changes {
-            if rows::is_pack(&row) {
-                let (mut pack, place) = self.stored_pack(&row)?;
-                place.into_iter().for_each(|place| self.packs.release(place));
-                rows::merge(&mut pack, changes);
-                match self.write_pack(&pack)? {
-                    Some(place) => batch.insert(row, place.encode()),
-                    None => batch.remove(row),
-                }
-            } else {
-                // Such a row is one record.
-                for (key, value) in changes {
-                    match value {
-                        Some(value) => batch.insert(key, value),
-                        None => batch.remove(key),
-                    }
-                }
+    fn write_row(&mut self, row: &RowChanges<'_>, batch: &mut ImageBatch) -> Result<(), StorageError> {
+        let key = row.key();
+        if rows::is_pack(&key) {
+            return self.write_pack(&key, row, batch);
+        }
+        // Such a row is one record.
+        for (key, value) in row.records() {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
             }
         }
         Ok(())
     }
 
-    /// What a row's pack is before a change, and where it lies.
-    fn stored_pack(&self, row: &[u8]) -> Result<(Pack, Option<Place>), StorageError> {
-        let stored = contain(|| self.db().get(row)).map_err(|e| e.on_writing(&self.path))?;
-        let Some(stored) = stored else {
-            return Ok((Pack::new(), None));
-        };
-        let read = || {
-            let place = self.place(&stored)?;
-            let bytes = self.packs.read(place)?;
-            let pack = rows::unpack(row, &bytes).map_err(|e| undecodable(&self.path, e))?;
-            Ok((pack, Some(place)))
-        };
-        read().map_err(|e| super::unreadable(&self.path, e))
+    /// Writes a pack anew; one in which no record is left is nowhere.
+    fn write_pack(
+        &mut self,
+        key: &[u8],
+        changes: &RowChanges<'_>,
+        batch: &mut ImageBatch,
+    ) -> Result<(), StorageError> {
+        let place = self.stored_place(key)?;
+        let merged = place.filter(|_| !rows::is_whole(key));
+        let stored = merged.map(|place| self.read_pack(place)).transpose()?;
+        let stored = stored.as_deref().map(|records| self.split_stored(key, records)).transpose()?;
+        let stored = stored.unwrap_or_default();
+        place.into_iter().for_each(|place| self.packs.release(place));
+        match self.packer.pack(&stored, changes.records()) {
+            Ok(Some(pack)) => batch.insert_pack(key, self.packs.add(pack)?),
+            Ok(None) => batch.remove_pack(key),
+            Err(error) => return Err(self.not_encoded(error)),
+        }
+        Ok(())
     }
 
-    /// Adds a pack; one without records is nowhere.
-    fn write_pack(&mut self, pack: &Pack) -> Result<Option<Place>, StorageError> {
-        if pack.is_empty() {
-            return Ok(None);
-        }
-        let bytes = self.packer.pack(pack).map_err(|e| self.not_encoded(e))?;
-        self.packs.add(&bytes).map(Some)
+    /// Where a row's pack lies before a change.
+    fn stored_place(&self, row: &[u8]) -> Result<Option<Place>, StorageError> {
+        let stored = contain(|| self.db().get(row)).map_err(|e| e.on_writing(&self.path))?;
+        let place = stored.map(|stored| self.place(&stored)).transpose();
+        place.map_err(|e| super::unreadable(&self.path, e))
+    }
+
+    /// The records of a pack before a change.
+    fn read_pack(&mut self, place: Place) -> Result<Vec<u8>, StorageError> {
+        let bytes = self.packs.read(place);
+        let unpacked =
+            bytes.and_then(|bytes| self.packer.unpack(&bytes).map_err(|e| undecodable(&self.path, e)));
+        unpacked.map_err(|e| super::unreadable(&self.path, e))
+    }
+
+    fn split_stored<'a>(&self, row: &[u8], records: &'a [u8]) -> Result<Vec<Split<'a>>, StorageError> {
+        let split = rows::split_pack(row, records).map_err(|e| undecodable(&self.path, e));
+        split.map_err(|e| super::unreadable(&self.path, e))
     }
 
     /// Moves the packs of the files with the most dead bytes, where that is worth it. What sled tells of rows that this
@@ -275,10 +284,10 @@ impl Image {
         }
         let places = self.places().map_err(|e| super::unreadable(&self.path, e))?;
         for (row, place) in places.into_iter().filter(|(_, place)| files.contains(&place.file())) {
-            if !batch.rows.contains(&*row) {
+            if !batch.packs.contains(&*row) {
                 let bytes = self.packs.read(place).map_err(|e| super::unreadable(&self.path, e))?;
                 let place = self.packs.move_from(place, &bytes)?;
-                batch.insert(row, place.encode());
+                batch.insert_pack(&row, place);
             }
         }
         Ok(())
@@ -294,9 +303,9 @@ impl Image {
     }
 
     fn apply(&self, batch: ImageBatch) -> Result<(), StorageError> {
-        let ImageBatch { batch, rows } = batch;
+        let ImageBatch { batch, writes, .. } = batch;
         contain(|| self.db().apply_batch(batch)).map_err(|e| e.on_writing(&self.path))?;
-        collect_garbage(rows.len());
+        collect_garbage(writes);
         Ok(())
     }
 
@@ -333,19 +342,31 @@ impl Drop for Image {
 #[derive(Default)]
 struct ImageBatch {
     batch: sled::Batch,
-    /// The keys of the rows that it writes.
-    rows: BTreeSet<Vec<u8>>,
+    /// How many there are.
+    writes: usize,
+    /// The keys of the packs among them.
+    packs: BTreeSet<Vec<u8>>,
 }
 
 impl ImageBatch {
-    fn insert(&mut self, row: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        self.rows.insert(row.as_ref().to_vec());
-        self.batch.insert(row.as_ref(), value.as_ref());
+    fn insert(&mut self, row: &[u8], value: impl AsRef<[u8]>) {
+        self.writes += 1;
+        self.batch.insert(row, value.as_ref());
     }
 
-    fn remove(&mut self, row: impl AsRef<[u8]>) {
-        self.rows.insert(row.as_ref().to_vec());
-        self.batch.remove(row.as_ref());
+    fn remove(&mut self, row: &[u8]) {
+        self.writes += 1;
+        self.batch.remove(row);
+    }
+
+    fn insert_pack(&mut self, row: &[u8], place: Place) {
+        self.packs.insert(row.to_vec());
+        self.insert(row, place.encode());
+    }
+
+    fn remove_pack(&mut self, row: &[u8]) {
+        self.packs.insert(row.to_vec());
+        self.remove(row);
     }
 }
 
@@ -523,7 +544,7 @@ mod tests {
         let mut removed = 0;
         for round in 0..40 {
             shop.run(100);
-            image.write(shop.inventory.take_changes().iter(), Some(&shop.header())).unwrap();
+            image.write(Changes::of(&mut shop.inventory), Some(&shop.header())).unwrap();
             image.sync().unwrap();
             let (files, bytes, live) = image.packs.figures();
             assert!(bytes <= 2 * live + 4 * FILE_BYTES, "round {round}: {bytes} bytes, {live} live");
@@ -549,7 +570,7 @@ mod tests {
         for _ in 0..12 {
             let mut image = Image::open(Arc::new(RealDisk), path.clone()).unwrap();
             shop.run(20);
-            image.write(shop.inventory.take_changes().iter(), Some(&shop.header())).unwrap();
+            image.write(Changes::of(&mut shop.inventory), Some(&shop.header())).unwrap();
             image.sync().unwrap();
             assert_eq!(image.packs.figures().0, 1);
         }
@@ -565,7 +586,7 @@ mod tests {
         let path = dir.path().join("image-1");
         let (mut image, mut shop) =
             (Image::open(Arc::new(RealDisk), path.clone()).unwrap(), Shop::after(12, 300));
-        image.write(shop.inventory.take_changes().iter(), Some(&shop.header())).unwrap();
+        image.write(Changes::of(&mut shop.inventory), Some(&shop.header())).unwrap();
         image.sync().unwrap();
         drop(image);
         let file = path.join("pack-1");

@@ -25,6 +25,7 @@
 //! background work: sled reuses space in its file behind our back, and if it loses that race, the digest says so and
 //! the image is rebuilt.
 
+mod changes;
 pub mod codec;
 mod contain;
 mod current;
@@ -47,9 +48,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::disk::Disk;
 use crate::inventory::Inventory;
-use crate::inventory::record::{Change, Record, RecordKey};
+use crate::inventory::record::{Record, RecordKey};
 use crate::{Position, StorageError};
 
+pub use changes::Changes;
 pub use contain::keep_panics_of_sled_quiet;
 use contain::{Progress, unless_it_stands_still};
 use current::Current;
@@ -156,9 +158,9 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Any of them is final: every later write answers [`StorageError::Stopped`].
-    pub fn save(&mut self, header: &ImageHeader, changes: Vec<Change>) -> Result<(), StorageError> {
+    pub fn save(&mut self, header: &ImageHeader, changes: Changes) -> Result<(), StorageError> {
         self.check_running()?;
-        let saved = self.try_save(header, &changes);
+        let saved = self.try_save(header, changes);
         self.stop_on_error(saved)
     }
 
@@ -196,8 +198,8 @@ impl Checkpoint {
         self.image.tidied()
     }
 
-    fn try_save(&mut self, header: &ImageHeader, changes: &[Change]) -> Result<(), StorageError> {
-        self.image.write(changes.iter(), Some(header))?;
+    fn try_save(&mut self, header: &ImageHeader, changes: Changes) -> Result<(), StorageError> {
+        self.image.write(changes, Some(header))?;
         self.image.sync()?;
         if self.header.is_none() {
             current::write(&self.folder, self.number)?;
@@ -302,15 +304,14 @@ fn build(
     records: &mut dyn Iterator<Item = (RecordKey, Record)>,
 ) -> Result<Image, StorageError> {
     let mut image = create(folder, number)?;
-    let mut changes = records.map(|(key, record)| (key, Some(record)));
-    loop {
-        let some: Vec<Change> = changes.by_ref().take(REPLACE_RECORDS).collect();
-        if some.is_empty() {
-            break;
+    let mut some = Changes::default();
+    for (key, record) in records {
+        some.push((&key).into(), Some((&record).into()));
+        if some.len() == REPLACE_RECORDS {
+            image.write(std::mem::take(&mut some), None)?;
         }
-        image.write(some.iter(), None)?;
     }
-    image.write([].iter(), Some(header))?;
+    image.write(some, Some(header))?;
     image.sync()?;
     Ok(image)
 }

@@ -44,8 +44,51 @@ fn assert_image(opened: Opened, shop: &Shop) {
 }
 
 fn save(checkpoint: &mut Checkpoint, shop: &mut Shop) {
-    let changes = shop.inventory.take_changes();
+    let changes = Changes::of(&mut shop.inventory);
     checkpoint.save(&shop.header(), changes).unwrap();
+}
+
+/// As a node does it: after each few commands what changed is taken, but for what changes all the time.
+#[test]
+fn changes_that_were_taken_bit_by_bit_are_those_up_to_the_last_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut checkpoint, _) = open(dir.path());
+    let (mut shop, mut taken) = (Shop::new(14), 0);
+    for _ in 0..20 {
+        let mut changes = Changes::default();
+        for _ in 0..30 {
+            shop.run(7);
+            changes.take_settled(&mut shop.inventory);
+            taken += changes.len();
+        }
+        shop.run(3);
+        changes.take_changed(&mut shop.inventory);
+        assert_eq!(shop.inventory.changed(), 0);
+        checkpoint.save(&shop.header(), changes).unwrap();
+    }
+    assert!(taken > 0);
+    drop(checkpoint);
+    assert_image(open(dir.path()).1, &shop);
+}
+
+/// A save whose changes are not whole would be an image of no moment.
+#[test]
+fn a_change_that_cannot_be_encoded_fails_the_save_and_not_only_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut checkpoint, _) = open(dir.path());
+    let mut shop = Shop::after(15, 100);
+    let mut changes = Changes::of(&mut shop.inventory);
+    let (key, whole) = (RecordKey::Events(7), changes.len());
+    let events = shop.records().into_iter().filter_map(|(_, record)| match record {
+        Record::Events(events) => Some(events),
+        _ => None,
+    });
+    let events: Vec<_> = events.flatten().collect();
+    let too_many = events.iter().cycle().take(150_000).cloned().collect();
+    changes.push((&key).into(), Some((&Record::Events(too_many)).into()));
+    assert_eq!(changes.len(), whole);
+    let saved = checkpoint.save(&shop.header(), changes);
+    assert!(saved.is_err_and(|error| error.to_string().contains("a value of")));
 }
 
 /// Copies a directory as a crash would leave it, but for locks.
@@ -236,8 +279,8 @@ fn after_a_failure_nothing_is_written() {
     let (mut checkpoint, _) = open(dir.path());
     let mut shop = Shop::after(8, 100);
     let too_large = ImageHeader { membership: vec![7; codec::VALUE_BYTES_MAX], ..shop.header() };
-    assert!(checkpoint.save(&too_large, Vec::new()).is_err());
-    let changes = shop.inventory.take_changes();
+    assert!(checkpoint.save(&too_large, Changes::default()).is_err());
+    let changes = Changes::of(&mut shop.inventory);
     assert!(matches!(checkpoint.save(&shop.header(), changes), Err(StorageError::Stopped(_))));
     assert_eq!(checkpoint.header(), None);
 }
@@ -248,7 +291,7 @@ fn a_digest_that_differs_empties_the_checkpoint() {
     let (mut checkpoint, _) = open(dir.path());
     let mut shop = Shop::after(9, 100);
     let header = ImageHeader { digest: shop.header().digest ^ 1, ..shop.header() };
-    checkpoint.save(&header, shop.inventory.take_changes()).unwrap();
+    checkpoint.save(&header, Changes::of(&mut shop.inventory)).unwrap();
     drop(checkpoint);
     let (mut checkpoint, opened) = open(dir.path());
     assert!(empty(opened).unwrap().contains("digest"));

@@ -169,12 +169,14 @@ impl Customers {
         self.changed.len()
     }
 
-    /// The records that changed since the last call, each once.
-    pub(super) fn take_changed(&mut self) -> Vec<(Sku, Arc<str>)> {
+    /// Shows the records that changed since the last call, each once.
+    pub(super) fn take_changed(&mut self, mut take: impl FnMut(&Sku, &Arc<str>, Option<CustomerRecord>)) {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
         changed.dedup();
-        changed
+        for (sku, customer) in &changed {
+            take(sku, customer, self.stored(sku, customer));
+        }
     }
 
     fn change(&mut self, sku: &Sku, customer: &Arc<str>, act: impl FnOnce(&mut Share)) {

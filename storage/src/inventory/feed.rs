@@ -181,11 +181,6 @@ impl Feed {
         self.chunks.iter().map(|(&number, chunk)| (number, &*chunk.events))
     }
 
-    /// A chunk, if it is kept.
-    pub(super) fn stored(&self, number: u64) -> Option<&[Event]> {
-        self.chunks.get(&number).map(|chunk| &*chunk.events)
-    }
-
     /// Adds a chunk from a record; false where it is there already, or its number is past all ordinals.
     pub(super) fn load(&mut self, number: u64, events: Vec<Event>) -> bool {
         if number >= u64::MAX / CHUNK_EVENTS {
@@ -212,12 +207,28 @@ impl Feed {
         (gone.end - gone.start + (changed.end - changed.start)) as usize
     }
 
-    /// The chunks that changed, came or went since the last call.
-    pub(super) fn take_changed(&mut self) -> impl Iterator<Item = u64> + use<> {
+    /// Shows the chunks that changed, came or went since the last call.
+    pub(super) fn take_changed(&mut self, mut take: impl FnMut(u64, Option<&[Event]>)) {
         let (gone, changed) = self.changes();
         self.taken_first = gone.end;
         self.changed_from = None;
-        gone.chain(changed)
+        gone.for_each(|number| take(number, None));
+        for (&number, chunk) in self.chunks.range(changed) {
+            take(number, Some(&chunk.events));
+        }
+    }
+
+    /// Shows those of them that are full, and so change no more; they count as shown. The last one is always left.
+    pub(super) fn take_full(&mut self, mut take: impl FnMut(u64, &[Event])) {
+        let (_, changed) = self.changes();
+        let full = changed.start..changed.end.saturating_sub(1);
+        if full.is_empty() {
+            return;
+        }
+        self.changed_from = Some(full.end);
+        for (&number, chunk) in self.chunks.range(full) {
+            take(number, &chunk.events);
+        }
     }
 
     fn changes(&self) -> (std::ops::Range<u64>, std::ops::Range<u64>) {

@@ -108,12 +108,14 @@ impl Answers {
         self.changed.len()
     }
 
-    /// The answers that came or went since the last call, by sequence and key, each once.
-    pub(super) fn take_changed(&mut self) -> Vec<(u64, Arc<str>)> {
+    /// Shows the answers that came or went since the last call, by sequence and key, each once.
+    pub(super) fn take_changed(&mut self, mut take: impl FnMut(u64, &str, Option<&AnswerRecord>)) {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
         changed.dedup();
-        changed
+        for (sequence, key) in &changed {
+            take(*sequence, key, self.stored(key).filter(|record| record.sequence == *sequence));
+        }
     }
 
     fn remove(&mut self, key: &str) {

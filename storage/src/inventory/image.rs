@@ -3,42 +3,47 @@
 use std::sync::Arc;
 
 use super::Inventory;
-use super::record::{Change, Record, RecordKey};
+use super::record::{Change, KeyRef, Record, RecordKey, RecordRef};
 
 impl Inventory {
-    /// The records that changed since the last call, each once, as they are now. The counters are among them
-    /// whenever anything was applied.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        let mut changes = Vec::with_capacity(self.changed());
+    /// Shows each record that changed since it was shown last, as it is now, or its key where it is gone. The counters
+    /// are among them whenever anything was applied.
+    pub fn take_changed(&mut self, mut take: impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>)) {
         if self.taken_sequence != self.counters.sequence {
             self.taken_sequence = self.counters.sequence;
-            changes.push((RecordKey::Counters, Some(Record::Counters(self.counters))));
+            take(KeyRef::Counters, Some(RecordRef::Counters(&self.counters)));
         }
-        for sku in self.stocks.take_changed() {
-            let record = self.stocks.get(&sku).map(|stock| Record::Stock(*stock.record()));
-            changes.push((RecordKey::Stock(sku), record));
-        }
-        for id in self.reservations.take_changed() {
-            let record = self.reservations.stored(id).cloned().map(Record::Reservation);
-            changes.push((RecordKey::Reservation(id), record));
-        }
-        for (sequence, key) in self.answers.take_changed() {
-            let record = self.answers.stored(&key).filter(|record| record.sequence == sequence);
-            let record = record.cloned().map(Record::Answer);
-            changes.push((RecordKey::Answer(sequence, Box::from(&*key)), record));
-        }
-        for chunk in self.feed.take_changed() {
-            let record = self.feed.stored(chunk).map(|events| Record::Events(events.to_vec()));
-            changes.push((RecordKey::Events(chunk), record));
-        }
-        for (sku, customer) in self.customers.take_changed() {
-            let record = self.customers.stored(&sku, &customer).map(Record::Customer);
-            changes.push((RecordKey::Customer(sku, customer), record));
-        }
+        self.stocks.take_changed(|sku, record| take(KeyRef::Stock(sku), record.map(RecordRef::Stock)));
+        self.take_reservations_and_answers(&mut take);
+        self.feed.take_changed(|chunk, events| take(KeyRef::Events(chunk), events.map(RecordRef::Events)));
+        self.customers.take_changed(|sku, customer, record| {
+            take(KeyRef::Customer(sku, customer), record.map(RecordRef::Customer));
+        });
+    }
+
+    /// Likewise, but only those that will hardly change again soon: reservations, answers, and chunks of events that are
+    /// full. Right after they changed they are at hand; who looks them up later waits for memory.
+    pub fn take_settled(&mut self, mut take: impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>)) {
+        self.take_reservations_and_answers(&mut take);
+        self.feed.take_full(|chunk, events| take(KeyRef::Events(chunk), Some(RecordRef::Events(events))));
+    }
+
+    fn take_reservations_and_answers(&mut self, take: &mut impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>)) {
+        self.reservations
+            .take_changed(|id, record| take(KeyRef::Reservation(id), record.map(RecordRef::Reservation)));
+        self.answers.take_changed(|sequence, key, record| {
+            take(KeyRef::Answer(sequence, key), record.map(RecordRef::Answer));
+        });
+    }
+
+    /// What [`take_changed`](Inventory::take_changed) shows, as copies.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        let mut changes = Vec::with_capacity(self.changed());
+        self.take_changed(|key, record| changes.push((key.to_key(), record.map(RecordRef::to_record))));
         changes
     }
 
-    /// How many records changed since then. An answer that was forgotten and given anew may count twice.
+    /// How many records changed since they were shown last. An answer that was forgotten and given anew may count twice.
     pub fn changed(&self) -> usize {
         let counters = usize::from(self.taken_sequence != self.counters.sequence);
         let tables = self.stocks.changed() + self.reservations.changed() + self.answers.changed();

@@ -52,6 +52,40 @@ pub enum Record {
 /// A record that changed: its key and what it is now, or `None` where it is gone.
 pub type Change = (RecordKey, Option<Record>);
 
+/// A [`RecordKey`] where it lies: to be looked at without a copy.
+#[derive(Debug, Clone, Copy)]
+pub enum KeyRef<'a> {
+    /// See [`RecordKey::Counters`].
+    Counters,
+    /// See [`RecordKey::Stock`].
+    Stock(&'a Sku),
+    /// See [`RecordKey::Reservation`].
+    Reservation(ReservationId),
+    /// See [`RecordKey::Answer`].
+    Answer(u64, &'a str),
+    /// See [`RecordKey::Customer`].
+    Customer(&'a Sku, &'a Arc<str>),
+    /// See [`RecordKey::Events`].
+    Events(u64),
+}
+
+/// A [`Record`] where it lies.
+#[derive(Debug, Clone, Copy)]
+pub enum RecordRef<'a> {
+    /// See [`Record::Counters`].
+    Counters(&'a Counters),
+    /// See [`Record::Stock`].
+    Stock(&'a StockRecord),
+    /// See [`Record::Reservation`].
+    Reservation(&'a ReservationRecord),
+    /// See [`Record::Answer`].
+    Answer(&'a AnswerRecord),
+    /// See [`Record::Customer`].
+    Customer(CustomerRecord),
+    /// See [`Record::Events`].
+    Events(&'a [Event]),
+}
+
 /// The counters of the whole history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
@@ -149,4 +183,58 @@ pub struct AnswerRecord {
     pub outcome: Outcome,
     /// When it is forgotten.
     pub forget_ms: u64,
+}
+
+impl KeyRef<'_> {
+    /// A copy.
+    pub fn to_key(self) -> RecordKey {
+        match self {
+            KeyRef::Counters => RecordKey::Counters,
+            KeyRef::Stock(sku) => RecordKey::Stock(sku.clone()),
+            KeyRef::Reservation(id) => RecordKey::Reservation(id),
+            KeyRef::Answer(sequence, key) => RecordKey::Answer(sequence, key.into()),
+            KeyRef::Customer(sku, customer) => RecordKey::Customer(sku.clone(), Arc::clone(customer)),
+            KeyRef::Events(chunk) => RecordKey::Events(chunk),
+        }
+    }
+}
+
+impl RecordRef<'_> {
+    /// A copy.
+    pub fn to_record(self) -> Record {
+        match self {
+            RecordRef::Counters(record) => Record::Counters(*record),
+            RecordRef::Stock(record) => Record::Stock(*record),
+            RecordRef::Reservation(record) => Record::Reservation(record.clone()),
+            RecordRef::Answer(record) => Record::Answer(record.clone()),
+            RecordRef::Customer(record) => Record::Customer(record),
+            RecordRef::Events(events) => Record::Events(events.to_vec()),
+        }
+    }
+}
+
+impl<'a> From<&'a RecordKey> for KeyRef<'a> {
+    fn from(key: &'a RecordKey) -> KeyRef<'a> {
+        match key {
+            RecordKey::Counters => KeyRef::Counters,
+            RecordKey::Stock(sku) => KeyRef::Stock(sku),
+            RecordKey::Reservation(id) => KeyRef::Reservation(*id),
+            RecordKey::Answer(sequence, key) => KeyRef::Answer(*sequence, key),
+            RecordKey::Customer(sku, customer) => KeyRef::Customer(sku, customer),
+            RecordKey::Events(chunk) => KeyRef::Events(*chunk),
+        }
+    }
+}
+
+impl<'a> From<&'a Record> for RecordRef<'a> {
+    fn from(record: &'a Record) -> RecordRef<'a> {
+        match record {
+            Record::Counters(record) => RecordRef::Counters(record),
+            Record::Stock(record) => RecordRef::Stock(record),
+            Record::Reservation(record) => RecordRef::Reservation(record),
+            Record::Answer(record) => RecordRef::Answer(record),
+            Record::Customer(record) => RecordRef::Customer(*record),
+            Record::Events(events) => RecordRef::Events(events),
+        }
+    }
 }

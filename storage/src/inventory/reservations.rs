@@ -195,14 +195,16 @@ impl Reservations {
         self.changed.len()
     }
 
-    /// The ids that changed since the last call, each once.
-    pub(super) fn take_changed(&mut self) -> Vec<ReservationId> {
-        for id in &self.changed {
-            if let Some(row) = self.rows.get_mut(id.sequence) {
+    /// Shows the reservations that changed since the last call, each once.
+    pub(super) fn take_changed(&mut self, mut take: impl FnMut(ReservationId, Option<&ReservationRecord>)) {
+        for id in std::mem::take(&mut self.changed) {
+            let row = self.rows.get_mut(id.sequence).filter(|row| row.nonce == id.nonce);
+            let record = row.map(|row| {
                 row.changed = false;
-            }
+                &row.record
+            });
+            take(id, record);
         }
-        std::mem::take(&mut self.changed)
     }
 
     fn add(&mut self, id: ReservationId, record: ReservationRecord, changed: bool) -> bool {

@@ -223,17 +223,19 @@ impl Stocks {
         self.changed.len()
     }
 
-    /// The SKUs that changed since the last call, each once.
-    pub(super) fn take_changed(&mut self) -> Vec<Sku> {
+    /// Shows the SKUs that changed since the last call, each once.
+    pub(super) fn take_changed(&mut self, mut take: impl FnMut(&Sku, Option<&StockRecord>)) {
         let mut changed = std::mem::take(&mut self.changed);
         changed.sort_unstable();
         changed.dedup();
         for sku in &changed {
-            if let Some(row) = self.rows.get_mut(sku.as_str()) {
+            let row = self.rows.get_mut(sku.as_str());
+            let record = row.map(|row| {
                 row.changed = false;
-            }
+                row.stock.record()
+            });
+            take(sku, record);
         }
-        changed
     }
 
     fn new_row(&mut self, sku: Sku, record: StockRecord, changed: bool) -> Box<Row> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 
-use storage::checkpoint::{Checkpoint, ImageHeader, Opened};
+use storage::checkpoint::{Changes, Checkpoint, ImageHeader, Opened};
 use storage::disk::Disk;
 use storage::identity::DataDir;
 use storage::inventory::Inventory;
@@ -125,7 +125,7 @@ impl Node {
 
     /// Saves the state into the checkpoint.
     pub(crate) fn save(&mut self) -> Result<(), StorageError> {
-        self.checkpoint.save(&history::header(self.applied), self.inventory.take_changes())
+        self.checkpoint.save(&history::header(self.applied), Changes::of(&mut self.inventory))
     }
 
     /// Receives a snapshot and makes it this node's state, as the keeper does.
