@@ -55,11 +55,15 @@ impl Inventory {
         if self.stocks.agenda().is_behind(self.now_ms()) {
             return None;
         }
-        let now_ms = self.now_ms();
-        if request.idempotency_key.as_deref().is_some_and(|key| self.answers.find(key, now_ms).is_some()) {
-            return None;
-        }
-        match &request.command {
+        let rejection = self.check_command(&request.command)?;
+        // Only what would be refused is looked for among the kept answers: where there is one, it may be given again.
+        let kept = |key| self.answers.find(key, self.now_ms()).is_some();
+        (!request.idempotency_key.as_deref().is_some_and(kept)).then_some(rejection)
+    }
+
+    /// Why a command in range would be refused now, kept answers left aside.
+    fn check_command(&self, command: &Command) -> Option<Rejection> {
+        match command {
             Command::Tick => None,
             Command::Reserve(reserve) => self.check_reserve(reserve).err(),
             Command::Commit(commit) => self.check_commit(commit).err(),
@@ -130,7 +134,7 @@ impl Inventory {
             outcome: outcome.clone(),
             forget_ms: self.now_ms().saturating_add(stamp.idempotency_ms),
         };
-        self.answers.keep(key, record);
+        self.answers.keep(key, record, &self.reservations);
     }
 
     fn refused(&self, rejection: Rejection) -> Applied {

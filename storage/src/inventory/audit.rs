@@ -197,17 +197,17 @@ impl Inventory {
         self.feed.audit(counters.events, counters.events_gone)?;
         let told = self.last_event().is_none_or(|last| last.sequence <= counters.sequence);
         require(told, || "an event is from the future".into())?;
-        let past = self.answers.iter().all(|(_, record)| record.sequence <= counters.sequence);
+        let past = self.answers.last_sequence() <= counters.sequence;
         require(past, || "an answer is from the future".into())
     }
 
     fn audit_digests(&self) -> Result<(), Inconsistent> {
         let stocks = self.stocks.iter().map(|(sku, stock)| digest::stock(sku, stock.record()));
         let reservations = self.reservations.iter().map(|(id, record)| digest::reservation(id, record));
-        let answers = self.answers.iter().map(|(key, record)| digest::answer(key, record));
+        let answers = self.answers.iter().map(|(key, record)| digest::answer(key, &record));
         let customers = self.customers.records();
         let customers = customers.map(|(sku, customer, record)| digest::customer(sku, customer, record));
-        let events = self.feed.iter().map(|(chunk, events)| digest::events(chunk, events));
+        let events = self.feed.iter().map(|(chunk, events)| digest::events(chunk, &events));
         let hashes = stocks.chain(reservations).chain(answers).chain(customers).chain(events);
         let summed = hashes.fold(0, u64::wrapping_add);
         let kept = self.counters.records_digest;

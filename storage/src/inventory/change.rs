@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use super::Inventory;
 use super::command::Stamp;
-use super::event::{Cause, EventChange, ReservationChange, ReservationChangeKind, StockChange};
+use super::event::{Cause, EventChange, ReservationChangeKind, StockChange};
 use super::ids::{ReservationId, Sku};
+use super::kept::{KeptChange, KeptReservation};
 use super::outcome::{ReservationView, State};
 use super::record::{ReservationRecord, ReservedItem};
 use super::stock::{Move, Stock};
@@ -19,18 +20,14 @@ use super::stock::{Move, Stock};
 impl Inventory {
     /// Changes the SKU of a live hold, or one that this command has looked up.
     pub(super) fn change_stock(&mut self, sku: &Sku, act: impl FnOnce(&mut Stock)) {
-        if let Some((before, after)) = self.stocks.change(sku, act) {
-            self.tell_stock(StockChange {
-                before: Some(before),
-                after: Some(after),
-                ..StockChange::default()
-            });
+        if let Some(figures) = self.stocks.change(sku, act) {
+            self.tell(KeptChange::Figures(figures));
         }
     }
 
-    /// Adds the event of a change of a SKU.
+    /// Adds the event of a change of a SKU that is more than figures.
     pub(super) fn tell_stock(&mut self, change: StockChange) {
-        self.tell(EventChange::Stock(Arc::new(change)));
+        self.tell(KeptChange::Whole(EventChange::Stock(Arc::new(change))));
     }
 
     /// Does something for another cause than that of the command under way.
@@ -48,13 +45,11 @@ impl Inventory {
         kind: ReservationChangeKind,
         act: impl FnOnce(&mut ReservationRecord),
     ) {
-        let record = self.reservations.row(id);
-        let (before, items) = (record.state, record.item_list());
-        self.reservations.change(id, act);
-        let after = self.view(id);
-        let items_before = (items != after.items).then_some(items);
-        let change = ReservationChange { kind, before: Some(before), items_before, after };
-        self.tell(EventChange::Reservation(Arc::new(change)));
+        let (before, record) = self.reservations.change(id, act);
+        let items_before = record.items_before(&before);
+        let (before, position) = (Some(before.state), self.position(id, &record));
+        let kept = KeptReservation { kind, before, items_before, id, position, record };
+        self.tell(KeptChange::Reservation(kept));
     }
 
     /// Adds a new reservation.
@@ -67,11 +62,13 @@ impl Inventory {
             State::Waiting => ReservationChangeKind::Waiting,
             _ => ReservationChangeKind::Held,
         };
-        let after = self.view_of(id, &record);
-        self.reservations.insert(id, record);
-        let change = ReservationChange { kind, before: None, items_before: None, after: after.clone() };
-        self.tell(EventChange::Reservation(Arc::new(change)));
-        after
+        let record = Arc::new(record);
+        let position = self.position(id, &record);
+        let view = record.view(id, self.now_ms(), position);
+        self.reservations.insert(id, Arc::clone(&record));
+        let kept = KeptReservation { kind, before: None, items_before: None, id, position, record };
+        self.tell(KeptChange::Reservation(kept));
+        view
     }
 
     /// Moves units of the SKU of a live hold, or of one that this command has looked up.
@@ -141,12 +138,16 @@ impl Inventory {
 
     /// A reservation as it is now.
     pub(super) fn view_of(&self, id: ReservationId, record: &ReservationRecord) -> ReservationView {
+        record.view(id, self.now_ms(), self.position(id, record))
+    }
+
+    /// Its place in the line, if it waits.
+    fn position(&self, id: ReservationId, record: &ReservationRecord) -> Option<u64> {
         let waits = |item: &ReservedItem| self.stocks.get(&item.sku)?.line().position(id);
-        let position = match record.state {
+        match record.state {
             State::Waiting => record.items.first().and_then(waits),
             _ => None,
-        };
-        record.view(id, self.now_ms(), position)
+        }
     }
 
     /// The items of a reservation that an index names, or that this command has looked up.

@@ -10,7 +10,6 @@
 //! the SKU has a limit or not, so that a limit that is set later counts what was before it.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::Inventory;
@@ -20,14 +19,15 @@ use super::lapses::Lapses;
 use super::names;
 use super::outcome::Rejection;
 use super::record::{CustomerRecord, ReservedItem};
+use super::series::Series;
 use super::stock::Move;
+use super::table::Table;
 
 /// What all customers have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Customers {
-    /// By the hashes of SKU and customer, so that those of one SKU stand together. Most have one hold: a map of each
-    /// SKU's own would take eight times the memory.
-    rows: BTreeMap<(u64, u64), Row>,
+    /// By the hash of the SKU, and then by that of the customer. No series is empty.
+    rows: Table<Series<Box<Row>>>,
     /// Those whose place was taken when they came. None of them is in `rows`, and no map is empty.
     others: BTreeMap<Sku, BTreeMap<Arc<str>, Share>>,
     /// The sum of the hashes of all records.
@@ -110,8 +110,8 @@ impl Customers {
 
     /// Forgets all that customers have of a SKU that is deleted.
     pub(super) fn remove_sku(&mut self, sku: &Sku) {
-        let of_hash = names::hash(sku.as_str());
-        let of_sku = self.rows.range((of_hash, 0)..=(of_hash, u64::MAX)).filter(|(_, row)| row.sku == *sku);
+        let of_hash = self.rows.get(names::hash(sku.as_str())).into_iter().flat_map(Series::iter);
+        let of_sku = of_hash.filter(|(_, row)| row.sku == *sku);
         let customers: Vec<Arc<str>> = of_sku.map(|(_, row)| Arc::clone(&row.customer)).collect();
         let others = self.others.get(sku).into_iter().flat_map(|shares| shares.keys().cloned());
         for customer in customers.into_iter().chain(others.collect::<Vec<_>>()) {
@@ -144,7 +144,8 @@ impl Customers {
 
     /// What each customer has of each SKU, in no order that means anything.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&Sku, &Arc<str>, &Share)> {
-        let rows = self.rows.values().map(|row| (&row.sku, &row.customer, &row.share));
+        let rows = self.rows.iter().flat_map(|(_, of_sku)| of_sku.iter());
+        let rows = rows.map(|(_, row)| (&row.sku, &row.customer, &row.share));
         let others = self.others.iter();
         rows.chain(
             others.flat_map(|(sku, shares)| shares.iter().map(move |(name, share)| (sku, name, share))),
@@ -196,29 +197,39 @@ impl Customers {
     }
 
     fn share(&self, sku: &Sku, customer: &str) -> Option<&Share> {
-        match self.rows.get(&place(sku, customer)) {
+        match self.row(sku, customer) {
             Some(row) if row.is_of(sku, customer) => Some(&row.share),
             _ => self.others.get(sku)?.get(customer),
         }
     }
 
+    /// The row in the place of a customer, be it his or another one's.
+    fn row(&self, sku: &Sku, customer: &str) -> Option<&Row> {
+        self.rows.get(names::hash(sku.as_str()))?.get(names::hash(customer)).map(|row| &**row)
+    }
+
     /// The share of a customer, made if there is none.
     fn share_mut(&mut self, sku: &Sku, customer: &Arc<str>) -> &mut Share {
-        let Customers { rows, others, .. } = self;
-        let is_other = others.get(sku).is_some_and(|shares| shares.contains_key(customer));
-        let row = || Row { sku: sku.clone(), customer: Arc::clone(customer), share: Share::default() };
-        match rows.entry(place(sku, customer)) {
-            Entry::Vacant(place) if !is_other => &mut place.insert(row()).share,
-            Entry::Occupied(place) if place.get().is_of(sku, customer) => &mut place.into_mut().share,
-            _ => others.entry(sku.clone()).or_default().entry(Arc::clone(customer)).or_default(),
+        let taken = self.row(sku, customer).is_some_and(|row| !row.is_of(sku, customer));
+        if taken || self.others.get(sku).is_some_and(|shares| shares.contains_key(customer)) {
+            let shares = self.others.entry(sku.clone()).or_default();
+            return shares.entry(Arc::clone(customer)).or_default();
         }
+        let row = || Row { sku: sku.clone(), customer: Arc::clone(customer), share: Share::default() };
+        let of_sku = self.rows.get_or_default(names::hash(sku.as_str()));
+        &mut of_sku.get_or_insert_with(names::hash(customer), || Box::new(row())).share
     }
 
     /// Drops a share.
     fn forget(&mut self, sku: &Sku, customer: &str) -> Option<Share> {
-        let place = place(sku, customer);
-        if self.rows.get(&place).is_some_and(|row| row.is_of(sku, customer)) {
-            return self.rows.remove(&place).map(|row| row.share);
+        if self.row(sku, customer).is_some_and(|row| row.is_of(sku, customer)) {
+            let of_hash = names::hash(sku.as_str());
+            let of_sku = self.rows.get_mut(of_hash)?;
+            let share = of_sku.remove(names::hash(customer)).map(|row| row.share);
+            if of_sku.is_empty() {
+                self.rows.remove(of_hash);
+            }
+            return share;
         }
         let shares = self.others.get_mut(sku)?;
         let share = shares.remove(customer);
@@ -233,10 +244,6 @@ impl Row {
     fn is_of(&self, sku: &Sku, customer: &str) -> bool {
         *self.customer == *customer && self.sku == *sku
     }
-}
-
-fn place(sku: &Sku, customer: &str) -> (u64, u64) {
-    (names::hash(sku.as_str()), names::hash(customer))
 }
 
 impl Share {
@@ -306,7 +313,8 @@ mod tests {
         let mut customers = Customers::default();
         let share = Share { sold: 1, ..Share::default() };
         let bob = Row { sku: shoe.clone(), customer: "bob".into(), share };
-        customers.rows.insert(place(&shoe, "ann"), bob);
+        let of_shoe = customers.rows.get_or_default(names::hash("SHOE"));
+        of_shoe.insert(names::hash("ann"), Box::new(bob));
         for (sku, customer, sold) in [(&shoe, "ann", 2), (&hat, "ann", 3)] {
             assert!(customers.load(sku.clone(), customer.into(), CustomerRecord { sold }));
         }
@@ -316,7 +324,7 @@ mod tests {
             "it is there already"
         );
         // She stays where she is when her place is free again, and is there once.
-        customers.rows.remove(&place(&shoe, "ann"));
+        customers.rows.remove(names::hash("SHOE"));
         customers.apply(&shoe, &"ann".into(), Move::Sell { qty: 5 });
         assert_eq!(of(&customers), [("HAT", "ann", 3), ("SHOE", "ann", 7)]);
         customers.remove_sku(&shoe);

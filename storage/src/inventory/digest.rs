@@ -12,8 +12,9 @@
 //! The sum knows no order, so that a changed record costs one subtraction and one addition.
 
 use super::command::{Precondition, Setting};
-use super::event::{Event, EventChange};
+use super::event::{Cause, Event, EventChange, EventPosition};
 use super::ids::{Item, ReservationId, Sku};
+use super::kept::{Figures, FiguresAt, KeptChange, KeptEvent, KeptReservation};
 use super::outcome::{Grant, Outcome, ReservationView, State, StockView};
 use super::record::{AnswerRecord, CHUNK_EVENTS, Counters, CustomerRecord, ReservationRecord, StockRecord};
 
@@ -62,11 +63,13 @@ impl Digest {
     /// Feeds a text: its length, then its bytes, eight at a time.
     pub(super) fn text(self, text: &str) -> Digest {
         let fed = self.word(text.len() as u64);
-        text.as_bytes().chunks(8).fold(fed, |fed, chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            fed.word(u64::from_le_bytes(word))
-        })
+        let (words, rest) = text.as_bytes().as_chunks::<8>();
+        let fed = words.iter().fold(fed, |fed, &word| fed.word(u64::from_le_bytes(word)));
+        if rest.is_empty() {
+            return fed;
+        }
+        // The last bytes as a little-endian number, put together without a call of memcpy.
+        fed.word(rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)))
     }
 
     /// Feeds a number that may be absent.
@@ -92,8 +95,13 @@ impl Digest {
 
     /// Feeds items.
     pub(super) fn items(self, items: &[Item]) -> Digest {
-        let fed = self.word(items.len() as u64);
-        items.iter().fold(fed, |fed, item| fed.text(item.sku.as_str()).word(item.qty))
+        self.pairs(items.iter().map(|item| (&item.sku, item.qty)))
+    }
+
+    /// Feeds SKUs and units, as [`Digest::items`] does.
+    fn pairs<'a>(self, pairs: impl Iterator<Item = (&'a Sku, u64)> + Clone) -> Digest {
+        let fed = self.word(pairs.clone().count() as u64);
+        pairs.fold(fed, |fed, (sku, qty)| fed.text(sku.as_str()).word(qty))
     }
 
     /// Feeds items that may be absent.
@@ -155,14 +163,18 @@ impl Digest {
     }
 
     fn stock_view(self, view: &StockView) -> Digest {
-        self.text(view.sku.as_str())
-            .word(view.on_hand)
-            .word(view.held)
-            .word(view.sold)
-            .word(view.safety_stock)
-            .word_if_any(view.max_per_customer)
-            .word(view.waiting)
-            .word(view.version)
+        self.figures(&view.sku, &FiguresAt::of_view(view))
+    }
+
+    fn figures(self, sku: &Sku, at: &FiguresAt) -> Digest {
+        self.text(sku.as_str())
+            .word(at.on_hand)
+            .word(at.held)
+            .word(at.sold)
+            .word(at.safety_stock)
+            .word_if_any(at.max_per_customer)
+            .word(at.waiting)
+            .word(at.version)
     }
 
     fn stock_view_if_any(self, view: Option<&StockView>) -> Digest {
@@ -185,6 +197,34 @@ impl Digest {
             .word_if_any(view.committed_ms)
             .text_if_any(view.payment_token.as_deref())
             .word(view.now_ms)
+    }
+
+    /// Feeds what [`Digest::reservation_view`] does of the record's view, without making it.
+    fn reservation_at(self, kept: &KeptReservation, now_ms: u64) -> Digest {
+        let KeptReservation { id, position, record, .. } = kept;
+        let state = record.state_at(now_ms);
+        let returned = record.items.iter().filter(|item| item.returned > 0);
+        self.id(*id)
+            .state(state)
+            .text(&record.cart_id)
+            .text_if_any(record.customer_id.as_deref())
+            .pairs(record.items.iter().map(|item| (&item.sku, item.qty)))
+            .pairs(returned.map(|item| (&item.sku, item.returned)))
+            .word(record.created_ms)
+            .grant(record.grant)
+            .word_if_any(*position)
+            .word_if_any(record.committed_ms_in(state))
+            .text_if_any(record.payment_token.as_deref())
+            .word(now_ms)
+    }
+
+    fn event_at(ordinal: u64, position: EventPosition, now_ms: u64, cause: Cause) -> Digest {
+        Digest::of(Kind::Event)
+            .word(ordinal)
+            .word(position.sequence)
+            .word(u64::from(position.index))
+            .word(now_ms)
+            .word(cause as u64)
     }
 
     fn outcome(self, outcome: &Outcome) -> Digest {
@@ -268,12 +308,31 @@ pub(super) fn events(chunk: u64, events: &[Event]) -> u64 {
 /// What an event adds to the sum.
 pub(super) fn event(ordinal: u64, event: &Event) -> u64 {
     let Event { position, now_ms, cause, change } = event;
-    let fed = Digest::of(Kind::Event)
-        .word(ordinal)
-        .word(position.sequence)
-        .word(u64::from(position.index))
-        .word(*now_ms)
-        .word(*cause as u64);
+    changed(Digest::event_at(ordinal, *position, *now_ms, *cause), change)
+}
+
+/// The same of an event as it is kept.
+pub(super) fn kept_event(ordinal: u64, event: &KeptEvent) -> u64 {
+    let KeptEvent { position, now_ms, cause, change } = event;
+    let fed = Digest::event_at(ordinal, *position, *now_ms, *cause);
+    match change {
+        KeptChange::Reservation(kept) => {
+            let fed = fed.word(1).word(kept.kind as u64).word_if_any(kept.before.map(Digest::state_word));
+            let fed = match &kept.items_before {
+                None => fed.word(0),
+                Some(items) => fed.word(1).pairs(items.iter().map(|item| (&item.sku, item.qty))),
+            };
+            fed.reservation_at(kept, *now_ms).finish()
+        }
+        KeptChange::Figures(Figures { sku, before, after }) => {
+            // What an adjust alone says is absent.
+            fed.word(2).word(1).figures(sku, before).word(1).figures(sku, after).word(0).word(0).finish()
+        }
+        KeptChange::Whole(change) => changed(fed, change),
+    }
+}
+
+fn changed(fed: Digest, change: &EventChange) -> u64 {
     match change {
         EventChange::Reservation(change) => fed
             .word(1)
@@ -293,12 +352,13 @@ pub(super) fn event(ordinal: u64, event: &Event) -> u64 {
 
 /// What a kept answer adds to the sum.
 pub(super) fn answer(key: &str, record: &AnswerRecord) -> u64 {
+    let AnswerRecord { fingerprint, sequence, outcome, forget_ms } = record;
     Digest::of(Kind::Answer)
         .text(key)
-        .word(record.fingerprint)
-        .word(record.sequence)
-        .outcome(&record.outcome)
-        .word(record.forget_ms)
+        .word(*fingerprint)
+        .word(*sequence)
+        .outcome(outcome)
+        .word(*forget_ms)
         .finish()
 }
 

@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 
 use super::command::Stamp;
 use super::digest;
-use super::event::{Event, EventChange, EventFilter, EventPage, EventPosition, EventsExpired};
+use super::event::{Event, EventFilter, EventPage, EventPosition, EventsExpired};
+use super::kept::{KeptChange, KeptEvent};
 use super::query::LOOK_AT_MAX;
 use super::record::CHUNK_EVENTS;
 use super::{Inconsistent, Inventory};
@@ -37,21 +38,21 @@ pub(super) struct Feed {
 /// Never empty.
 #[derive(Debug, Clone, Default)]
 struct Chunk {
-    events: Vec<Event>,
+    events: Vec<KeptEvent>,
     /// The sum of their hashes.
     digest: u64,
 }
 
 impl Inventory {
     /// Adds an event of the command under way.
-    pub(super) fn tell(&mut self, change: EventChange) {
+    pub(super) fn tell(&mut self, change: KeptChange) {
         let sequence = self.counters.sequence;
         let index = match self.feed.last() {
             Some(last) if last.sequence == sequence => last.index.saturating_add(1),
             _ => 0,
         };
         let position = EventPosition { sequence, index };
-        let event = Event { position, now_ms: self.now_ms(), cause: self.cause, change };
+        let event = KeptEvent { position, now_ms: self.now_ms(), cause: self.cause, change };
         self.feed.push(self.counters.events, event);
         self.counters.events += 1;
     }
@@ -101,12 +102,12 @@ impl Inventory {
 }
 
 impl Feed {
-    fn push(&mut self, ordinal: u64, event: Event) {
+    fn push(&mut self, ordinal: u64, event: KeptEvent) {
         let number = ordinal / CHUNK_EVENTS;
-        let hash = digest::event(ordinal, &event);
+        let hash = digest::kept_event(ordinal, &event);
         self.digest = self.digest.wrapping_add(hash);
         self.changed_from = Some(self.changed_from.map_or(number, |from| from.min(number)));
-        let chunk = self.chunks.entry(number).or_default();
+        let chunk = self.chunks.entry(number).or_insert_with(Chunk::with_room);
         chunk.digest = chunk.digest.wrapping_add(hash);
         chunk.events.push(event);
     }
@@ -119,7 +120,7 @@ impl Feed {
     }
 
     /// The number of the oldest chunk, and its newest event, where it is not the only chunk.
-    fn oldest_of_several(&self) -> Option<(u64, &Event)> {
+    fn oldest_of_several(&self) -> Option<(u64, &KeptEvent)> {
         let (&number, chunk) = self.chunks.first_key_value()?;
         let several = self.chunks.last_key_value().is_some_and(|(&last, _)| last > number);
         chunk.events.last().filter(|_| several).map(|newest| (number, newest))
@@ -130,8 +131,8 @@ impl Feed {
         let mut following = self.after(after);
         for event in following.by_ref().take(LOOK_AT_MAX) {
             page.next = Some(event.position);
-            if filter.wants(event) {
-                page.events.push(event.clone());
+            if event.fits(filter) {
+                page.events.push(event.event());
             }
             if page.events.len() >= limit {
                 break;
@@ -142,7 +143,7 @@ impl Feed {
     }
 
     /// The events after a position, in order.
-    fn after(&self, after: Option<EventPosition>) -> impl Iterator<Item = &Event> {
+    fn after(&self, after: Option<EventPosition>) -> impl Iterator<Item = &KeptEvent> {
         let first = self.first_chunk_after(after);
         let events = self.chunks.range(first..).flat_map(|(_, chunk)| &chunk.events);
         events.skip_while(move |event| Some(event.position) <= after)
@@ -177,16 +178,17 @@ impl Feed {
     }
 
     /// Every chunk, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &[Event])> {
-        self.chunks.iter().map(|(&number, chunk)| (number, &*chunk.events))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, Vec<Event>)> {
+        self.chunks.iter().map(|(&number, chunk)| (number, chunk.told()))
     }
 
     /// Adds a chunk from a record; false where it is there already, or its number is past all ordinals.
-    pub(super) fn load(&mut self, number: u64, events: Vec<Event>) -> bool {
+    pub(super) fn load(&mut self, number: u64, events: Vec<KeptEvent>) -> bool {
         if number >= u64::MAX / CHUNK_EVENTS {
             return false;
         }
-        let digest = digest::events(number, &events);
+        let hash = |(ordinal, event)| digest::kept_event(ordinal, event);
+        let digest = (number * CHUNK_EVENTS..).zip(&events).map(hash).fold(0, u64::wrapping_add);
         self.digest = self.digest.wrapping_add(digest);
         self.chunks.insert(number, Chunk { events, digest }).is_none()
     }
@@ -214,7 +216,7 @@ impl Feed {
         self.changed_from = None;
         gone.for_each(|number| take(number, None));
         for (&number, chunk) in self.chunks.range(changed) {
-            take(number, Some(&chunk.events));
+            take(number, Some(&chunk.told()));
         }
     }
 
@@ -227,7 +229,7 @@ impl Feed {
         }
         self.changed_from = Some(full.end);
         for (&number, chunk) in self.chunks.range(full) {
-            take(number, &chunk.events);
+            take(number, &chunk.told());
         }
     }
 
@@ -240,8 +242,21 @@ impl Feed {
     /// Whether the chunks are without a gap and full, and the events in order, so many and no others.
     pub(super) fn audit(&self, events: u64, gone: Option<EventPosition>) -> Result<(), Inconsistent> {
         let mut audit = FeedAudit::after(gone);
-        self.iter().for_each(|(number, events)| audit.add(number, events));
+        for (&number, chunk) in &self.chunks {
+            audit.add(number, chunk.events.iter().map(|event| event.position));
+        }
         audit.finish(events)
+    }
+}
+
+impl Chunk {
+    fn with_room() -> Chunk {
+        Chunk { events: Vec::with_capacity(CHUNK_EVENTS as usize), digest: 0 }
+    }
+
+    /// Its events, whole.
+    fn told(&self) -> Vec<Event> {
+        self.events.iter().map(KeptEvent::event).collect()
     }
 }
 
@@ -264,7 +279,7 @@ impl FeedAudit {
     }
 
     /// Takes the next chunk.
-    pub(super) fn add(&mut self, number: u64, events: &[Event]) {
+    pub(super) fn add(&mut self, number: u64, events: impl ExactSizeIterator<Item = EventPosition>) {
         let first = number.checked_mul(CHUNK_EVENTS);
         let in_place = match self.next {
             None => (number > 0) == self.gone,
@@ -273,9 +288,9 @@ impl FeedAudit {
         let filled = (1..=CHUNK_EVENTS).contains(&(events.len() as u64));
         self.broken |= !(first.is_some() && in_place && filled);
         self.next = Some(first.unwrap_or(0).saturating_add(events.len() as u64));
-        for event in events {
-            self.broken |= Some(event.position) <= self.last;
-            self.last = Some(event.position);
+        for position in events {
+            self.broken |= Some(position) <= self.last;
+            self.last = Some(position);
         }
     }
 
@@ -286,18 +301,5 @@ impl FeedAudit {
             true => Ok(()),
             false => Err(Inconsistent(format!("the feed has a gap, or not {events} events"))),
         }
-    }
-}
-
-impl EventFilter {
-    fn wants(&self, event: &Event) -> bool {
-        self.wants_kind(event) && self.sku.as_ref().is_none_or(|sku| event.change.names(sku))
-    }
-
-    fn wants_kind(&self, event: &Event) -> bool {
-        self.kinds.as_ref().is_none_or(|kinds| match &event.change {
-            EventChange::Reservation(change) => kinds.reservations.contains(&change.kind),
-            EventChange::Stock(change) => kinds.stock.contains(&change.kind()),
-        })
     }
 }

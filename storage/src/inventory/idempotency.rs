@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use super::command::{Command, IfExpired, OnShortfall};
 use super::digest::{self, Digest, Kind};
-use super::names::Names;
-use super::outcome::{Applied, Rejection};
-use super::record::AnswerRecord;
+use super::ids::ReservationId;
+use super::names::{Named, Names};
+use super::outcome::{Applied, Outcome, Rejection, ReservationView};
+use super::record::{AnswerRecord, ReservationRecord};
+use super::reservations::Reservations;
 
 /// All kept answers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answers {
-    /// Boxed, since a map's nodes are half empty and answers are long.
-    rows: Names<Box<AnswerRecord>>,
+    rows: Names<KeptAnswer>,
     /// What is forgotten next: (forget_ms, sequence) -> key.
     forgets: BTreeMap<(u64, u64), Arc<str>>,
     /// The sum of the hashes of all rows.
@@ -26,34 +27,63 @@ pub(super) struct Answers {
     changed: Vec<(u64, Arc<str>)>,
 }
 
+/// An answer as it is kept.
+#[derive(Debug, Clone)]
+pub(super) struct KeptAnswer {
+    key: Arc<str>,
+    fingerprint: u64,
+    sequence: u64,
+    forget_ms: u64,
+    outcome: KeptOutcome,
+    /// What it adds to the digest.
+    hash: u64,
+}
+
+/// What a command did, as it is kept.
+#[derive(Debug, Clone)]
+enum KeptOutcome {
+    /// As it was told.
+    Whole(Box<Outcome>),
+    /// A reservation as it was at that moment, by the record that it had then and most likely has still.
+    Reservation {
+        /// Which outcome this view is told in.
+        told: fn(ReservationView) -> Outcome,
+        id: ReservationId,
+        now_ms: u64,
+        position: Option<u64>,
+        record: Arc<ReservationRecord>,
+    },
+}
+
 impl Answers {
     /// The answer under a key, unless it is to be forgotten.
-    pub(super) fn find(&self, key: &str, now_ms: u64) -> Option<&AnswerRecord> {
-        self.stored(key).filter(|record| record.forget_ms > now_ms)
+    pub(super) fn find(&self, key: &str, now_ms: u64) -> Option<&KeptAnswer> {
+        self.rows.get(key).filter(|answer| answer.forget_ms > now_ms)
     }
 
     /// The answer under a key, be it to be forgotten or not.
-    pub(super) fn stored(&self, key: &str) -> Option<&AnswerRecord> {
-        self.rows.get(key).map(|record| &**record)
+    pub(super) fn stored(&self, key: &str) -> Option<AnswerRecord> {
+        self.rows.get(key).map(KeptAnswer::record)
     }
 
     /// Keeps an answer, in the place of one that was to be forgotten.
-    pub(super) fn keep(&mut self, key: &str, record: AnswerRecord) {
+    pub(super) fn keep(&mut self, key: &str, record: AnswerRecord, reservations: &Reservations) {
         self.remove(key);
         let key = Arc::from(key);
         self.changed.push((record.sequence, Arc::clone(&key)));
-        self.add(key, record);
+        self.add(key, record, reservations);
     }
 
     /// Adds an answer from a record; false where its place is taken.
-    pub(super) fn load(&mut self, key: &str, record: AnswerRecord) -> bool {
-        self.add(Arc::from(key), record)
+    pub(super) fn load(&mut self, key: &str, record: AnswerRecord, reservations: &Reservations) -> bool {
+        self.add(Arc::from(key), record, reservations)
     }
 
-    fn add(&mut self, key: Arc<str>, record: AnswerRecord) -> bool {
-        self.digest = self.digest.wrapping_add(digest::answer(&key, &record));
-        let place = self.forgets.insert(record.forget_key(), Arc::clone(&key));
-        self.rows.insert(key, Box::new(record)).is_none() && place.is_none()
+    fn add(&mut self, key: Arc<str>, record: AnswerRecord, reservations: &Reservations) -> bool {
+        let answer = KeptAnswer::of(key, record, reservations);
+        self.digest = self.digest.wrapping_add(answer.hash);
+        let place = self.forgets.insert(answer.forget_key(), Arc::clone(&answer.key));
+        self.rows.insert(Box::new(answer)).is_none() && place.is_none()
     }
 
     /// Forgets the answer that is due first, if any is.
@@ -75,22 +105,27 @@ impl Answers {
 
     /// Whether the index has an entry for each answer, and none besides.
     pub(super) fn index_holds(&self) -> bool {
-        self.forgets.len() == self.rows.len()
-            && self
-                .iter()
-                .all(|(key, record)| self.forgets.get(&record.forget_key()).is_some_and(|k| **k == *key))
+        let has_place = |answer: &KeptAnswer| {
+            self.forgets.get(&answer.forget_key()).is_some_and(|key| *key == answer.key)
+        };
+        self.forgets.len() == self.rows.len() && self.rows.iter().all(has_place)
     }
 
     /// Every answer, in no order that means anything.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &AnswerRecord)> {
-        self.rows.iter().map(|(key, record)| (&**key, &**record))
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, AnswerRecord)> {
+        self.rows.iter().map(|answer| (&*answer.key, answer.record()))
     }
 
     /// Every answer, in the order of the sequences.
-    pub(super) fn sorted(&self) -> Vec<(&str, &AnswerRecord)> {
-        let mut answers: Vec<_> = self.iter().collect();
-        answers.sort_unstable_by_key(|(key, record)| (record.sequence, *key));
-        answers
+    pub(super) fn sorted(&self) -> impl Iterator<Item = (&str, AnswerRecord)> {
+        let mut answers: Vec<_> = self.rows.iter().collect();
+        answers.sort_unstable_by_key(|answer| (answer.sequence, &answer.key));
+        answers.into_iter().map(|answer| (&*answer.key, answer.record()))
+    }
+
+    /// The greatest sequence of a command that an answer is of.
+    pub(super) fn last_sequence(&self) -> u64 {
+        self.rows.iter().map(|answer| answer.sequence).max().unwrap_or(0)
     }
 
     /// How many there are.
@@ -114,31 +149,83 @@ impl Answers {
         changed.sort_unstable();
         changed.dedup();
         for (sequence, key) in &changed {
-            take(*sequence, key, self.stored(key).filter(|record| record.sequence == *sequence));
+            let record = self.stored(key).filter(|record| record.sequence == *sequence);
+            take(*sequence, key, record.as_ref());
         }
     }
 
     fn remove(&mut self, key: &str) {
-        let Some((key, record)) = self.rows.remove(key) else {
+        let Some(answer) = self.rows.remove(key) else {
             return;
         };
-        self.forgets.remove(&record.forget_key());
-        self.digest = self.digest.wrapping_sub(digest::answer(&key, &record));
-        self.changed.push((record.sequence, key));
+        self.forgets.remove(&answer.forget_key());
+        self.digest = self.digest.wrapping_sub(answer.hash);
+        self.changed.push((answer.sequence, answer.key));
     }
 }
 
-impl AnswerRecord {
+impl Named for KeptAnswer {
+    fn name(&self) -> &Arc<str> {
+        &self.key
+    }
+}
+
+impl KeptAnswer {
+    fn of(key: Arc<str>, record: AnswerRecord, reservations: &Reservations) -> KeptAnswer {
+        let hash = digest::answer(&key, &record);
+        let AnswerRecord { fingerprint, sequence, outcome, forget_ms } = record;
+        let outcome = KeptOutcome::of(outcome, reservations);
+        KeptAnswer { key, fingerprint, sequence, forget_ms, outcome, hash }
+    }
+
+    fn record(&self) -> AnswerRecord {
+        let &KeptAnswer { fingerprint, sequence, forget_ms, .. } = self;
+        AnswerRecord { fingerprint, sequence, outcome: self.outcome.told(), forget_ms }
+    }
+
     /// The answer to the call that came again, if it is the same call.
     pub(super) fn again(&self, command: &Command) -> Result<Applied, Rejection> {
         if self.fingerprint != fingerprint(command) {
             return Err(Rejection::IdempotencyKeyReused);
         }
-        Ok(Applied { sequence: self.sequence, replayed: true, result: Ok(self.outcome.clone()) })
+        Ok(Applied { sequence: self.sequence, replayed: true, result: Ok(self.outcome.told()) })
     }
 
     fn forget_key(&self) -> (u64, u64) {
         (self.forget_ms, self.sequence)
+    }
+}
+
+impl KeptOutcome {
+    fn of(outcome: Outcome, reservations: &Reservations) -> KeptOutcome {
+        let (told, view): (fn(_) -> _, _) = match &outcome {
+            Outcome::Reserved(view) => (Outcome::Reserved, view),
+            Outcome::AlreadyReserved(view) => (Outcome::AlreadyReserved, view),
+            Outcome::Waiting(view) => (Outcome::Waiting, view),
+            Outcome::Committed(view) => (Outcome::Committed, view),
+            Outcome::Released(view) => (Outcome::Released, view),
+            Outcome::Extended(view) => (Outcome::Extended, view),
+            Outcome::Returned(view) => (Outcome::Returned, view),
+            Outcome::Ticked | Outcome::SkuCreated(_) | Outcome::SkuSet(_) | Outcome::SkuDeleted => {
+                return KeptOutcome::Whole(Box::new(outcome));
+            }
+        };
+        match reservations.shared(view.id).filter(|record| record.has_view(view)) {
+            None => KeptOutcome::Whole(Box::new(outcome)),
+            Some(record) => {
+                let (id, now_ms, position) = (view.id, view.now_ms, view.position);
+                KeptOutcome::Reservation { told, id, now_ms, position, record: Arc::clone(record) }
+            }
+        }
+    }
+
+    fn told(&self) -> Outcome {
+        match self {
+            KeptOutcome::Whole(outcome) => Outcome::clone(outcome),
+            KeptOutcome::Reservation { told, id, now_ms, position, record } => {
+                told(record.view(*id, *now_ms, *position))
+            }
+        }
     }
 }
 

@@ -62,15 +62,14 @@ impl Inventory {
             .iter()
             .map(|(id, record)| (RecordKey::Reservation(id), Record::Reservation(record.clone())));
         // Sorted when their turn comes.
-        let answers = std::iter::once_with(|| self.answers.sorted()).flatten().map(|(key, record)| {
-            (RecordKey::Answer(record.sequence, key.into()), Record::Answer(record.clone()))
-        });
+        let answers = std::iter::once_with(|| self.answers.sorted())
+            .flatten()
+            .map(|(key, record)| (RecordKey::Answer(record.sequence, key.into()), Record::Answer(record)));
         let customers = self.customers.records().map(|(sku, customer, record)| {
             (RecordKey::Customer(sku.clone(), Arc::clone(customer)), Record::Customer(record))
         });
         let events = self.feed.iter();
-        let events =
-            events.map(|(chunk, events)| (RecordKey::Events(chunk), Record::Events(events.to_vec())));
+        let events = events.map(|(chunk, events)| (RecordKey::Events(chunk), Record::Events(events)));
         Box::new(counters.chain(stocks).chain(reservations).chain(answers).chain(customers).chain(events))
     }
 }

@@ -104,8 +104,7 @@ impl Indexes {
             self.remove_items(id, before);
             self.insert_items(id, after);
         } else if before.is_held() != after.is_held() {
-            self.remove_holds(before);
-            self.insert_holds(id, after);
+            self.update_holds(id, before, after);
         }
     }
 
@@ -127,37 +126,38 @@ impl Indexes {
 
     fn insert_items(&mut self, id: ReservationId, record: &ReservationRecord) {
         for ReservedItem { sku, .. } in record.items.iter() {
-            self.skus.change(hash(sku.as_str()), |of| {
-                of.all.insert(id.sequence, ());
-                if record.is_held() {
-                    of.holds.insert(record.fencing_token(), id.sequence);
-                }
-            });
+            let of = self.skus.get_or_default(hash(sku.as_str()));
+            of.all.insert(id.sequence, ());
+            if record.is_held() {
+                of.holds.insert(record.fencing_token(), id.sequence);
+            }
         }
     }
 
     fn remove_items(&mut self, id: ReservationId, record: &ReservationRecord) {
-        self.remove_holds(record);
         for ReservedItem { sku, .. } in record.items.iter() {
             let hash = hash(sku.as_str());
-            self.skus.change(hash, |of| _ = of.all.remove(id.sequence));
-            if self.skus.get(hash).is_some_and(|of| of.all.is_empty()) {
+            let of = self.skus.get_or_default(hash);
+            of.all.remove(id.sequence);
+            if record.is_held() {
+                of.holds.remove(record.fencing_token());
+            }
+            if of.all.is_empty() {
                 self.skus.remove(hash);
             }
         }
     }
 
-    fn insert_holds(&mut self, id: ReservationId, record: &ReservationRecord) {
-        for ReservedItem { sku, .. } in record.items.iter().filter(|_| record.is_held()) {
-            self.skus.change(hash(sku.as_str()), |of| {
-                of.holds.insert(record.fencing_token(), id.sequence);
-            });
-        }
-    }
-
-    fn remove_holds(&mut self, record: &ReservationRecord) {
-        for ReservedItem { sku, .. } in record.items.iter().filter(|_| record.is_held()) {
-            self.skus.change(hash(sku.as_str()), |of| _ = of.holds.remove(record.fencing_token()));
+    /// Follows a change of state alone.
+    fn update_holds(&mut self, id: ReservationId, before: &ReservationRecord, after: &ReservationRecord) {
+        for ReservedItem { sku, .. } in after.items.iter() {
+            let of = self.skus.get_or_default(hash(sku.as_str()));
+            if before.is_held() {
+                of.holds.remove(before.fencing_token());
+            }
+            if after.is_held() {
+                of.holds.insert(after.fencing_token(), id.sequence);
+            }
         }
     }
 

@@ -63,14 +63,15 @@ impl Loader {
                 inventory.stocks.load_gathered() && self.add_reservation(*id, record)
             }
             (RecordKey::Answer(sequence, key), Record::Answer(record)) => {
-                *sequence == record.sequence && inventory.answers.load(key, record)
+                *sequence == record.sequence && inventory.answers.load(key, record, &inventory.reservations)
             }
             (RecordKey::Customer(sku, customer), Record::Customer(record)) => {
                 inventory.customers.load(sku.clone(), Arc::clone(customer), record)
             }
             (RecordKey::Events(chunk), Record::Events(mut events)) => {
                 events.iter_mut().for_each(|event| inventory.share_names(event));
-                inventory.feed.load(*chunk, events)
+                let kept = events.into_iter().map(|event| inventory.keep_loaded(event)).collect();
+                inventory.feed.load(*chunk, kept)
             }
             _ => false,
         }

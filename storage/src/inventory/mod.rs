@@ -52,7 +52,7 @@
 //! | `line`, `serve` | who waits; how lines are joined, served and left |
 //! | `expiry`, `lapses` | what time does |
 //! | `change` | the two ways in which the tables change, and tell the feed |
-//! | `event`, `feed` | the change feed |
+//! | `event`, `feed`, `kept` | the change feed |
 //! | `idempotency` | kept answers |
 //! | `stock`, `stocks`, `reservations`, `indexes` | the tables |
 //! | `by_sequence`, `names`, `postings`, `table`, `series` | what they are made of |
@@ -81,6 +81,7 @@ mod idempotency;
 pub mod ids;
 mod image;
 mod indexes;
+mod kept;
 mod lapses;
 mod line;
 mod load;

@@ -1,4 +1,4 @@
-//! A map from texts (SKUs, idempotency keys) to values, by hash.
+//! A map from names (SKUs, idempotency keys) to what has them, by hash.
 //!
 //! Such texts are random and many. A map ordered by text would follow a pointer for each comparison, some twenty
 //! in a map of a million, and each is a cache miss; a [`Table`] finds a hash in two. Where a text's place is
@@ -10,62 +10,67 @@ use std::sync::Arc;
 use super::digest::{Digest, Kind};
 use super::table::Table;
 
+/// What has a name of its own.
+pub(super) trait Named {
+    /// Its name.
+    fn name(&self) -> &Arc<str>;
+}
+
 /// See the module's documentation. Its order must not reach any output.
 #[derive(Debug, Clone)]
 pub(super) struct Names<V> {
-    by_hash: Table<(Arc<str>, V)>,
-    /// Names whose place was taken when they came. None of them is in `by_hash`.
-    others: BTreeMap<Arc<str>, V>,
+    by_hash: Table<Box<V>>,
+    /// Values whose place was taken when they came. The name of none of them is in `by_hash`.
+    others: BTreeMap<Arc<str>, Box<V>>,
 }
 
-impl<V> Names<V> {
-    /// The value under a name.
+impl<V: Named> Names<V> {
+    /// The value of a name.
     pub(super) fn get(&self, name: &str) -> Option<&V> {
         match self.by_hash.get(hash(name)) {
-            Some((own, value)) if **own == *name => Some(value),
-            _ => self.others.get(name),
+            Some(value) if **value.name() == *name => Some(value),
+            _ => self.others.get(name).map(|value| &**value),
         }
     }
 
-    /// The value under a name, to be changed.
+    /// The value of a name, to be changed. Its name stays.
     pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut V> {
         match self.by_hash.get_mut(hash(name)) {
-            Some((own, value)) if **own == *name => Some(value),
-            _ => self.others.get_mut(name),
+            Some(value) if **value.name() == *name => Some(value),
+            _ => self.others.get_mut(name).map(|value| &mut **value),
         }
     }
 
-    /// Puts a value under a name, and gives back the one that was there.
-    pub(super) fn insert(&mut self, name: Arc<str>, value: V) -> Option<V> {
-        if let Some(place) = self.others.get_mut(&name) {
+    /// Puts a value under its name, and gives back the one that was there.
+    pub(super) fn insert(&mut self, value: Box<V>) -> Option<Box<V>> {
+        if let Some(place) = self.others.get_mut(value.name()) {
             return Some(std::mem::replace(place, value));
         }
-        let hash = hash(&name);
+        let hash = hash(value.name());
         match self.by_hash.get_mut(hash) {
-            Some((own, place)) if *own == name => Some(std::mem::replace(place, value)),
-            Some(_) => self.others.insert(name, value),
-            None => self.by_hash.insert(hash, (name, value)).map(|(_, value)| value),
+            Some(place) if place.name() == value.name() => Some(std::mem::replace(place, value)),
+            Some(_) => self.others.insert(Arc::clone(value.name()), value),
+            None => self.by_hash.insert(hash, value),
         }
     }
 
-    /// Puts many values under names that are not there yet.
-    pub(super) fn extend(&mut self, named: impl ExactSizeIterator<Item = (Arc<str>, V)>) {
-        self.by_hash.fit(self.by_hash.len() + named.len());
-        named.for_each(|(name, value)| _ = self.insert(name, value));
+    /// Makes room for that many values.
+    pub(super) fn fit(&mut self, len: usize) {
+        self.by_hash.fit(len);
     }
 
-    /// Takes out a name and its value.
-    pub(super) fn remove(&mut self, name: &str) -> Option<(Arc<str>, V)> {
+    /// Takes out the value of a name.
+    pub(super) fn remove(&mut self, name: &str) -> Option<Box<V>> {
         let hash = hash(name);
         match self.by_hash.get(hash) {
-            Some((own, _)) if **own == *name => self.by_hash.remove(hash),
-            _ => self.others.remove_entry(name),
+            Some(value) if **value.name() == *name => self.by_hash.remove(hash),
+            _ => self.others.remove(name),
         }
     }
 
-    /// Every name and its value, in no order that means anything.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &V)> {
-        self.by_hash.iter().map(|(_, (name, value))| (name, value)).chain(&self.others)
+    /// Every value, in no order that means anything.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &V> {
+        self.by_hash.iter().map(|(_, value)| value).chain(self.others.values()).map(|value| &**value)
     }
 
     /// How many there are.
@@ -89,8 +94,22 @@ pub(super) fn hash(name: &str) -> u64 {
 mod tests {
     use super::*;
 
-    fn of(names: &Names<u32>) -> Vec<(&str, u32)> {
-        let mut all: Vec<_> = names.iter().map(|(name, &value)| (&**name, value)).collect();
+    /// A name and a number.
+    #[derive(Debug, PartialEq)]
+    struct Numbered(Arc<str>, u32);
+
+    impl Named for Numbered {
+        fn name(&self) -> &Arc<str> {
+            &self.0
+        }
+    }
+
+    fn numbered(name: &str, number: u32) -> Box<Numbered> {
+        Box::new(Numbered(name.into(), number))
+    }
+
+    fn of(names: &Names<Numbered>) -> Vec<(&str, u32)> {
+        let mut all: Vec<_> = names.iter().map(|value| (&*value.0, value.1)).collect();
         all.sort_unstable();
         assert_eq!(all.len(), names.len());
         all
@@ -100,24 +119,29 @@ mod tests {
     fn names_of_one_hash_are_told_apart() {
         let mut names = Names::default();
         // The hash of `b` is taken by another name when `b` comes.
-        names.by_hash.insert(hash("b"), ("a".into(), 1));
-        assert_eq!(names.insert("b".into(), 2), None);
-        assert_eq!((names.get("b"), names.get("a")), (Some(&2), None), "its own hash is another one");
-        assert_eq!(names.get_mut("b"), Some(&mut 2));
-        assert_eq!(names.insert("b".into(), 3), Some(2));
+        names.by_hash.insert(hash("b"), numbered("a", 1));
+        assert_eq!(names.insert(numbered("b", 2)), None);
+        assert_eq!(names.get("b"), Some(&*numbered("b", 2)));
+        assert_eq!(names.get("a"), None, "its own hash is another one");
+        names.get_mut("b").unwrap().1 += 2;
+        assert_eq!(names.insert(numbered("b", 3)), Some(numbered("b", 4)));
         assert_eq!(of(&names), [("a", 1), ("b", 3)]);
         // It stays where it is when the place is free again, and is there once.
         names.by_hash = Table::default();
-        assert_eq!((names.insert("b".into(), 3), names.get("b")), (Some(3), Some(&3)));
-        assert_eq!(of(&names), [("b", 3)]);
-        assert_eq!((names.remove("b"), names.get("b"), names.len()), (Some(("b".into(), 3)), None, 0));
+        assert_eq!(names.insert(numbered("b", 5)), Some(numbered("b", 3)));
+        assert_eq!(of(&names), [("b", 5)]);
+        assert_eq!(names.remove("b"), Some(numbered("b", 5)));
+        assert_eq!((names.get("b"), names.len()), (None, 0));
     }
 
     #[test]
     fn a_name_has_one_value() {
         let mut names = Names::default();
-        assert_eq!((names.insert("".into(), 1), names.insert("".into(), 2)), (None, Some(1)));
-        assert_eq!((names.get(""), names.get("x"), names.len()), (Some(&2), None, 1));
-        assert_eq!((names.remove("x"), names.remove(""), names.len()), (None, Some(("".into(), 2)), 0));
+        names.fit(9);
+        assert_eq!(names.insert(numbered("", 1)), None);
+        assert_eq!(names.insert(numbered("", 2)), Some(numbered("", 1)));
+        assert_eq!((names.get("x"), names.len()), (None, 1));
+        assert_eq!((names.remove("x"), names.remove("")), (None, Some(numbered("", 2))));
+        assert_eq!(names.len(), 0);
     }
 }

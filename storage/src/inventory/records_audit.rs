@@ -256,7 +256,7 @@ impl RecordsAudit {
 
     fn events(&mut self, chunk: u64, events: &[Event]) {
         add(&mut self.audited.events, events.len() as u64);
-        self.feed.add(chunk, events);
+        self.feed.add(chunk, events.iter().map(|event| event.position));
         let sequence = self.counters.sequence;
         let past = events.iter().all(|event| event.position.sequence <= sequence);
         self.require(past, || format!("an event of chunk {chunk} is from the future"));

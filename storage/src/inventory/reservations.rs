@@ -3,12 +3,14 @@
 //! Every change of one goes through [`Reservations::change`], which keeps the indexes, the digest and the list of
 //! changes.
 
+use std::sync::Arc;
+
 use super::by_sequence::BySequence;
 use super::digest;
 use super::ids::{Item, ReservationId, Sku};
 use super::indexes::Indexes;
 use super::outcome::{ReservationView, State};
-use super::record::ReservationRecord;
+use super::record::{ReservationRecord, ReservedItem};
 
 /// All reservations.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +27,8 @@ pub(super) struct Reservations {
 struct Row {
     /// The other half of its id.
     nonce: u64,
-    record: ReservationRecord,
+    /// Shared with the events that tell it.
+    record: Arc<ReservationRecord>,
     /// What the record adds to the digest.
     hash: u64,
     /// Whether the reservation stands in the list of changes.
@@ -40,6 +43,11 @@ impl Reservations {
 
     /// A reservation, be it to be forgotten or not.
     pub(super) fn stored(&self, id: ReservationId) -> Option<&ReservationRecord> {
+        self.shared(id).map(|record| &**record)
+    }
+
+    /// The same, to be shared.
+    pub(super) fn shared(&self, id: ReservationId) -> Option<&Arc<ReservationRecord>> {
         self.rows.get(id.sequence).filter(|row| row.nonce == id.nonce).map(|row| &row.record)
     }
 
@@ -115,22 +123,28 @@ impl Reservations {
     }
 
     /// Adds a new reservation.
-    pub(super) fn insert(&mut self, id: ReservationId, record: ReservationRecord) {
+    pub(super) fn insert(&mut self, id: ReservationId, record: Arc<ReservationRecord>) {
         self.indexes.insert(id, &record);
         self.changed.push(id);
         self.add(id, record, true);
     }
 
-    /// Changes a reservation that an index names, or that this command has looked up. Its cart and customer stay.
+    /// Changes a reservation that an index names, or that this command has looked up. Its cart and customer stay. What
+    /// it was and is.
     #[expect(
         clippy::expect_used,
         reason = "the id comes from an index or from a look-up in the same command"
     )]
-    pub(super) fn change(&mut self, id: ReservationId, act: impl FnOnce(&mut ReservationRecord)) {
+    pub(super) fn change(
+        &mut self,
+        id: ReservationId,
+        act: impl FnOnce(&mut ReservationRecord),
+    ) -> (Arc<ReservationRecord>, Arc<ReservationRecord>) {
         let Reservations { rows, indexes, digest: sum, changed } = self;
         let row = rows.get_mut(id.sequence).expect("the reservation is there");
-        let before = row.record.clone();
-        act(&mut row.record);
+        let mut after = ReservationRecord::clone(&row.record);
+        act(&mut after);
+        let before = std::mem::replace(&mut row.record, Arc::new(after));
         indexes.update(id, &before, &row.record);
         let hash = digest::reservation(id, &row.record);
         *sum = sum.wrapping_sub(row.hash).wrapping_add(hash);
@@ -138,6 +152,7 @@ impl Reservations {
         if !std::mem::replace(&mut row.changed, true) {
             changed.push(id);
         }
+        (before, Arc::clone(&row.record))
     }
 
     /// Takes a reservation out.
@@ -154,12 +169,12 @@ impl Reservations {
 
     /// Adds a reservation from a record, to no index yet; false where it is there already.
     pub(super) fn load(&mut self, id: ReservationId, record: ReservationRecord) -> bool {
-        self.add(id, record, false)
+        self.add(id, Arc::new(record), false)
     }
 
     /// A record that was loaded, to be completed.
     pub(super) fn loaded(&mut self, id: ReservationId) -> Option<&mut ReservationRecord> {
-        self.rows.get_mut(id.sequence).map(|row| &mut row.record)
+        self.rows.get_mut(id.sequence).map(|row| Arc::make_mut(&mut row.record))
     }
 
     /// Builds the indexes once all records are loaded.
@@ -177,7 +192,7 @@ impl Reservations {
 
     /// Every reservation, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (ReservationId, &ReservationRecord)> + Clone {
-        self.rows.iter().map(|(sequence, row)| (row.id(sequence), &row.record))
+        self.rows.iter().map(|(sequence, row)| (row.id(sequence), &*row.record))
     }
 
     /// How many there are.
@@ -203,11 +218,11 @@ impl Reservations {
                 row.changed = false;
                 &row.record
             });
-            take(id, record);
+            take(id, record.map(|record| &**record));
         }
     }
 
-    fn add(&mut self, id: ReservationId, record: ReservationRecord, changed: bool) -> bool {
+    fn add(&mut self, id: ReservationId, record: Arc<ReservationRecord>, changed: bool) -> bool {
         let hash = digest::reservation(id, &record);
         self.digest = self.digest.wrapping_add(hash);
         let row = Row { nonce: id.nonce, record, hash, changed };
@@ -237,11 +252,6 @@ impl ReservationRecord {
         matches!(self.state_at(now_ms), State::Waiting | State::Held)
     }
 
-    /// What is waited for, held or sold.
-    pub(super) fn item_list(&self) -> Vec<Item> {
-        self.items.iter().map(|item| Item { sku: item.sku.clone(), qty: item.qty }).collect()
-    }
-
     fn returned_list(&self) -> Vec<Item> {
         let returned = self.items.iter().filter(|item| item.returned > 0);
         returned.map(|item| Item { sku: item.sku.clone(), qty: item.returned }).collect()
@@ -265,14 +275,44 @@ impl ReservationRecord {
             state,
             cart_id: self.cart_id.clone(),
             customer_id: self.customer_id.clone(),
-            items: self.item_list(),
+            items: item_list(&self.items),
             returned: self.returned_list(),
             created_ms: self.created_ms,
             grant: self.grant,
             position,
-            committed_ms: self.ended_ms.filter(|_| state == State::Committed),
+            committed_ms: self.committed_ms_in(state),
             payment_token: self.payment_token.clone(),
             now_ms,
         }
     }
+
+    /// Whether its view at that moment is this one.
+    pub(super) fn has_view(&self, view: &ReservationView) -> bool {
+        let state = self.state_at(view.now_ms);
+        let same = |item: &ReservedItem, told: &Item| item.sku == told.sku && item.qty == told.qty;
+        let items = self.items.len() == view.items.len()
+            && self.items.iter().zip(&view.items).all(|(item, told)| same(item, told));
+        items
+            && self.returned_list() == view.returned
+            && (state, self.created_ms, self.grant) == (view.state, view.created_ms, view.grant)
+            && (&self.cart_id, &self.customer_id) == (&view.cart_id, &view.customer_id)
+            && self.committed_ms_in(state) == view.committed_ms
+            && self.payment_token == view.payment_token
+    }
+
+    /// When it was committed, if that is its state.
+    pub(super) fn committed_ms_in(&self, state: State) -> Option<u64> {
+        self.ended_ms.filter(|_| state == State::Committed)
+    }
+}
+
+/// What is waited for, held or sold.
+pub(super) fn item_list(items: &[ReservedItem]) -> Vec<Item> {
+    items.iter().map(|item| Item { sku: item.sku.clone(), qty: item.qty }).collect()
+}
+
+/// Whether the same units of the same SKUs are waited for, held or sold.
+pub(super) fn same_items(items: &[ReservedItem], others: &[ReservedItem]) -> bool {
+    let same = |(a, b): (&ReservedItem, &ReservedItem)| a.sku == b.sku && a.qty == b.qty;
+    items.len() == others.len() && items.iter().zip(others).all(same)
 }

@@ -67,6 +67,15 @@ impl<V> Series<V> {
         None
     }
 
+    /// The value of a key, made if there is none.
+    #[expect(clippy::expect_used, reason = "what is not there is put there")]
+    pub(super) fn get_or_insert_with(&mut self, key: u64, make: impl FnOnce() -> V) -> &mut V {
+        if self.get(key).is_none() {
+            self.insert(key, make());
+        }
+        self.get_mut(key).expect("the key is there")
+    }
+
     /// Takes the next form, with one entry more.
     fn grow(&mut self, entry: (u64, V)) {
         *self = match std::mem::take(self) {

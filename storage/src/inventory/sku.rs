@@ -55,7 +55,8 @@ impl Inventory {
         let on_hand = self.check_adjust_sku(adjust)?;
         self.revoke_above(stamp, &adjust.sku, on_hand);
         let act = |stock: &mut Stock| stock.set(on_hand, None, Setting::Keep);
-        if let Some((before, after)) = self.stocks.change(&adjust.sku, act) {
+        if let Some(figures) = self.stocks.change(&adjust.sku, act) {
+            let (before, after) = figures.views();
             let AdjustSku { reason, reference, .. } = adjust.clone();
             self.tell_stock(StockChange { before: Some(before), after: Some(after), reason, reference });
         }

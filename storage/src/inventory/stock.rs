@@ -12,6 +12,7 @@
 
 use super::command::{PutSku, Setting};
 use super::ids::{ReservationId, Sku};
+use super::kept::FiguresAt;
 use super::lapses::{Due, Lapses};
 use super::line::Line;
 use super::outcome::StockView;
@@ -154,16 +155,7 @@ impl Stock {
 
     /// The figures of a record of this SKU with so many waiting.
     pub(super) fn view_of(&self, record: &StockRecord, waiting: u64) -> StockView {
-        StockView {
-            sku: self.sku.clone(),
-            on_hand: record.on_hand,
-            held: record.held,
-            sold: record.sold,
-            safety_stock: record.safety_stock,
-            max_per_customer: record.max_per_customer,
-            waiting,
-            version: record.version,
-        }
+        FiguresAt::of(record, waiting).view(&self.sku)
     }
 
     /// Makes the figures those of a moment.

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use super::digest;
 use super::ids::{ReservationId, Sku};
+use super::kept::{Figures, FiguresAt};
 use super::line::Agenda;
-use super::names::Names;
+use super::names::{Named, Names};
 use super::outcome::{State, StockView};
 use super::record::{ReservedItem, StockRecord};
 use super::stock::Stock;
@@ -17,8 +18,7 @@ use super::stock::Stock;
 /// All SKUs.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stocks {
-    /// Boxed, since a map's nodes are half empty and rows are long.
-    rows: Names<Box<Row>>,
+    rows: Names<Row>,
     /// Rows from records that are in no table yet. None, but while an inventory is loaded.
     #[expect(clippy::vec_box, reason = "they move into `rows` as they are, and are not copied on the way")]
     gathered: Vec<Box<Row>>,
@@ -37,8 +37,16 @@ pub(super) struct Stocks {
 #[derive(Debug, Clone)]
 struct Row {
     stock: Stock,
+    /// What its record adds to the digest.
+    hash: u64,
     /// Whether the SKU stands in the list of changes.
     changed: bool,
+}
+
+impl Named for Row {
+    fn name(&self) -> &Arc<str> {
+        self.stock.sku().shared()
+    }
 }
 
 impl Stocks {
@@ -61,11 +69,7 @@ impl Stocks {
     /// Changes the SKU of a live hold, or one that this command has looked up. What it was and is, where its record
     /// changed.
     #[expect(clippy::expect_used, reason = "no SKU is deleted while a live hold names it")]
-    pub(super) fn change(
-        &mut self,
-        sku: &Sku,
-        act: impl FnOnce(&mut Stock),
-    ) -> Option<(StockView, StockView)> {
+    pub(super) fn change(&mut self, sku: &Sku, act: impl FnOnce(&mut Stock)) -> Option<Figures> {
         let row = self.rows.get_mut(sku.as_str()).expect("the SKU is there");
         let (before, waited) = (*row.stock.record(), row.stock.line().len());
         let lapse_before = row.stock.awaited_lapse_ms();
@@ -80,13 +84,15 @@ impl Stocks {
             return None;
         }
         assert!(record.held <= record.on_hand, "{sku}: more held than on hand");
-        let (left, come) = (digest::stock(sku, &before), digest::stock(sku, record));
-        self.digest = self.digest.wrapping_sub(left).wrapping_add(come);
+        let hash = digest::stock(sku, record);
+        self.digest = self.digest.wrapping_sub(row.hash).wrapping_add(hash);
+        row.hash = hash;
         if !std::mem::replace(&mut row.changed, true) {
             self.changed.push(row.stock.sku().clone());
         }
-        let view = |record, waiting| row.stock.view_of(record, waiting as u64);
-        Some((view(&before, waited), view(record, waiting)))
+        let at = |record, waiting| FiguresAt::of(record, waiting as u64);
+        let (before, after) = (at(&before, waited), at(record, waiting));
+        Some(Figures { sku: row.stock.sku().clone(), before, after })
     }
 
     /// Which lines are to be looked at, and when.
@@ -115,7 +121,7 @@ impl Stocks {
         let view = Stock::new(sku.clone(), record).view_of(&record, 0);
         self.changed.push(sku.clone());
         let row = self.new_row(sku.clone(), record, true);
-        self.rows.insert(Arc::clone(sku.shared()), row);
+        self.rows.insert(row);
         self.names.insert(sku);
         view
     }
@@ -138,15 +144,16 @@ impl Stocks {
             .into_iter()
             .chain(rows.iter().map(|row| row.stock.sku().clone()))
             .collect();
-        self.rows.extend(rows.into_iter().map(|row| (Arc::clone(row.stock.sku().shared()), row)));
+        self.rows.fit(self.rows.len() + rows.len());
+        rows.into_iter().for_each(|row| _ = self.rows.insert(row));
         self.names.len() == all
     }
 
     /// Takes a SKU out, for which nobody waits, and tells what it was.
     pub(super) fn remove(&mut self, sku: &Sku) -> Option<StockView> {
-        let (_, row) = self.rows.remove(sku.as_str())?;
+        let row = self.rows.remove(sku.as_str())?;
         self.names.remove(sku);
-        self.digest = self.digest.wrapping_sub(digest::stock(sku, row.stock.record()));
+        self.digest = self.digest.wrapping_sub(row.hash);
         if !row.changed {
             self.changed.push(row.stock.sku().clone());
         }
@@ -195,7 +202,7 @@ impl Stocks {
 
     /// Every SKU, in no order that means anything, and without a look-up for each.
     pub(super) fn in_no_order(&self) -> impl Iterator<Item = (&Sku, &Stock)> {
-        self.rows.iter().map(|(_, row)| (row.stock.sku(), &row.stock))
+        self.rows.iter().map(|row| (row.stock.sku(), &row.stock))
     }
 
     /// Every SKU, in order.
@@ -239,7 +246,8 @@ impl Stocks {
     }
 
     fn new_row(&mut self, sku: Sku, record: StockRecord, changed: bool) -> Box<Row> {
-        self.digest = self.digest.wrapping_add(digest::stock(&sku, &record));
-        Box::new(Row { stock: Stock::new(sku, record), changed })
+        let hash = digest::stock(&sku, &record);
+        self.digest = self.digest.wrapping_add(hash);
+        Box::new(Row { stock: Stock::new(sku, record), hash, changed })
     }
 }

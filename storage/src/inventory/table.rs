@@ -90,16 +90,13 @@ impl<V> Table<V> {
 }
 
 impl<V: Default> Table<V> {
-    /// Changes the value of a hash, made if there is none.
-    pub(super) fn change(&mut self, hash: u64, act: impl FnOnce(&mut V)) {
-        match self.get_mut(hash) {
-            Some(value) => act(value),
-            None => {
-                let mut value = V::default();
-                act(&mut value);
-                self.insert(hash, value);
-            }
+    /// The value of a hash, made if there is none.
+    pub(super) fn get_or_default(&mut self, hash: u64) -> &mut V {
+        if self.get(hash).is_none() {
+            self.insert(hash, V::default());
         }
+        let place = self.place(hash);
+        self.buckets[place].get_or_insert_with(hash, V::default)
     }
 }
 
@@ -150,7 +147,7 @@ mod tests {
         same.fit(5_000);
         map.iter().for_each(|(&hash, &value)| _ = same.insert(hash, value));
         assert_eq!(table, same, "the number of buckets does not tell two apart");
-        same.change(names::hash("name 1"), |value| *value += 1);
+        *same.get_or_default(names::hash("name 1")) += 1;
         assert_ne!(table, same);
     }
 
