@@ -1,19 +1,37 @@
 //! The gate: commands that applied state surely refuses are answered without the log.
 //!
 //! In a flash sale that is nearly all of them. A refusal here is a linearizable read: leadership is confirmed after the
-//! command arrived, once for all that wait, and all that is in this log by then has been applied. Of a unit of many
-//! all commands must be surely refused; otherwise it goes to the log whole, for its commands may need one another.
+//! command arrived, once for all that wait, and all that is in the leader's log by then has been applied. Of a unit of
+//! many all commands must be surely refused; otherwise it goes to the log whole, for its commands may need one another.
+//!
+//! ```text
+//!   a follower:  refused by what is applied here?  no --> forwarded to the leader
+//!                      | yes
+//!                      v    one call for all that wait                   applied here up to i
+//!                  which index?  ------> leader: confirms, "i" ------>  refused still?  --> answered
+//!                                                                            | no: as a new one
+//! ```
+//!
+//! So the refusals of a sold-out sale cost the leader one confirmation for hundreds, whichever node they came to.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use storage::inventory::Inventory;
 use storage::inventory::command::Request;
 use storage::inventory::outcome::{Applied, Rejection};
+use storage::log::Log;
 use tokio::time::timeout;
 
 use crate::propose::{PATIENCE, Shared};
+use crate::read::Confirmer;
+use crate::transport::Caller;
+use crate::transport::message::{Call, Reply};
 use crate::waiting::{Queued, Requests, Result, Waiting};
 use crate::{Answer, ProposeError, ReadError};
+
+/// How long the leader is waited for.
+const DEADLINE: Duration = Duration::from_millis(700);
 
 /// Serves the gate's queue for ever.
 pub(crate) async fn run(shared: Arc<Shared>, mut gated: Queued) {
@@ -37,13 +55,29 @@ pub(crate) fn is_surely_refused(inventory: &Inventory, unit: &Waiting) -> bool {
     unit.requests.as_slice().iter().all(|request| inventory.sure_rejection(request).is_some())
 }
 
-/// Confirms leadership, and waits until all that is in this log has been applied: an earlier try of a gated command
-/// may be in there, and its buyer shall not be sent away by the later one.
+/// Has leadership confirmed, wherever the leader is, and waits until all that was in its log has been applied here.
 async fn confirm(shared: &Shared) -> std::result::Result<(), ProposeError> {
-    let confirmed = shared.confirmer.confirm_here().await.map_err(not_executed)?;
-    let last = shared.log.state().last.map(|position| position.index);
-    let applied = shared.local.replica.wait_applied(last.max(Some(confirmed)));
+    let index = match shared.leader_elsewhere() {
+        Ok(()) => index_here(&shared.confirmer, &shared.log).await,
+        Err(leader) => index_there(leader).await,
+    };
+    let applied = shared.local.replica.wait_applied(Some(index.map_err(not_executed)?));
     timeout(PATIENCE, applied).await.map_err(|_| ProposeError::NoQuorum)
+}
+
+/// The last index in this leader's log, once its leadership was confirmed: an earlier try of a gated command may be
+/// there, and its buyer shall not be sent away by the later one.
+pub(crate) async fn index_here(confirmer: &Confirmer, log: &Log) -> std::result::Result<u64, ReadError> {
+    let confirmed = confirmer.confirm_here().await?;
+    Ok(log.state().last.map_or(confirmed, |last| last.index.max(confirmed)))
+}
+
+async fn index_there(leader: Option<&Caller>) -> std::result::Result<u64, ReadError> {
+    let caller = leader.ok_or(ReadError::NoLeader)?;
+    match caller.call(&Call::GateIndex, DEADLINE).await {
+        Ok(Reply::ReadIndex(index)) => index,
+        _ => Err(ReadError::NoLeader),
+    }
 }
 
 fn answer(shared: &Shared, units: Vec<Waiting>) {

@@ -250,6 +250,7 @@ fn calls() -> Vec<(&'static str, Call)> {
         ("probe", Call::Probe),
         ("join", Call::Join(9)),
         ("has room", Call::HasRoom),
+        ("gate index", Call::GateIndex),
     ]
 }
 

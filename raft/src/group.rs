@@ -312,6 +312,7 @@ impl Inner {
         let server = Server {
             local: self.local.clone(),
             raft: self.raft.clone(),
+            log: self.log.clone(),
             keeper: self.keeper.clone(),
             proposer: self.proposer.clone(),
             confirmer: self.confirmer.clone(),

@@ -59,9 +59,9 @@ pub struct Tuning {
     pub snapshot_bytes: u64,
     /// How often the leader compares the digests of all nodes.
     pub digests_every: Duration,
-    /// A checkpoint is saved as soon as this many records changed and no image is being written. With more of them a SKU
-    /// that sells all the time is written less often for as many reserves; and all of them gather in memory, some 200
-    /// bytes each, while as many more may be on their way to the disk.
+    /// A checkpoint is saved as soon as this many records changed and no image is being written. With more of them a
+    /// SKU that sells all the time is written less often for as many reserves; and all of them gather in memory, some
+    /// 200 bytes each, while as many more may be on their way to the disk.
     pub save_records: usize,
     /// What changed is saved at least this often.
     pub save_every: Duration,

@@ -1,9 +1,9 @@
 //! From commands to log entries: everything that waits becomes one entry.
 //!
 //! ```text
-//!   submit --> queue --> leader here?  yes --> surely refused by applied state? --> gate --> answered, not logged
-//!                |                                      no --> stamp, pack, one entry --> Raft --> apply --> answers
-//!                |                     no ---> forward all that waits, as one call, to the leader
+//!   submit --> queue --> surely refused by applied state?  yes --> gate --> answered, not logged
+//!                |         no --> leader here?  yes --> stamp, pack, one entry --> Raft --> apply --> answers
+//!                |                              no ---> forward all that waits, as one call, to the leader
 //!                +---- not executed, and time left: wait a moment, try again
 //! ```
 //!
@@ -260,10 +260,10 @@ impl Shared {
             Err(elsewhere) => {
                 let (forwarded, own) = units.into_iter().partition::<Vec<_>, _>(|unit| unit.waiter.forwarded);
                 forwarded.into_iter().for_each(|unit| unit.refuse(ProposeError::NoLeader));
-                if own.is_empty() {
-                    return;
+                let own = self.divert(own);
+                if !own.is_empty() {
+                    tokio::spawn(self.follow(own, elsewhere.leader_id, turn));
                 }
-                tokio::spawn(self.follow(own, elsewhere.leader_id, turn));
             }
         }
     }
@@ -382,6 +382,12 @@ impl Shared {
                 });
             }
         }
+    }
+
+    /// Whether this node leads; if not, the way to the leader, where one is known.
+    pub(crate) fn leader_elsewhere(&self) -> std::result::Result<(), Option<&Caller>> {
+        let elsewhere = |leader: Option<u64>| leader.and_then(|leader| self.callers.get(&leader));
+        self.raft.as_leader().map(|_| ()).map_err(|forward| elsewhere(forward.leader_id))
     }
 
     /// Forwards to the leader, or waits for one.

@@ -27,6 +27,29 @@ async fn the_last_unit_goes_to_one_of_many_on_every_node() {
     shutdown(groups).await;
 }
 
+/// A follower refuses by what is applied there, which is behind: but only once it has what the leader had.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_refuses_by_itself_and_not_what_it_has_not_heard_of_yet() {
+    let directory = TempDir::new().unwrap();
+    let groups = start_all(&members(), directory.path()).await;
+    groups[0].submit(put(0)).await.unwrap();
+    let leader = groups[0].status().leader_id.unwrap();
+    let (leaders, followers): (Vec<_>, Vec<_>) = groups.iter().zip(1..).partition(|(_, id)| *id == leader);
+    for round in 0..40 {
+        let (follower, _) = followers[round % followers.len()];
+        // It has applied what came before.
+        follower.read(|_| ()).await.unwrap();
+        let refused = follower.submit(reserve(round)).await.unwrap();
+        assert!(matches!(refused, Answer::Gated(_)), "{refused:?}");
+        leaders[0].0.submit(put(round as u64 + 1)).await.unwrap();
+        assert!(is_won(&follower.submit(reserve(round)).await.unwrap()), "round {round}: one unit was there");
+    }
+    for (follower, _) in followers {
+        assert!(follower.stats().commands_gated >= 20, "it let the leader refuse");
+    }
+    shutdown(groups).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_all_forgets_nothing() {
     let directory = TempDir::new().unwrap();

@@ -1,8 +1,8 @@
 //! What a checkpoint writes for each reserve: by how many records go with one save, by how many SKUs are sold, with and
 //! without idempotency keys; and what a snapshot takes.
 //!
-//! `cargo bench -p storage --bench saves -- [RESERVES] [SKUS] [RECORDS]`: with the last two only keyed reserves over so many
-//! SKUs, so many records a save.
+//! `cargo bench -p storage --bench saves -- [RESERVES] [SKUS] [RECORDS]`: with the last two only keyed reserves over
+//! so many SKUs, so many records a save.
 
 #![allow(
     clippy::unwrap_used,

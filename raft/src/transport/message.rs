@@ -113,6 +113,8 @@ pub(crate) enum Call {
     Differs(Comparison),
     /// Everything recomputed, and the digest after that entry.
     Audit(u64),
+    /// The index that must have been applied before the gate may refuse a command.
+    GateIndex,
 }
 
 /// The answer to a call.
@@ -124,7 +126,7 @@ pub(crate) enum Reply {
     Heartbeat(AppendEntriesResponse<TypeConfig>),
     /// To [`Call::TransferLeader`].
     TransferLeader(TransferLeaderResponse<TypeConfig>),
-    /// To [`Call::ReadIndex`].
+    /// To [`Call::ReadIndex`] and [`Call::GateIndex`].
     ReadIndex(Result<u64, ReadError>),
     /// To [`Call::Forward`]: one answer for each command, in order.
     Forward(Vec<Result<Answer, ProposeError>>),

@@ -13,6 +13,7 @@ use futures_util::{StreamExt, stream};
 use openraft::raft::AppendEntriesRequest;
 use openraft::type_config::alias::SnapshotOf;
 use storage::StorageError;
+use storage::log::Log;
 use storage::snapshot::{Receiving, Snapshot};
 use tokio::io::BufReader;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -30,6 +31,7 @@ use crate::aside::Room;
 use crate::audit::Auditor;
 use crate::digests;
 use crate::form::Formation;
+use crate::gate;
 use crate::keeper::Keeper;
 use crate::propose::Proposer;
 use crate::read::Confirmer;
@@ -51,6 +53,7 @@ const QUEUE: usize = 256;
 pub(crate) struct Server {
     pub(crate) local: Arc<Local>,
     pub(crate) raft: Raft,
+    pub(crate) log: Log,
     pub(crate) keeper: Keeper,
     pub(crate) proposer: Proposer,
     pub(crate) confirmer: Confirmer,
@@ -204,6 +207,7 @@ impl Server {
                 self.raft.handle_transfer_leader(request).await.map_or_else(failed, Reply::TransferLeader)
             }
             Call::ReadIndex => Reply::ReadIndex(self.confirmer.confirm_here().await),
+            Call::GateIndex => Reply::ReadIndex(gate::index_here(&self.confirmer, &self.log).await),
             Call::DigestAt(index) => {
                 Reply::DigestAt(digests::digest_at(&self.local, index, digests::PATIENCE).await)
             }

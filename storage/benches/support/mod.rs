@@ -133,7 +133,7 @@ impl Shop {
         thread_seconds() - before
     }
 
-    /// Saves what changed where that many records did; the CPU time that it took, in seconds: to take it, and all of it.
+    /// Saves what changed where that many records did; the CPU time that it took, in seconds: to take it, and in all.
     pub(crate) fn save(&mut self, checkpoint: &mut Checkpoint, records: usize) -> [f64; 2] {
         let inventory = &mut self.inventory;
         if inventory.changed() + self.changes.len() < records {

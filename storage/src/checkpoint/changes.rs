@@ -5,10 +5,10 @@
 //!   starts   of each tag: where its records begin
 //! ```
 //!
-//! A record is encoded where it lies in the inventory, right after it changed: it is in the processor's caches then, and
-//! what goes to the image is no copy with texts of its own, but bytes as packs have them. One that changes again is
-//! there again; of several of one key the last one holds. So changes may be taken bit by bit, and still are those up to
-//! one moment: that of the last bit, which must take all.
+//! A record is encoded where it lies in the inventory, right after it changed: it is in the processor's caches then,
+//! and what goes to the image is no copy with texts of its own, but bytes as packs have them. One that changes again
+//! is there again; of several of one key the last one holds. So changes may be taken bit by bit, and still are those
+//! up to one moment: that of the last bit, which must take all.
 
 use super::codec::{self, CodecError};
 use super::rows::{RECORD_HEAD_BYTES, RowChanges, key_at};

@@ -325,7 +325,9 @@ mod tests {
     fn changes_are_made_where_their_keys_stand() {
         let keys = [64, 65, 66, 67].map(|sequence| key(ANSWER_TAG, sequence, b"k"));
         let stored: Vec<Split<'_>> = vec![(&keys[0], b"a"), (&keys[2], b"c")];
-        let cases: [(&[(usize, Option<&[u8]>)], &[(usize, &[u8])]); 6] = [
+        type Made<'a> = (usize, Option<&'a [u8]>);
+        type Left<'a> = (usize, &'a [u8]);
+        let cases: [(&[Made<'_>], &[Left<'_>]); 6] = [
             (&[], &[(0, b"a"), (2, b"c")]),
             (&[(1, Some(b"b")), (3, Some(b"d"))], &[(0, b"a"), (1, b"b"), (2, b"c"), (3, b"d")]),
             (&[(0, Some(b"A")), (2, Some(b"C"))], &[(0, b"A"), (2, b"C")]),

@@ -6,8 +6,8 @@ use super::Inventory;
 use super::record::{Change, KeyRef, Record, RecordKey, RecordRef};
 
 impl Inventory {
-    /// Shows each record that changed since it was shown last, as it is now, or its key where it is gone. The counters
-    /// are among them whenever anything was applied.
+    /// Shows each record that changed since it was shown last, as it is now, or its key where it is gone. The
+    /// counters are among them whenever anything was applied.
     pub fn take_changed(&mut self, mut take: impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>)) {
         if self.taken_sequence != self.counters.sequence {
             self.taken_sequence = self.counters.sequence;
@@ -21,8 +21,8 @@ impl Inventory {
         });
     }
 
-    /// Likewise, but only those that will hardly change again soon: reservations, answers, and chunks of events that are
-    /// full. Right after they changed they are at hand; who looks them up later waits for memory.
+    /// Likewise, but only those that will hardly change again soon: reservations, answers, and chunks of events that
+    /// are full. Right after they changed they are at hand; who looks them up later waits for memory.
     pub fn take_settled(&mut self, mut take: impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>)) {
         self.take_reservations_and_answers(&mut take);
         self.feed.take_full(|chunk, events| take(KeyRef::Events(chunk), Some(RecordRef::Events(events))));
@@ -43,7 +43,8 @@ impl Inventory {
         changes
     }
 
-    /// How many records changed since they were shown last. An answer that was forgotten and given anew may count twice.
+    /// How many records changed since they were shown last. An answer that was forgotten and given anew may
+    /// count twice.
     pub fn changed(&self) -> usize {
         let counters = usize::from(self.taken_sequence != self.counters.sequence);
         let tables = self.stocks.changed() + self.reservations.changed() + self.answers.changed();
