@@ -102,6 +102,7 @@ impl StateMachine {
             let inventory = &mut applied.inventory;
             // A panic there is a broken invariant: it must stop the node, and unwinding through Raft's task might not.
             let applying = || {
+                inventory.look_ahead(&batch.requests);
                 answers.extend(batch.requests.iter().map(|request| inventory.apply(&batch.stamp, request)))
             };
             if catch_unwind(AssertUnwindSafe(applying)).is_err() {

@@ -9,8 +9,9 @@
 //! ```
 //!
 //! A node does other work between the entries that it applies: it reads sockets, encodes, answers. The walk over
-//! `COLD_MIB` of other memory stands for that; an entry has just been decoded when it is applied. What is held besides is spread over 10,000 SKUs, each hold with a
-//! kept answer. The slowest 64 are told as well: no command may wait for a table to be made anew.
+//! `COLD_MIB` of other memory stands for that; an entry has just been decoded when it is applied. What is held besides
+//! is spread over 10,000 SKUs, each hold with a kept answer. The slowest 64 are told as well: no command may wait for
+//! a table to be made anew.
 
 #![allow(
     clippy::unwrap_used,
@@ -166,6 +167,7 @@ impl Bench {
         let stamp = stamp(self.now_ms());
         let mut ids = Vec::with_capacity(requests.len());
         let start = Instant::now();
+        self.inventory.look_ahead(requests);
         for request in requests {
             match self.inventory.apply(&stamp, request).result.unwrap() {
                 Outcome::Reserved(view) | Outcome::Committed(view) | Outcome::Released(view) => {

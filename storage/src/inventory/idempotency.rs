@@ -66,6 +66,11 @@ impl Answers {
         self.rows.get(key).map(KeptAnswer::record)
     }
 
+    /// Reads what a look-up of a key begins with. The number means nothing.
+    pub(super) fn glance(&self, key: &str) -> u64 {
+        self.rows.glance(key)
+    }
+
     /// Keeps an answer, in the place of one that was to be forgotten.
     pub(super) fn keep(&mut self, key: &str, record: AnswerRecord, reservations: &Reservations) {
         self.remove(key);

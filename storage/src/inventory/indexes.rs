@@ -161,6 +161,22 @@ impl Indexes {
         }
     }
 
+    /// Reads what a look-up of a cart begins with. The number means nothing, nor do those below.
+    pub(super) fn glance_at_cart(&self, cart_id: &str) -> u64 {
+        self.carts.glance(cart_id)
+    }
+
+    /// Reads what a look-up of a SKU begins with.
+    pub(super) fn glance_at_sku(&self, sku: &Sku) -> u64 {
+        self.skus.glance(hash(sku.as_str()))
+    }
+
+    /// Reads the end of what is known of a SKU.
+    pub(super) fn last_of_sku(&self, sku: &Sku) -> u64 {
+        let last = |of: &OfSku| of.all.last_listed()?.checked_add(of.holds.last_listed()?);
+        self.skus.get(hash(sku.as_str())).and_then(last).unwrap_or(0)
+    }
+
     /// The sequences of reservations that may be of a cart, in order, after that of `after`.
     pub(super) fn of_cart(
         &self,

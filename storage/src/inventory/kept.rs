@@ -5,8 +5,8 @@
 //!   kept     #17.3  held  id  record ----> the reservation's record as it was then, which most likely it still is
 //! ```
 //!
-//! A record is never changed in place while an event has it: the reservation gets another one. Whoever asks for an event
-//! gets it whole.
+//! A record is never changed in place while an event has it: the reservation gets another one. Whoever asks for an
+//! event gets it whole.
 
 use std::sync::Arc;
 

@@ -45,7 +45,7 @@
 //! | --- | --- |
 //! | `command`, `outcome`, `ids` | what comes in, what goes out |
 //! | `record`, `image`, `load` | what is stored; the inventory as records, and back |
-//! | `apply` | the single match |
+//! | `apply`, `ahead` | the single match; what it will need, looked at before |
 //! | `hold`, `commit`, `release`, `take_back`, `parts` | the life of a reservation |
 //! | `fit`, `customers` | whether a cart fits; whether its customer may have it |
 //! | `sku` | put, adjust, delete |
@@ -64,6 +64,7 @@
 
 #![deny(clippy::disallowed_types)]
 
+mod ahead;
 mod apply;
 mod audit;
 mod by_sequence;

@@ -41,6 +41,11 @@ impl<V: Named> Names<V> {
         }
     }
 
+    /// Reads what a look-up of a name begins with. The number means nothing.
+    pub(super) fn glance(&self, name: &str) -> u64 {
+        self.by_hash.glance(hash(name))
+    }
+
     /// Puts a value under its name, and gives back the one that was there.
     pub(super) fn insert(&mut self, value: Box<V>) -> Option<Box<V>> {
         if let Some(place) = self.others.get_mut(value.name()) {

@@ -55,6 +55,11 @@ impl Postings {
         }
     }
 
+    /// Reads what a look-up of a text begins with. The number means nothing.
+    pub(super) fn glance(&self, text: &str) -> u64 {
+        self.newest.glance(hash(text))
+    }
+
     /// The sequences of reservations that may be about a text, in order, after one.
     pub(super) fn of(&self, text: &str, after: Option<u64>) -> impl Iterator<Item = u64> + use<'_> {
         let hash = hash(text);

@@ -15,6 +15,9 @@ use std::ops::Bound;
 /// The most entries of a list. Past that an entry in its midst would move too many others.
 const FEW_MAX: usize = 256;
 
+/// Entries that a list begins with room for.
+const FEW_ROOM: usize = 4;
+
 /// See the module's documentation. Two are equal if their entries are.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Series<V> {
@@ -26,6 +29,7 @@ pub(super) enum Series<V> {
     /// A list, sorted by key.
     Few(Vec<(u64, V)>),
     /// A tree. It stays one until it is empty.
+    #[expect(clippy::box_collection, reason = "it keeps the short forms short, and they are most")]
     Many(Box<BTreeMap<u64, V>>),
 }
 
@@ -80,8 +84,12 @@ impl<V> Series<V> {
     fn grow(&mut self, entry: (u64, V)) {
         *self = match std::mem::take(self) {
             Series::None => Series::One(entry),
-            Series::One(only) if only.0 < entry.0 => Series::Few(vec![only, entry]),
-            Series::One(only) => Series::Few(vec![entry, only]),
+            Series::One(only) => {
+                let (first, last) = if only.0 < entry.0 { (only, entry) } else { (entry, only) };
+                let mut list = Vec::with_capacity(FEW_ROOM);
+                list.extend([first, last]);
+                Series::Few(list)
+            }
             Series::Few(list) => Series::Many(Box::new(list.into_iter().chain([entry]).collect())),
             Series::Many(mut map) => {
                 map.insert(entry.0, entry.1);
@@ -123,13 +131,22 @@ impl<V> Series<V> {
 
     /// Takes out the entries whose key is of that kind.
     pub(super) fn split_off(&mut self, goes: impl Fn(u64) -> bool) -> Series<V> {
-        let (gone, left) = match std::mem::take(self) {
-            Series::None => return Series::None,
-            Series::One(entry) => [entry].into_iter().partition(|(key, _)| goes(*key)),
-            Series::Few(list) => list.into_iter().partition(|(key, _)| goes(*key)),
-            Series::Many(map) => map.into_iter().partition::<Vec<_>, _>(|(key, _)| goes(*key)),
+        let gone = match self {
+            Series::One((key, _)) if goes(*key) => return std::mem::take(self),
+            Series::None | Series::One(_) => return Series::None,
+            Series::Few(list) => {
+                let mut gone = Vec::with_capacity(list.iter().filter(|(key, _)| goes(*key)).count());
+                gone.extend(list.extract_if(.., |(key, _)| goes(*key)));
+                gone
+            }
+            Series::Many(map) => {
+                let all = std::mem::take(&mut **map).into_iter();
+                let (gone, left) = all.partition::<Vec<_>, _>(|(key, _)| goes(*key));
+                map.extend(left);
+                gone
+            }
         };
-        *self = Series::of_sorted(left);
+        self.nothing_if_empty();
         Series::of_sorted(gone)
     }
 
@@ -137,10 +154,7 @@ impl<V> Series<V> {
         match list.len() {
             0 => Series::None,
             1 => list.pop().map_or(Series::None, Series::One),
-            2..=FEW_MAX => {
-                list.shrink_to_fit();
-                Series::Few(list)
-            }
+            2..=FEW_MAX => Series::Few(list),
             _ => Series::Many(Box::new(list.into_iter().collect())),
         }
     }
@@ -162,6 +176,11 @@ impl<V> Series<V> {
             Series::Many(map) => map.first_key_value().map(|(&key, value)| (key, value)),
             _ => self.list().first().map(|(key, value)| (*key, value)),
         }
+    }
+
+    /// The greatest key; of a tree none, since to find it is a walk.
+    pub(super) fn last_listed(&self) -> Option<u64> {
+        self.list().last().map(|(key, _)| *key)
     }
 
     /// Whether there is no entry.

@@ -55,6 +55,11 @@ impl Stocks {
         self.rows.get(sku.as_str()).map(|row| &row.stock)
     }
 
+    /// Reads what a look-up of a SKU begins with. The number means nothing.
+    pub(super) fn glance(&self, sku: &Sku) -> u64 {
+        self.rows.glance(sku.as_str())
+    }
+
     /// The SKU that a reservation names, unless it is gone, or gone and made anew.
     pub(super) fn of(&self, sku: &Sku, id: ReservationId) -> Option<&Stock> {
         self.get(sku).filter(|stock| stock.record().created_sequence < id.sequence)

@@ -8,8 +8,8 @@
 //!   the next bucket to be added is 6: those of bucket 2 that end in 110 go there
 //! ```
 //!
-//! That is linear hashing (W. Litwin, VLDB 1980). A look-up is two cache misses, where a tree of a million has five, and
-//! no command waits for a table to be made anew. A bucket is a [`Series`]: clients choose the texts whose hashes
+//! That is linear hashing (W. Litwin, VLDB 1980). A look-up is two cache misses, where a tree of a million has five,
+//! and no command waits for a table to be made anew. A bucket is a [`Series`]: clients choose the texts whose hashes
 //! these are, and whoever finds a million that end in the same bits has made one bucket a tree, and nothing slow.
 
 use super::series::Series;
@@ -61,6 +61,11 @@ impl<V> Table<V> {
         while self.buckets.len() * BUCKET_LEN < len {
             self.split();
         }
+    }
+
+    /// Reads what a look-up of a hash begins with. The number means nothing.
+    pub(super) fn glance(&self, hash: u64) -> u64 {
+        self.buckets[self.place(hash)].last_listed().unwrap_or(0)
     }
 
     /// Every hash and its value.
