@@ -284,7 +284,7 @@ async fn codes_of_too_many(cluster: &Cluster, id: u64, room: bool) -> [&'static 
     let mut calls = Vec::new();
     let reply = overload(cluster.http(id), &mut calls).await;
     assert_eq!((reply.status, reply.code().as_str()), (503, code::OVERLOADED), "{reply:?}");
-    assert_eq!(reply.header("retry-after"), Some("1"), "{reply:?}");
+    assert!(matches!(reply.header("retry-after"), Some("1" | "2" | "3")), "{reply:?}");
     assert_eq!(cluster.only(id).live().await.unwrap().status, 200, "operators are not shut out");
     drop(calls);
     wait_for("the node serves again", async || cluster.only(id).sku("X").tries_max(1).await.ok()).await;

@@ -23,6 +23,8 @@ mod rejections;
 mod results;
 mod written;
 
+use std::ops::RangeInclusive;
+
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
@@ -52,6 +54,9 @@ const JSON: &str = "application/json";
 
 /// How long to wait before a call that found no leader, no quorum or no room is worth another try.
 pub(crate) const RETRY_AFTER_SECONDS: u64 = 1;
+
+/// The same for those that were too many: each is told another time, so that they do not come again all at once.
+const OVERLOADED_RETRY_AFTER_SECONDS: RangeInclusive<u64> = 1..=3;
 
 /// Why a read has no answer.
 pub(crate) fn not_read(error: ReadError) -> Problem {
@@ -141,7 +146,9 @@ fn not_proposed(error: ProposeError) -> Problem {
         }
         ProposeError::Overloaded => {
             let detail = "Not executed: this node has as many calls waiting as it takes.";
-            problem::OVERLOADED.problem(detail).retry_after(RETRY_AFTER_SECONDS)
+            problem::OVERLOADED
+                .problem(detail)
+                .retry_after(rand::random_range(OVERLOADED_RETRY_AFTER_SECONDS))
         }
         ProposeError::NoSpace => no_space(),
         ProposeError::OutcomeUnknown => problem::OUTCOME_UNKNOWN

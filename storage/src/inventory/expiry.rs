@@ -18,9 +18,9 @@ use super::ids::ReservationId;
 use super::outcome::State;
 use super::stock::Move;
 
-/// Holds that an ordinary command ends at most; likewise reservations and answers that it forgets. More than the one that
-/// it makes, so that commands keep up with themselves; few, since an entry has hundreds of commands, and a million holds
-/// that end at once shall slow down none of them much.
+/// Holds that an ordinary command ends at most; likewise reservations and answers that it forgets. More than the one
+/// that it makes, so that commands keep up with themselves; few, since an entry has hundreds of commands, and a
+/// million holds that end at once shall slow down none of them much.
 pub const SWEEP_MAX: usize = 4;
 /// The same for a tick.
 pub const SWEEP_TICK_MAX: usize = 1_024;

@@ -1,5 +1,7 @@
 //! Every outcome and every rejection, with the answer that it becomes.
 
+use std::collections::BTreeSet;
+
 use raft::Answer;
 use serde_json::{Value, json};
 use storage::inventory::ids::{Item, ReservationId};
@@ -227,7 +229,6 @@ async fn what_was_not_proposed_says_whether_it_may_have_run() {
     for (error, status, code, executed, retry_after) in [
         (ProposeError::NoLeader, 503, "no_leader", "no", Some("1")),
         (ProposeError::NoQuorum, 503, "no_quorum", "no", Some("1")),
-        (ProposeError::Overloaded, 503, "overloaded", "no", Some("1")),
         (ProposeError::NoSpace, 503, "overloaded", "no", Some("1")),
         (ProposeError::OutcomeUnknown, 504, "outcome_unknown", "unknown", None),
     ] {
@@ -236,6 +237,17 @@ async fn what_was_not_proposed_says_whether_it_may_have_run() {
         assert_eq!(headers.get("retry-after").and_then(Value::as_str), retry_after);
         assert_eq!((headers.get("lastunit-sequence"), &body["retryable"]), (None, &true.into()));
     }
+}
+
+#[tokio::test]
+async fn those_that_are_too_many_are_told_to_come_again_at_different_times() {
+    let mut told_seconds = BTreeSet::new();
+    for _ in 0..200 {
+        let (status, headers, body) = told(Err(ProposeError::Overloaded)).await;
+        assert_eq!((status, &body["code"], &body["executed"]), (503, &"overloaded".into(), &"no".into()));
+        told_seconds.insert(headers["retry-after"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(Vec::from_iter(told_seconds), ["1", "2", "3"]);
 }
 
 fn found(value: Option<StockView>) -> Read<Option<StockView>> {
