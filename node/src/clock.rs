@@ -27,6 +27,9 @@ fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
+/// The last second of the year 9999.
+const HTTP_SECOND_MAX: u64 = 253_402_300_799;
+
 thread_local! {
     /// The second that was asked for last, and its name.
     static HTTP_DATE: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
@@ -34,11 +37,11 @@ thread_local! {
 
 /// The wall clock's time as a `Date` header tells it (RFC 9110, section 5.6.7). It is written once a second.
 pub(crate) fn with_http_date<T>(tell: impl FnOnce(&str) -> T) -> T {
-    let now = SystemTime::now();
-    let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    // What a header cannot tell is a wrong clock's.
+    let second = since_epoch().as_secs().min(HTTP_SECOND_MAX);
     HTTP_DATE.with_borrow_mut(|(known, date)| {
         if *known != second || date.is_empty() {
-            (*known, *date) = (second, httpdate::fmt_http_date(now));
+            (*known, *date) = (second, httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(second)));
         }
         tell(date)
     })

@@ -16,6 +16,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ pub(crate) async fn serve<S: Store>(
     let drain = GracefulShutdown::new();
     let stopping = watch::Sender::new(false);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut stop = std::pin::pin!(stop);
+    let mut stop = pin!(stop);
     loop {
         let (stream, permit) = tokio::select! {
             accepted = accept(&listener, &room) => accepted,
@@ -82,7 +83,8 @@ pub(crate) async fn serve<S: Store>(
     }
 }
 
-/// Serves one connection to its end: in the fast lane for as long as all that comes is plain, and then by hyper.
+/// Serves one connection to its end: in the fast lane for as long as all that comes is plain, and then by hyper. The
+/// drain waits for who has a `watcher`.
 async fn connection<S: Store, C: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: C,
     service: Service<S>,
@@ -91,7 +93,7 @@ async fn connection<S: Store, C: AsyncRead + AsyncWrite + Unpin + Send + 'static
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
     let (mut stream, mut read) = (Taken::new(stream), Vec::new());
     if let Some(api) = &service.api {
-        match Lane::new(api, stream, stopping).run().await? {
+        match Lane::new(api, stream, stopping.clone()).run().await? {
             Left::Ended => return Ok(()),
             Left::Other(left, unanswered) => (stream, read) = (left, unanswered),
         }
@@ -107,7 +109,22 @@ async fn connection<S: Store, C: AsyncRead + AsyncWrite + Unpin + Send + 'static
             Ok::<_, Infallible>(answer)
         }
     };
-    Ok(watcher.watch(http1().serve_connection(stream, service_fn(answer))).await?)
+    let mut connection = pin!(http1().serve_connection(stream, service_fn(answer)));
+    tokio::select! {
+        // First of all it sees what the lane has read: a connection of which it had seen nothing, it would end at once.
+        biased;
+        ended = connection.as_mut() => return Ok(ended?),
+        () = stopped(stopping) => connection.as_mut().graceful_shutdown(),
+    }
+    let ended = connection.await;
+    drop(watcher);
+    Ok(ended?)
+}
+
+/// Resolves when the process is to stop.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // The sender's end means the same.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 fn http1() -> http1::Builder {

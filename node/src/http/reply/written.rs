@@ -28,6 +28,14 @@ impl Written {
         &self.bytes
     }
 
+    /// Forgets the last answer, and gives back what room it took beyond that much.
+    pub(crate) fn keep_at_most(&mut self, bytes: usize) {
+        for buffer in [&mut self.bytes, &mut self.body] {
+            buffer.clear();
+            buffer.shrink_to(bytes);
+        }
+    }
+
     /// Writes the answer to a call, in the place of the last one. It says where it `ends` its connection.
     pub(crate) fn answer(&mut self, fate: Fate, ends: bool) -> StatusCode {
         self.bytes.clear();

@@ -17,7 +17,7 @@
 //! - What is handed over begins where a request begins, so that the library sees the connection as the client sent it.
 //! - A connection is in the lane only for as long as the same bounds hold that the library is given.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::pin::{Pin, pin};
 
@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use super::alarm::Alarm;
 use super::plain::{Found, find};
+use super::stopped;
 use crate::http::limits::{HEAD_TIME_MAX, LANE_BYTES_MAX, LANE_PATIENCE};
 use crate::http::reply::Written;
 use crate::http::{Api, Store};
@@ -33,14 +34,24 @@ use crate::http::{Api, Store};
 /// How much is read at once.
 const READ_BYTES: usize = 4 * 1024;
 
+/// What a connection keeps of a buffer between two calls, whatever the last one took.
+const KEPT_BYTES: usize = 2 * READ_BYTES;
+
+/// How often a head is looked at from its beginning before the library gets it.
+const LOOKS_MAX: u32 = 8;
+
 /// A connection in the lane.
 pub(super) struct Lane<'a, S, C> {
     api: &'a Api<S>,
     stream: C,
     /// What was read and not answered yet; it begins where a request does.
     input: Vec<u8>,
+    /// What came while a call was in flight.
+    more: Vec<u8>,
     output: Written,
     alarm: Alarm,
+    /// How often a head was looked at that was not whole.
+    looks: u32,
     /// The rest of a body is waited for, and not for long.
     in_body: bool,
     /// That the process is to stop.
@@ -65,17 +76,14 @@ enum Next {
 impl<'a, S: Store, C: AsyncRead + AsyncWrite + Unpin> Lane<'a, S, C> {
     /// Takes a new connection.
     pub(super) fn new(api: &'a Api<S>, stream: C, stopping: watch::Receiver<bool>) -> Lane<'a, S, C> {
-        let (input, output, alarm) = (Vec::new(), Written::default(), Alarm::new(HEAD_TIME_MAX));
-        Lane { api, stream, input, output, alarm, in_body: false, stopping }
+        let (input, more, output, alarm) =
+            (Vec::new(), Vec::new(), Written::default(), Alarm::new(HEAD_TIME_MAX));
+        Lane { api, stream, input, more, output, alarm, looks: 0, in_body: false, stopping }
     }
 
     /// Answers plain requests until something else comes.
     pub(super) async fn run(mut self) -> io::Result<Left<C>> {
-        let mut stopping = self.stopping.clone();
-        let mut stop = pin!(async move {
-            // The sender's end means the same.
-            let _ = stopping.wait_for(|stopping| *stopping).await;
-        });
+        let mut stop = pin!(stopped(self.stopping.clone()));
         loop {
             match self.step(stop.as_mut()).await? {
                 Next::Again => {}
@@ -88,13 +96,23 @@ impl<'a, S: Store, C: AsyncRead + AsyncWrite + Unpin> Lane<'a, S, C> {
     async fn step(&mut self, stop: Pin<&mut impl Future<Output = ()>>) -> io::Result<Next> {
         match find(&self.input) {
             Found::Plain(request) => {
-                let length = request.length;
+                let (length, is_last) = (request.length, request.length == self.input.len());
                 let stopping = || self.stopping.has_changed().unwrap_or(true);
-                let ends = self.api.answer(request, &mut self.alarm, &mut self.output, stopping).await;
+                let ends = tokio::select! {
+                    biased;
+                    ends = self.api.answer(request, &mut self.alarm, &mut self.output, stopping) => ends,
+                    () = hung_up(&mut self.stream, &mut self.more), if is_last => return Ok(Next::Ended),
+                };
                 self.input.drain(..length);
+                self.input.append(&mut self.more);
                 self.send(ends).await
             }
-            Found::PartOfHead => self.read(stop).await,
+            // The library remembers how far it has looked.
+            Found::PartOfHead if self.looks >= LOOKS_MAX => Ok(Next::Other),
+            Found::PartOfHead => {
+                self.looks += 1;
+                self.read(stop).await
+            }
             Found::PartOfBody => {
                 if !std::mem::replace(&mut self.in_body, true) {
                     self.alarm.set(LANE_PATIENCE);
@@ -112,8 +130,10 @@ impl<'a, S: Store, C: AsyncRead + AsyncWrite + Unpin> Lane<'a, S, C> {
             self.stream.shutdown().await?;
             return Ok(Next::Ended);
         }
-        self.in_body = false;
+        (self.in_body, self.looks) = (false, 0);
         self.alarm.set(HEAD_TIME_MAX);
+        self.output.keep_at_most(KEPT_BYTES);
+        self.input.shrink_to(KEPT_BYTES);
         Ok(Next::Again)
     }
 
@@ -135,6 +155,14 @@ impl<'a, S: Store, C: AsyncRead + AsyncWrite + Unpin> Lane<'a, S, C> {
             () = stop, if is_idle => Ok(Next::Ended),
             () = self.alarm.due() => Ok(if self.in_body { Next::Other } else { Next::Ended }),
         }
+    }
+}
+
+/// Resolves when the client hangs up, which gives its call up. What it sends instead is kept; from there on it may hang up
+/// unnoticed.
+async fn hung_up(stream: &mut (impl AsyncRead + Unpin), more: &mut Vec<u8>) {
+    if let Ok(1..) = stream.read_buf(more).await {
+        pending().await
     }
 }
 

@@ -295,3 +295,70 @@ async fn a_stop_ends_a_connection_between_two_calls() {
     }
     assert_eq!(told[0], told[1]);
 }
+
+/// The library finishes what it has begun to read; it was given half a request as one that it had seen nothing of.
+#[tokio::test]
+async fn a_stop_lets_a_request_finish_that_was_handed_over_half() {
+    pause();
+    let served = answering(Ok(reserved()));
+    let request = request(Call::Reserve, "", RESERVE);
+    let (first, second) = request.split_at(request.len() - 5);
+    for served in [without_lane(&served), served] {
+        let mut connected = connect(&served);
+        connected.client.write_all(first.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        connected.stopping.send_replace(true);
+        tokio::time::sleep(2 * LANE_PATIENCE).await;
+        connected.client.write_all(second.as_bytes()).await.unwrap();
+        let (told, ()) = tokio::join!(rest(&mut connected.client), connected.drain.shutdown());
+        assert!(told.starts_with("HTTP/1.1 201 ") && told.contains("connection: close\r\n"), "{told}");
+    }
+}
+
+/// Else the calls of clients that give up and come again would gather in an overload.
+#[tokio::test]
+async fn who_hangs_up_gives_the_call_up() {
+    pause();
+    let lane = service(&Arc::new(Fake { answer: Answering::Never, ..Fake::default() }));
+    for served in [without_lane(&lane), lane] {
+        let (mut connected, began) = (connect(&served), Instant::now());
+        connected.client.write_all(request(Call::Reserve, "", RESERVE).as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        drop(connected.client);
+        connected.drain.shutdown().await;
+        assert!(began.elapsed() < CALL_TIME_MAX, "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn what_comes_while_a_call_is_in_flight_is_answered_after_it() {
+    let served = answering(Ok(reserved()));
+    let request = request(Call::Reserve, "", RESERVE);
+    let mut connected = connect(&served);
+    for part in [&*request, &request[..9], &request[9..], &request, LAST] {
+        connected.client.write_all(part.as_bytes()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let told = rest(&mut connected.client).await;
+    assert_eq!(told.matches("HTTP/1.1 201 Created\r\n").count(), 3, "{told}");
+}
+
+/// A head in many pieces would be looked at from its beginning with each of them.
+#[tokio::test]
+async fn a_head_that_comes_byte_by_byte_is_left_to_the_library() {
+    let served = answering(Ok(reserved()));
+    let (mut client, stream) = duplex(1 << 10);
+    let stopping = watch::Sender::new(false);
+    let lane = Lane::new(served.api.as_ref().unwrap(), stream, stopping.subscribe());
+    let request = request(Call::Reserve, "", RESERVE);
+    let writing = async {
+        for byte in request.bytes() {
+            client.write_all(&[byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let left = tokio::select! { left = lane.run() => left.unwrap(), () = writing => unreachable!() };
+    let Left::Other(_, read) = left else { panic!("it ended") };
+    assert!((1..20).contains(&read.len()), "{}", read.len());
+}
