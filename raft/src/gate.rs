@@ -12,6 +12,8 @@
 //!                                                                            | no: as a new one
 //! ```
 //!
+//! Where that takes long, because this node is behind or cut off, the leader is to say.
+//!
 //! So the refusals of a sold-out sale cost the leader one confirmation for hundreds, whichever node they came to.
 
 use std::sync::Arc;
@@ -30,8 +32,9 @@ use crate::transport::message::{Call, Reply};
 use crate::waiting::{Queued, Requests, Result, Waiting};
 use crate::{Answer, ProposeError, ReadError};
 
-/// How long the leader is waited for.
-const DEADLINE: Duration = Duration::from_millis(700);
+/// How long a follower takes to find out by itself. A node that is behind, or that the leader does not answer, leaves
+/// it to the leader from there on.
+const PATIENCE_OF_FOLLOWERS: Duration = Duration::from_millis(200);
 
 /// Serves the gate's queue for ever.
 pub(crate) async fn run(shared: Arc<Shared>, mut gated: Queued) {
@@ -40,14 +43,25 @@ pub(crate) async fn run(shared: Arc<Shared>, mut gated: Queued) {
         while let Some(next) = gated.try_next() {
             units.push(next);
         }
-        match confirm(&shared).await {
-            Ok(()) => answer(&shared, units),
-            Err(why) => {
-                let proposer = shared.proposer.clone();
-                tokio::spawn(async move { proposer.again_soon(units, why).await });
-            }
+        match shared.leader_elsewhere() {
+            Ok(()) => match confirm_here(&shared).await {
+                Ok(()) => answer(&shared, units),
+                Err(why) => {
+                    let proposer = shared.proposer.clone();
+                    tokio::spawn(async move { proposer.again_soon(units, why).await });
+                }
+            },
+            Err(leader) => match timeout(PATIENCE_OF_FOLLOWERS, confirm_there(&shared, leader)).await {
+                Ok(Some(())) => answer(&shared, units),
+                Ok(None) | Err(_) => units.into_iter().for_each(|unit| leave_to_leader(&shared, unit)),
+            },
         }
     }
+}
+
+fn leave_to_leader(shared: &Shared, mut unit: Waiting) {
+    unit.waiter.ungated = true;
+    shared.proposer.again(unit);
 }
 
 /// Whether every command of a unit would be refused now.
@@ -55,14 +69,19 @@ pub(crate) fn is_surely_refused(inventory: &Inventory, unit: &Waiting) -> bool {
     unit.requests.as_slice().iter().all(|request| inventory.sure_rejection(request).is_some())
 }
 
-/// Has leadership confirmed, wherever the leader is, and waits until all that was in its log has been applied here.
-async fn confirm(shared: &Shared) -> std::result::Result<(), ProposeError> {
-    let index = match shared.leader_elsewhere() {
-        Ok(()) => index_here(&shared.confirmer, &shared.log).await,
-        Err(leader) => index_there(leader).await,
-    };
-    let applied = shared.local.replica.wait_applied(Some(index.map_err(not_executed)?));
+/// Confirms leadership, and waits until all that is in this log has been applied.
+async fn confirm_here(shared: &Shared) -> std::result::Result<(), ProposeError> {
+    let index = index_here(&shared.confirmer, &shared.log).await.map_err(not_executed)?;
+    let applied = shared.local.replica.wait_applied(Some(index));
     timeout(PATIENCE, applied).await.map_err(|_| ProposeError::NoQuorum)
+}
+
+/// Has the leader confirm that it leads, and waits until all that was in its log has been applied here.
+async fn confirm_there(shared: &Shared, leader: Option<&Caller>) -> Option<()> {
+    let reply = leader?.call(&Call::GateIndex, PATIENCE_OF_FOLLOWERS).await;
+    let Ok(Reply::ReadIndex(Ok(index))) = reply else { return None };
+    shared.local.replica.wait_applied(Some(index)).await;
+    Some(())
 }
 
 /// The last index in this leader's log, once its leadership was confirmed: an earlier try of a gated command may be
@@ -70,14 +89,6 @@ async fn confirm(shared: &Shared) -> std::result::Result<(), ProposeError> {
 pub(crate) async fn index_here(confirmer: &Confirmer, log: &Log) -> std::result::Result<u64, ReadError> {
     let confirmed = confirmer.confirm_here().await?;
     Ok(log.state().last.map_or(confirmed, |last| last.index.max(confirmed)))
-}
-
-async fn index_there(leader: Option<&Caller>) -> std::result::Result<u64, ReadError> {
-    let caller = leader.ok_or(ReadError::NoLeader)?;
-    match caller.call(&Call::GateIndex, DEADLINE).await {
-        Ok(Reply::ReadIndex(index)) => index,
-        _ => Err(ReadError::NoLeader),
-    }
 }
 
 fn answer(shared: &Shared, units: Vec<Waiting>) {

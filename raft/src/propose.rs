@@ -327,7 +327,10 @@ impl Shared {
     /// Sends to the gate what the applied state would refuse now; the rest is to be logged.
     fn divert(&self, units: Vec<Waiting>) -> Vec<Waiting> {
         let applied = self.local.replica.read();
-        let refused = |unit: &Waiting| gate::is_surely_refused(&applied.inventory, unit);
+        let leads = self.raft.as_leader().is_ok();
+        let refused = |unit: &Waiting| {
+            (leads || !unit.waiter.ungated) && gate::is_surely_refused(&applied.inventory, unit)
+        };
         let (refused, logged): (Vec<_>, Vec<_>) = units.into_iter().partition(refused);
         drop(applied);
         refused.into_iter().for_each(|unit| self.gate.push(unit));

@@ -17,20 +17,23 @@ const BEAT: Duration = Duration::from_millis(50);
 /// entry comes; and time in the log shall not stand still for long.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Beats for ever. Where commands come, which end what is due as well, one tick a beat helps them along; where none
-/// come, ticks follow each other until nothing is due.
+/// Commands in a beat from which on they end what is due fast enough, with the help of one tick a beat.
+const MANY_COMMANDS: u64 = 64;
+
+/// Beats for ever. Where many commands come, which end what is due as well, one tick a beat helps them along; else
+/// ticks follow each other until nothing is due.
 pub(crate) async fn run(local: Arc<Local>, raft: Raft, proposer: Proposer) {
     loop {
         let before = proposer.counters.commands();
         tokio::time::sleep(BEAT).await;
-        let commands_come = proposer.counters.commands() > before;
+        let many_come = proposer.counters.commands() - before >= MANY_COMMANDS;
         while raft.as_leader().is_ok() && is_due(&local) {
             let tick = Request { idempotency_key: None, command: Command::Tick };
             if let Err(why) = proposer.submit(tick).await {
                 tracing::debug!("a tick was not applied: {why}");
                 break;
             }
-            if commands_come {
+            if many_come {
                 break;
             }
         }

@@ -75,7 +75,7 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn new(requests: Requests, since: Instant, forwarded: bool, reply: Reply) -> Waiting {
-        Waiter { since, forwarded, reply }.with(requests)
+        Waiter { since, forwarded, ungated: false, reply }.with(requests)
     }
 
     /// How many commands it has.
@@ -112,6 +112,8 @@ pub(crate) struct Waiter {
     pub(crate) since: Instant,
     /// It came from a node that took this one for the leader: it is not passed on again.
     pub(crate) forwarded: bool,
+    /// It is for the leader to say whether it is surely refused: this node could not tell in time.
+    pub(crate) ungated: bool,
     pub(crate) reply: Reply,
 }
 

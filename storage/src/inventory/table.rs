@@ -9,8 +9,9 @@
 //! ```
 //!
 //! That is linear hashing (W. Litwin, VLDB 1980). A look-up is two cache misses, where a tree of a million has five,
-//! and no command waits for a table to be made anew. A bucket is a [`Series`]: clients choose the texts whose hashes
-//! these are, and whoever finds a million that end in the same bits has made one bucket a tree, and nothing slow.
+//! and no command waits for a table to be made anew: only the list of the buckets is copied when it doubles. A bucket
+//! is a [`Series`]: clients choose the texts whose hashes these are, and whoever finds a million that end in the same
+//! bits has made one bucket a tree, and nothing slow.
 
 use super::series::Series;
 

@@ -158,8 +158,8 @@ impl<'a, S: Store, C: AsyncRead + AsyncWrite + Unpin> Lane<'a, S, C> {
     }
 }
 
-/// Resolves when the client hangs up, which gives its call up. What it sends instead is kept; from there on it may hang up
-/// unnoticed.
+/// Resolves when the client hangs up, which gives its call up. What it sends instead is kept; from there on it may
+/// hang up unnoticed.
 async fn hung_up(stream: &mut (impl AsyncRead + Unpin), more: &mut Vec<u8>) {
     if let Ok(1..) = stream.read_buf(more).await {
         pending().await
