@@ -1,15 +1,31 @@
 //! `lastunit bench`, as a user runs it: every workload for a moment, its document and its exit code.
+//!
+//! The load sends nothing twice, so a run whose cluster changes its leader meanwhile, as it may where a disk stands
+//! still for a moment, tells calls that were refused or lost. Where a test counts calls, such a run is made anew.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
 
+use std::time::Duration;
+
 use client::Client;
-use client::api::{ReservationState, ReserveRequest};
+use client::api::{Reservation, ReservationState, ReserveRequest};
+use client::code::{NO_LEADER, NO_QUORUM};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use support::cluster::Cluster;
 use support::program::{Ended, program};
+
+/// How many runs are made until the cluster keeps its leader meanwhile.
+const RUNS_MAX: usize = 5;
+
+/// How long a run lasts that somebody meddles with.
+const MEDDLED_TIME: Duration = Duration::from_secs(4);
+
+/// With how many holds or units of it.
+const MEDDLED_UNITS: usize = 10;
 
 /// Runs it against that cluster, and answers how it ended.
 async fn bench(cluster: &Cluster, flags: &str) -> Ended {
@@ -19,11 +35,35 @@ async fn bench(cluster: &Cluster, flags: &str) -> Ended {
     Ended::of(output)
 }
 
-/// The same, in JSON, where it must pass.
+/// The same, where the cluster keeps its leader meanwhile; and the document that it wrote into a file.
+async fn undisturbed(cluster: &Cluster, flags: &str) -> (Ended, Value) {
+    let file = cluster.config().with_file_name("result.json");
+    for _ in 0..RUNS_MAX {
+        cluster.leader().await;
+        // That of the run before, if there was one.
+        let _ = std::fs::remove_file(&file);
+        let ended = bench(cluster, &format!("{flags} --out {}", file.display())).await;
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let document = serde_json::from_str(&text).unwrap_or_else(|why| panic!("{why}: {ended:?}"));
+        if !is_disturbed(&document) {
+            return (ended, document);
+        }
+    }
+    panic!("{flags}: calls were lost in each of {RUNS_MAX} runs");
+}
+
+/// Whether calls were refused or lost as they are while the leader changes.
+fn is_disturbed(document: &Value) -> bool {
+    let total = &document["total"];
+    let refused = [NO_LEADER, NO_QUORUM].iter().any(|code| total["refused"].get(code).is_some());
+    refused || whole(&total["unknown"]) > 0
+}
+
+/// Runs it in JSON, where it must pass.
 async fn passes(cluster: &Cluster, flags: &str) -> Value {
-    let ended = bench(cluster, &format!("{flags} --json --warm-up 0s")).await;
+    let (ended, document) = undisturbed(cluster, &format!("{flags} --json --warm-up 0s")).await;
     assert_eq!(ended.code, 0, "{flags}: {ended:?}");
-    let document = ended.documents().remove(0);
+    assert_eq!(ended.documents(), std::slice::from_ref(&document), "{flags}");
     assert_eq!(document["passed"], true, "{flags}: {document}");
     assert_eq!(document["total"]["unknown"], 0, "{flags}: {document}");
     assert_eq!(document["total"]["errors"], 0, "{flags}: {document}");
@@ -62,10 +102,10 @@ async fn every_workload_runs_and_its_books_are_right() {
 #[tokio::test]
 async fn a_flash_sale_sells_what_there_is_also_after_a_warm_up() {
     let cluster = Cluster::start().await;
-    let flags = "flash --count 500 --connections 16 --stock 7 --warm-up 100ms --json";
-    let ended = bench(&cluster, flags).await;
+    let flags = "flash --count 500 --connections 16 --stock 7 --warm-up 100ms";
+    let (ended, document) = undisturbed(&cluster, flags).await;
     assert_eq!(ended.code, 0, "{ended:?}");
-    let total = ended.documents().remove(0)["total"].clone();
+    let total = &document["total"];
     assert_eq!((whole(&total["done"]), whole(&total["refused"]["held_by_others"])), (7, 493));
     assert!(total["refusal_latency_ms"].is_object(), "{total}");
 }
@@ -82,13 +122,11 @@ async fn an_open_loop_makes_the_calls_that_were_due() {
 #[tokio::test]
 async fn what_the_nodes_cost_is_told_and_a_file_written() {
     let cluster = Cluster::start().await;
-    let file = cluster.config().with_file_name("result.json");
-    let ended = bench(&cluster, &format!("hot --count 200 --warm-up 0s --out {}", file.display())).await;
+    let (ended, document) = undisturbed(&cluster, "hot --count 200 --warm-up 0s").await;
     assert_eq!(ended.code, 0, "{ended:?}");
     for line in ["200  done in", "0  unknown", "ok       no unit was oversold, of 1 SKUs"] {
         assert!(ended.stdout.contains(line), "{line:?} is not in\n{}", ended.stdout);
     }
-    let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     let nodes = document["nodes"].as_array().unwrap();
     assert_eq!(nodes.len(), 3);
     assert_eq!(nodes.iter().filter(|node| node["leads"] == true).count(), 1, "{nodes:?}");
@@ -114,32 +152,49 @@ async fn a_run_that_is_asked_wrongly_or_answered_wrongly_fails() {
     assert!(refused.stdout.contains("invalid_request"), "{refused:?}");
 }
 
-/// Runs it while somebody else meddles with the holds of its one SKU, once it has some. Answers the checks that failed.
-async fn meddled(cluster: &Cluster, meddle: impl AsyncFnOnce(&Client, String)) -> Vec<String> {
-    let client = cluster.client();
-    let run = bench(cluster, "hot --duration 4s --connections 4 --warm-up 0s --json");
-    let (ended, ()) = tokio::join!(run, async {
-        let held = support::wait_for("a hold of the run", async || {
-            let page =
-                client.reservations().state(ReservationState::Held).page_size(1).page(None).await.ok()?;
-            page.value.data.into_iter().find(|one| one.items[0].sku.starts_with("bench-"))
+/// Runs it while somebody else meddles with its one SKU, once it has some holds. Answers the checks that failed. Each
+/// run is against a cluster of its own, so that all holds are the run's.
+async fn meddled(meddle: impl AsyncFn(&Client, Vec<Reservation>)) -> Vec<String> {
+    for _ in 0..RUNS_MAX {
+        let cluster = Cluster::start().await;
+        let flags = format!("hot --duration {}s --connections 4 --warm-up 0s --json", MEDDLED_TIME.as_secs());
+        let started = Instant::now();
+        let (ended, in_time) = tokio::join!(bench(&cluster, &flags), async {
+            meddle(cluster.client(), holds(cluster.client()).await).await;
+            // Before the load can be over, and so before anything is read back.
+            started.elapsed() < MEDDLED_TIME
         });
-        meddle(client, held.await.reservation_id).await;
-    });
-    assert_eq!(ended.code, 1, "{ended:?}");
-    let document = ended.documents().remove(0);
-    assert_eq!(document["passed"], false, "{document}");
+        let documents = ended.documents();
+        let document = documents.first().unwrap_or_else(|| panic!("{ended:?}"));
+        if in_time && !is_disturbed(document) {
+            assert_eq!((ended.code, &document["passed"]), (1, &Value::Bool(false)), "{document}");
+            return failed(document);
+        }
+    }
+    panic!("calls were lost, or it was meddled with too late, in each of {RUNS_MAX} runs");
+}
+
+/// Holds of a run that goes on, once it has so many.
+async fn holds(client: &Client) -> Vec<Reservation> {
+    support::wait_for("holds of the run", async || {
+        let held = client.reservations().state(ReservationState::Held).page_size(MEDDLED_UNITS as u32);
+        let holds = held.page(None).await.ok()?.value.data;
+        (holds.len() == MEDDLED_UNITS).then_some(holds)
+    })
+    .await
+}
+
+fn failed(document: &Value) -> Vec<String> {
     let checks = document["checks"].as_array().unwrap();
     let failed = checks.iter().filter(|check| check["result"] == "failed");
     failed.map(|check| check["text"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test]
-async fn a_unit_that_the_load_did_not_take_fails_the_run_with_its_sku() {
-    let cluster = Cluster::start().await;
-    let failed = meddled(&cluster, async |client, id| {
-        let sku = client.reservation(&id).await.unwrap().value.items[0].sku.clone();
-        client.reserve(&ReserveRequest::one("stranger", sku, 1)).await.unwrap();
+async fn units_that_the_load_did_not_take_fail_the_run_with_their_sku() {
+    let failed = meddled(async |client, holds| {
+        let sku = holds[0].items[0].sku.clone();
+        client.reserve(&ReserveRequest::one("stranger", sku, MEDDLED_UNITS as u64)).await.unwrap();
     });
     let failed = failed.await;
     assert_eq!(failed.len(), 1, "{failed:?}");
@@ -147,10 +202,11 @@ async fn a_unit_that_the_load_did_not_take_fails_the_run_with_its_sku() {
 }
 
 #[tokio::test]
-async fn a_hold_that_is_gone_fails_the_run_with_its_sku() {
-    let cluster = Cluster::start().await;
-    let failed = meddled(&cluster, async |client, id| {
-        client.release(id.as_str()).await.unwrap();
+async fn holds_that_are_gone_fail_the_run_with_their_sku() {
+    let failed = meddled(async |client, holds| {
+        for hold in holds {
+            client.release(hold.reservation_id.as_str()).await.unwrap();
+        }
     });
     let failed = failed.await;
     assert_eq!(failed.len(), 1, "{failed:?}");

@@ -62,15 +62,14 @@ impl Scene {
     async fn begin() -> Scene {
         let mut places: Vec<Place> = free_places();
         places.iter_mut().for_each(|place| place.launcher = PACES.map(str::to_owned).to_vec());
-        let (mut cluster, mut ledger) = (Cluster::start_at(seed(), places).await, Ledger::default());
+        let (cluster, mut ledger) = (Cluster::start_at(seed(), places).await, Ledger::default());
         let mut random = cluster.random();
         write_much(&cluster, &mut random).await;
         let load = Load::start(&cluster, &mut ledger).await;
         load.more(CALLS).await;
         let away = cluster.followers().await[0];
-        cluster.kill(away);
         let mut scene = Scene { cluster, ledger, load, random, away, applied: 0 };
-        scene.applied = scene.applied_by_others().await;
+        scene.is_killed().await;
         scene
     }
 
@@ -96,14 +95,18 @@ impl Scene {
         .await;
     }
 
-    /// Starts the node that is away, and stops it where it stands in the midst of an install.
+    /// Starts the node that is away, and stops it where it stands in the midst of an install. One that is over before
+    /// it is looked at is missed.
     async fn is_caught_installing(&mut self) {
         for _ in 0..MISSED_MAX {
             self.falls_behind().await;
             self.cluster.spawn(self.away);
-            wait_for("a snapshot comes", async || self.is_installing().then_some(())).await;
+            wait_for("a snapshot comes", async || {
+                (self.is_installing() || self.has_installed()).then_some(())
+            })
+            .await;
             sleep(Duration::from_millis(self.random.random_range(0..=LATER_MS_MAX))).await;
-            self.cluster.pause(self.away);
+            self.cluster.pause_for_certain(self.away).await;
             if self.is_installing() {
                 return;
             }
@@ -127,10 +130,12 @@ impl Scene {
         newest_snapshot(&self.cluster, self.away) > self.applied
     }
 
-    /// `kill -9` of the follower, which has come far.
+    /// `kill -9` of the follower. Only then is it asked how far it may have come: it takes snapshots of its own until
+    /// it is gone.
     async fn is_killed(&mut self) {
-        self.applied = self.applied_by_others().await;
         self.cluster.kill(self.away);
+        let own = newest_snapshot(&self.cluster, self.away);
+        self.applied = self.applied_by_others().await.max(own);
     }
 
     /// `kill -9` of the leader, while the follower stands still; then that goes on, and the leader comes back.

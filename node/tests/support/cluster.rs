@@ -166,9 +166,16 @@ impl Cluster {
         }
     }
 
-    /// Stops a node's process where it stands: SIGSTOP.
+    /// Stops a node's process where it stands: SIGSTOP. What a thread of it has begun with the disk may yet be done.
     pub(crate) fn pause(&mut self, id: u64) {
         self.signal(id, Signal::STOP);
+    }
+
+    /// The same, and waits until it does no more.
+    pub(crate) async fn pause_for_certain(&mut self, id: u64) {
+        self.pause(id);
+        let process = self.node(id).process.as_ref().expect("the node runs");
+        wait_for(format!("node {id} stands still"), async || process.stands_still().then_some(())).await;
     }
 
     /// Lets a paused node go on: SIGCONT.

@@ -1,6 +1,7 @@
 //! One child process: its signals, its end, and what it said.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -71,6 +72,17 @@ impl Process {
             let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
             kill_process(pid, signal).expect("a child can be signalled");
         }
+    }
+
+    /// Whether it was stopped by a signal, and each of its threads stands still: one in the midst of a system call ends
+    /// that first.
+    pub(crate) fn stands_still(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).unwrap();
+        // A thread that ends meanwhile is not there to be read: then this is looked at again.
+        threads.map(Result::unwrap).all(|thread| {
+            let state = fs::read_to_string(thread.path().join("stat"));
+            state.is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T')))
+        })
     }
 
     /// How it ended, where it has.
