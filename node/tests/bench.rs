@@ -138,18 +138,29 @@ async fn what_the_nodes_cost_is_told_and_a_file_written() {
 #[tokio::test]
 async fn a_run_that_is_asked_wrongly_or_answered_wrongly_fails() {
     let cluster = Cluster::start().await;
-    for flags in ["hot --skus 2", "cart --skus 2 --cart 3", "hot --batch 5", "hot --to nobody", "no-workload"]
-    {
+    for flags in [
+        "hot --skus 2",
+        "cart --skus 2 --cart 3",
+        "hot --batch 5",
+        "hot --to nobody",
+        "no-workload",
+        "hot --duration 0s",
+        "hot --warm-up 2000000000000000h",
+        "hot --out no-such-directory/result.json",
+    ] {
         let ended = bench(&cluster, flags).await;
         assert_eq!((ended.code, ended.stdout.as_str()), (2, ""), "{flags}: {ended:?}");
     }
     let nobody = bench(&cluster, "hot --to 9").await;
     assert_eq!(nobody.code, 1, "{nobody:?}");
     assert!(nobody.stderr.contains("--to 9"), "{nobody:?}");
-    // Longer than the cluster lets a hold last: nothing that was asked was in order.
-    let refused = bench(&cluster, "hot --count 20 --warm-up 0s --ttl 86400").await;
+    // Longer than the cluster lets a hold last: nothing that was asked was in order, the warm-up's calls neither.
+    let refused = bench(&cluster, "hot --count 20 --warm-up 1s --ttl 86400 --json").await;
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.stdout.contains("invalid_request"), "{refused:?}");
+    let failed = failed(&refused.documents()[0]).join("\n");
+    let invalid = failed.strip_prefix("every call was one of the contract's: ").unwrap();
+    let count: u64 = invalid.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(count > 20 && invalid.contains("were refused as invalid_request"), "{failed}");
 }
 
 /// Runs it while somebody else meddles with its one SKU, once it has some holds. Answers the checks that failed. Each

@@ -207,6 +207,9 @@ impl Buyer {
             Outcome::Done(body) => (outcome::results(body).unwrap_or_default(), None),
             lost => (Vec::new(), Some(lost)),
         };
+        if rest.is_none() && results.len() != self.picked.len() {
+            tally.note_nonsense(&format!("{} results of {} operations", results.len(), self.picked.len()));
+        }
         let nonsense = Outcome::Nonsense("a batch without a result for each operation".to_owned());
         for (place, &sku) in self.picked.iter().enumerate() {
             let result = results.get(place).or(rest).unwrap_or(&nonsense);
@@ -319,6 +322,20 @@ pub(super) mod tests {
             let accounts = ledger.accounts();
             let sum = |figure: fn(&Account) -> u64| accounts.iter().map(figure).sum::<u64>();
             assert_eq!((sum(|a| a.reserved), sum(|a| a.reserved_perhaps)), (counts.0, counts.2));
+        }
+    }
+
+    #[test]
+    fn a_batch_with_more_results_or_fewer_than_operations_makes_no_sense() {
+        for (count, nonsense) in
+            [(2, Some("2 results of 3 operations")), (3, None), (4, Some("4 results of 3 operations"))]
+        {
+            let results = vec![r#"{"status":201,"body":{}}"#; count].join(",");
+            let body = format!(r#"{{"results":[{results}]}}"#);
+            let (mut buyer, mut tally, ledger) = (buyer(plan(Workload::Batch)), Tally::new(), Ledger::new(5));
+            let call = buyer.next();
+            buyer.settle(call, &Outcome::Done(body.as_bytes()), &mut tally, &ledger);
+            assert_eq!(tally.first_nonsense.as_deref(), nonsense);
         }
     }
 

@@ -33,6 +33,7 @@ mod usage;
 mod verdict;
 mod worker;
 
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -70,13 +71,13 @@ pub(crate) struct Args {
     /// Connections, each with one call at a time; 256 unless given, of a batch 8.
     #[arg(long, env = "LASTUNIT_BENCH_CONNECTIONS", value_parser = clap::value_parser!(u32).range(1..=16_384))]
     connections: Option<u32>,
-    /// How long is measured, such as 10s, which it is unless given.
+    /// How long is measured, such as 10s, which it is unless given; 720h at most.
     #[arg(long, value_name = "TIME", env = "LASTUNIT_BENCH_DURATION", value_parser = parse_time)]
     duration: Option<Duration>,
     /// How many calls are measured, instead of a time. Of the flash workload 50,000 unless given.
     #[arg(long, env = "LASTUNIT_BENCH_COUNT", conflicts_with = "duration", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// How long the same is done before, unmeasured; 0s for none.
+    /// How long the same is done before, unmeasured; 0s for none, 720h at most.
     #[arg(long, value_name = "TIME", default_value = "2s", env = "LASTUNIT_BENCH_WARM_UP", value_parser = parse_time)]
     warm_up: Duration,
     /// Calls a second that arrive whatever is answered (an open loop). A call's latency counts from its arrival, also
@@ -113,7 +114,7 @@ pub(crate) struct Args {
     /// Answer with one JSON document.
     #[arg(long, env = "LASTUNIT_JSON", value_parser = super::flag())]
     json: bool,
-    /// Write the JSON document to this file, too.
+    /// Write the JSON document to this file, too. It is made before the run, if it is not there.
     #[arg(long, value_name = "FILE", env = "LASTUNIT_BENCH_OUT")]
     out: Option<PathBuf>,
     /// Ask the running cluster of this file.
@@ -149,7 +150,15 @@ pub(crate) async fn run(args: Args) -> ExitCode {
 
 fn prepare(args: &Args) -> Result<(Arc<Plan>, Vec<String>), String> {
     let plan = Plan::new(args, rand::random())?;
-    Ok((Arc::new(plan), venue::given(args.cluster.as_deref(), &args.nodes)?))
+    let addresses = venue::given(args.cluster.as_deref(), &args.nodes)?;
+    args.out.as_deref().map_or(Ok(()), check_writable)?;
+    Ok((Arc::new(plan), addresses))
+}
+
+/// Makes the file, or opens what is there as it is: a run must not be lost because its result cannot be written.
+fn check_writable(path: &Path) -> Result<(), String> {
+    let opened = OpenOptions::new().append(true).create(true).open(path);
+    opened.map(drop).map_err(|cause| format!("cannot write {}: {cause}", path.display()))
 }
 
 /// Connections are files, and those of both ends where the nodes are our children.
@@ -253,6 +262,7 @@ impl Bench {
         let records = stock::read(&self.client, &self.plan).await?;
         let lasted = started.elapsed() + LAPSE_MARGIN;
         let nonsense = |loaded: &Loaded| loaded.tally.first_nonsense.clone();
+        let invalid = |loaded: &Loaded| loaded.tally.refused(INVALID_REQUEST);
         Ok(Books {
             run: self.plan.run.clone(),
             stock: self.plan.stock,
@@ -260,7 +270,7 @@ impl Bench {
             records,
             lapsed: lasted >= Duration::from_secs(self.plan.ttl_seconds),
             answered: loaded.tally.answered(),
-            invalid: loaded.tally.refused(INVALID_REQUEST),
+            invalid: invalid(loaded) + warmed.map_or(0, invalid),
             first_nonsense: nonsense(loaded).or_else(|| warmed.and_then(nonsense)),
             agreement: Agreement::of(&self.client).await,
         })

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use super::Args;
 
+/// The longest that a phase may last: far longer than any run, and every moment of it can be counted.
+const PHASE_TIME_MAX: Duration = Duration::from_secs(720 * 3_600);
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -99,7 +102,7 @@ impl Plan {
     /// The run that the flags ask for.
     ///
     /// # Errors
-    /// Where they do not fit each other.
+    /// Where they do not fit each other, or a time is none that can be measured.
     pub(super) fn new(args: &Args, seed: u64) -> Result<Plan, String> {
         let workload = args.workload;
         let connections = args.connections.unwrap_or(if workload == Workload::Batch { 8 } else { 256 });
@@ -122,6 +125,7 @@ impl Plan {
             to: args.to,
         };
         plan.refuse_misfits(args)?;
+        plan.refuse_times()?;
         Ok(plan)
     }
 
@@ -170,6 +174,20 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    fn refuse_times(&self) -> Result<(), String> {
+        if self.end == End::After(Duration::ZERO) {
+            return Err("--duration: nothing is measured in no time".to_owned());
+        }
+        let too_long = |time: Duration| time > PHASE_TIME_MAX;
+        if matches!(self.end, End::After(time) if too_long(time)) {
+            return Err("--duration: longer than 720h".to_owned());
+        }
+        match too_long(self.warm_up) {
+            true => Err("--warm-up: longer than 720h".to_owned()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -285,6 +303,22 @@ mod tests {
         ] {
             assert!(plan(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn times_that_cannot_be_measured_are_refused() {
+        for line in [
+            "hot --duration 0s",
+            "hot --duration 720h1ns",
+            "hot --duration 2000000000000000h",
+            "flash --duration 0ms",
+            "hot --warm-up 2000000000000000h",
+            "flash --count 5 --warm-up 721h",
+        ] {
+            assert!(plan(line).is_err(), "{line}");
+        }
+        let longest = plan("hot --duration 720h --warm-up 720h").unwrap();
+        assert_eq!((longest.end, longest.warm_up), (End::After(PHASE_TIME_MAX), PHASE_TIME_MAX));
     }
 
     #[test]
