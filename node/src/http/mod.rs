@@ -80,6 +80,7 @@ pub(crate) use full::service as full;
 pub(crate) use server::{bind, serve};
 pub(crate) use store::Store;
 
+use self::checkout::Call;
 use self::events::Events;
 use self::limits::{BIG_BODIES_ROOM, CALL_TIME_MAX, CALLS_MAX};
 use self::problem::{Problem, invalid};
@@ -190,11 +191,11 @@ impl<S: Store> Api<S> {
 fn routes<S: Store>(ttl_seconds_max: u64) -> Vec<(&'static str, MethodRouter<Arc<Api<S>>>)> {
     let sku = get(inventory::get::<S>).put(inventory::put::<S>).delete(inventory::delete::<S>);
     let calls = [
-        ("/api/checkout/reserve", post(checkout::reserve::<S>)),
-        ("/api/checkout/commit", post(checkout::commit::<S>)),
-        ("/api/checkout/release", post(checkout::release::<S>)),
-        ("/api/checkout/extend", post(checkout::extend::<S>)),
-        ("/api/checkout/return", post(checkout::take_back::<S>)),
+        (Call::Reserve.path(), post(checkout::reserve::<S>)),
+        (Call::Commit.path(), post(checkout::commit::<S>)),
+        (Call::Release.path(), post(checkout::release::<S>)),
+        (Call::Extend.path(), post(checkout::extend::<S>)),
+        (Call::Return.path(), post(checkout::take_back::<S>)),
         ("/api/reservations", get(reservations::list::<S>)),
         ("/api/reservations/{id}", get(reservations::get::<S>)),
         ("/api/inventory", get(inventory::list::<S>)),
