@@ -75,12 +75,17 @@ fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     panic!("still not after 30 s: {what}");
 }
 
+/// Waits until the spare is written whole and the log knows of it: its last byte is on disk a moment before.
+fn wait_for_the_spare(disk: &Told, log: &Log) {
+    wait_until("there is a spare", || disk.used() == NEW_BYTES && log.room().bytes >= SEGMENT_BYTES);
+}
+
 #[test]
 fn without_room_for_a_spare_the_log_goes_on_and_says_so() {
     for told in [u64::MAX, 0] {
         let disk = Told::new();
         let log = disk.log().expect("opens");
-        wait_until("there is a spare", || disk.used() == NEW_BYTES);
+        wait_for_the_spare(&disk, &log);
         assert!(!log.room().is_short);
         disk.disk.limit(Some(NEW_BYTES + 1_000));
         disk.told.tell(told);
@@ -120,7 +125,7 @@ fn a_spare_that_was_missing_is_made_when_there_is_room() {
     for told in [u64::MAX, 0] {
         let disk = Told::new();
         let log = disk.log().expect("opens");
-        wait_until("there is a spare", || disk.used() == NEW_BYTES);
+        wait_for_the_spare(&disk, &log);
         disk.disk.limit(Some(NEW_BYTES));
         disk.told.tell(told);
         let mut index = 0;
@@ -146,7 +151,7 @@ fn a_spare_that_was_missing_is_made_when_there_is_room() {
 fn a_purge_ends_the_shortage() {
     let disk = Told::new();
     let log = disk.log().expect("opens");
-    wait_until("there is a spare", || disk.used() == NEW_BYTES);
+    wait_for_the_spare(&disk, &log);
     disk.disk.limit(Some(NEW_BYTES));
     let mut index = 0;
     while !log.room().is_short {
