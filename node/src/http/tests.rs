@@ -376,10 +376,9 @@ async fn past_the_bound_calls_are_refused_at_once_but_operators_are_heard() {
     api.calls.store(CALLS_MAX, Ordering::Relaxed);
     let router = api.service().router;
     let response = ask(&router, call("POST", "/api/checkout/reserve", RESERVE)).await;
-    assert_eq!(
-        (response.status().as_u16(), &response.headers()["retry-after"]),
-        (503, &"1".parse().unwrap())
-    );
+    assert_eq!(response.status(), 503);
+    let seconds: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=3).contains(&seconds), "{seconds}");
     assert_eq!(json_of(response).await["code"], "overloaded");
     assert!(fake.asked.lock().unwrap().is_empty());
     let metrics = text_of(ask(&router, get("/metrics")).await).await;
