@@ -1,7 +1,10 @@
 //! A client and how it is made.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use hyper::header::HeaderValue;
 
 use crate::error::Error;
 use crate::nodes::{Nodes, Route};
@@ -27,7 +30,7 @@ impl Client {
 
     /// A client with another patience than the usual.
     pub fn builder() -> Builder {
-        Builder { policy: Policy::default(), connect_time_max: Duration::from_secs(1) }
+        Builder { policy: Policy::default(), connect_time_max: Duration::from_secs(1), token: None }
     }
 
     /// How many nodes it knows.
@@ -59,9 +62,26 @@ impl Client {
 pub struct Builder {
     policy: Policy,
     connect_time_max: Duration,
+    token: Option<Token>,
+}
+
+/// The token that is shown; not printed by accident.
+#[derive(Clone)]
+struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("...")
+    }
 }
 
 impl Builder {
+    /// Every call shows this token, which `lastunit token new` has made.
+    pub fn token(mut self, token: &str) -> Builder {
+        self.token = Some(Token(token.to_owned()));
+        self
+    }
+
     /// A call with all its tries takes no longer; 15 s unless set.
     pub fn deadline(mut self, deadline: Duration) -> Builder {
         self.policy.deadline = deadline;
@@ -96,9 +116,20 @@ impl Builder {
     /// The client of the nodes at these addresses (`http://host:port`).
     ///
     /// # Errors
-    /// [`Error::Usage`] where an address is not one, or none is given.
+    /// [`Error::Usage`] where an address is not one, none is given, or the token cannot stand in a header.
     pub fn build<A: AsRef<str>>(self, addresses: impl IntoIterator<Item = A>) -> Result<Client, Error> {
-        let transport = Arc::new(Transport::new(Nodes::new(addresses)?, self.connect_time_max));
+        let authorization = self.token.map(|Token(token)| authorization(&token)).transpose()?;
+        let transport = Transport::new(Nodes::new(addresses)?, self.connect_time_max, authorization);
+        let transport = Arc::new(transport);
         Ok(Client { transport, route: Route::Any, policy: self.policy })
     }
+}
+
+/// The header that shows a token; whoever prints the header does not print it.
+fn authorization(token: &str) -> Result<HeaderValue, Error> {
+    let value = HeaderValue::from_str(&format!("Bearer {token}"));
+    let mut value =
+        value.map_err(|_| Error::Usage("the token has characters that no token has".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }

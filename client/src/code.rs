@@ -12,6 +12,10 @@ macro_rules! codes {
 codes! {
     /// 400: a field is missing, unknown, of the wrong type or out of range; the problem names it.
     INVALID_REQUEST = "invalid_request";
+    /// 401: no token was shown, or one that is none (any more).
+    UNAUTHENTICATED = "unauthenticated";
+    /// 403: the token's roles do not include the call, or it is bound to other carts.
+    FORBIDDEN = "forbidden";
     /// 404: no route answers this path.
     NOT_FOUND = "not_found";
     /// 405: the path answers other methods, which `Allow` lists.

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Response, body::Incoming};
+use hyper::header::{AUTHORIZATION, HeaderValue};
+use hyper::{Request, Response, body::Incoming};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -29,6 +30,8 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 pub(crate) struct Transport {
     pool: Pool<HttpConnector, Full<Bytes>>,
     pub(crate) nodes: Nodes,
+    /// What every request shows of who asks.
+    authorization: Option<HeaderValue>,
 }
 
 /// No head of an answer came.
@@ -58,7 +61,11 @@ pub(crate) struct Sending<'a> {
 
 impl Transport {
     /// No connection yet; each is made when it is needed.
-    pub(crate) fn new(nodes: Nodes, connect_time_max: Duration) -> Transport {
+    pub(crate) fn new(
+        nodes: Nodes,
+        connect_time_max: Duration,
+        authorization: Option<HeaderValue>,
+    ) -> Transport {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(connect_time_max));
@@ -66,7 +73,7 @@ impl Transport {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_MAX)
             .build(connector);
-        Transport { pool, nodes }
+        Transport { pool, nodes, authorization }
     }
 
     async fn send(&self, node: usize, message: &Message) -> Tried {
@@ -79,7 +86,7 @@ impl Transport {
     /// The head of the answer; its body is still to be read.
     pub(crate) async fn open(&self, node: usize, message: &Message) -> Result<Response<Incoming>, Unopened> {
         let request = match message.request(self.nodes.address(node)) {
-            Ok(request) => request,
+            Ok(request) => self.authorized(request),
             Err(cause) => {
                 return Err(Unopened { sent: false, why: format!("the request cannot be built: {cause}") });
             }
@@ -88,6 +95,13 @@ impl Transport {
             Ok(response) => Ok(response),
             Err(cause) => Err(Unopened { sent: !cause.is_connect(), why: self.tell(node, &cause) }),
         }
+    }
+
+    fn authorized<B>(&self, mut request: Request<B>) -> Request<B> {
+        if let Some(authorization) = &self.authorization {
+            request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+        }
+        request
     }
 
     /// The error with its causes, which hyper's own text leaves out.

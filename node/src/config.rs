@@ -46,6 +46,8 @@ pub(crate) struct ClusterFile {
     pub(crate) events_retention: Duration,
     /// How many events of the change feed are kept at most.
     pub(crate) events_max: u64,
+    /// The file of the tokens that callers show; `None`: nobody shows any. Relative to the working directory.
+    pub(crate) tokens: Option<PathBuf>,
     /// The nodes, in the order of the file.
     pub(crate) nodes: Vec<NodeConfig>,
 }
@@ -148,6 +150,7 @@ fn limits(mut section: Section<'_>) -> Result<ClusterFile, ConfigError> {
     let idempotency = section.seconds("idempotency_seconds", 86_400)?;
     let events_retention = section.seconds("events_retention_seconds", 86_400)?;
     let events_max = section.number("events_max", 1..=EVENTS_MAX, 262_144)?;
+    let tokens = section.optional_text("tokens", "such as \"tokens.toml\"")?;
     section.check_limits(max_ttl, max_hold)?;
     section.finish()?;
     Ok(ClusterFile {
@@ -158,6 +161,7 @@ fn limits(mut section: Section<'_>) -> Result<ClusterFile, ConfigError> {
         idempotency,
         events_retention,
         events_max,
+        tokens: tokens.map(|tokens| PathBuf::from(tokens.value)),
         nodes: Vec::new(),
     })
 }
@@ -274,7 +278,17 @@ impl<'t> Section<'t> {
     }
 
     fn text(&mut self, key: &'static str, mend: &str) -> Result<At<String>, ConfigError> {
-        let At { value, line } = self.require(key, mend)?;
+        let found = self.require(key, mend)?;
+        self.to_text(key, found, mend)
+    }
+
+    fn optional_text(&mut self, key: &'static str, mend: &str) -> Result<Option<At<String>>, ConfigError> {
+        let found = self.take(key);
+        found.map(|found| self.to_text(key, found, mend)).transpose()
+    }
+
+    fn to_text(&self, key: &str, found: At<DeValue<'t>>, mend: &str) -> Result<At<String>, ConfigError> {
+        let At { value, line } = found;
         match value.as_str() {
             Some("") => Err(self.error(key, Some(line), "is empty", mend)),
             Some(text) if text.chars().any(char::is_control) => {

@@ -99,10 +99,12 @@ pub(crate) struct LocalCluster {
     config: PathBuf,
     nodes: Vec<LocalNode>,
     logs: Logs,
+    /// What each node is told besides.
+    arguments: Vec<String>,
     running: BTreeMap<u64, Running>,
     client: Client,
     /// Removed with the cluster.
-    _scratch: Option<TempDir>,
+    scratch: Option<TempDir>,
 }
 
 /// A node's process.
@@ -127,7 +129,13 @@ impl LocalCluster {
         logs: Logs,
     ) -> Result<LocalCluster, LocalError> {
         let client = Client::new(nodes.iter().map(|node| node.http.as_str()))?;
-        Ok(LocalCluster { program, config, nodes, logs, running: BTreeMap::new(), client, _scratch: None })
+        let (arguments, running) = (Vec::new(), BTreeMap::new());
+        Ok(LocalCluster { program, config, nodes, logs, arguments, running, client, scratch: None })
+    }
+
+    /// The same cluster, whose nodes are told this besides.
+    pub(crate) fn with_arguments(self, arguments: Vec<String>) -> LocalCluster {
+        LocalCluster { arguments, ..self }
     }
 
     /// A new cluster of so many nodes in a temporary directory, on free ports of the loopback.
@@ -142,7 +150,7 @@ impl LocalCluster {
         let (text, nodes) = cluster_file(scratch.path(), &ports);
         std::fs::write(&config, text).map_err(system("cannot write the cluster file"))?;
         let cluster = LocalCluster::new(program, config, nodes, logs)?;
-        Ok(LocalCluster { _scratch: Some(scratch), ..cluster })
+        Ok(LocalCluster { scratch: Some(scratch), ..cluster })
     }
 
     /// The nodes, running or not.
@@ -245,11 +253,17 @@ impl LocalCluster {
     }
 
     fn spawn(&self, id: u64) -> io::Result<Running> {
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        if self.scratch.is_some() {
+            // What is said of the clusters of this machine is not meant for one that nobody else knows.
+            command.env_remove("LASTUNIT_TOKENS").env_remove("LASTUNIT_INSECURE_NO_AUTH");
+        }
+        let mut child = command
             .arg("serve")
             .arg("--config")
             .arg(&self.config)
             .args(["--node", &id.to_string(), "--exit-with-stdin"])
+            .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

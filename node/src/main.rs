@@ -6,6 +6,7 @@
 //!   lastunit serve    one node in the foreground                     serve      -> http -> raft
 //!   lastunit sale     a flash sale, checked to the last unit         cli::sale  -> client
 //!   lastunit bench    load on a cluster, measured, and its books checked     cli::bench -> plain sockets, client
+//!   lastunit token    who may call: tokens made, listed, revoked     cli::token -> auth: a file
 //!   lastunit inspect  the directory of a node that is stopped        inspect    -> raft
 //!   lastunit reserve, commit, sku, events, ...                       cli        -> client
 //! ```
@@ -16,6 +17,8 @@
 //! - [`cli`] reaches a cluster through the client crate alone, as any program does; but the load of `bench`, which must
 //!   cost little, goes over plain sockets.
 
+mod access;
+mod auth;
 mod cli;
 mod clock;
 mod config;
@@ -142,7 +145,8 @@ mod tests {
         for command in commands() {
             for flag in command.get_arguments().filter(|flag| flag.get_env().is_some()) {
                 let variable = flag.get_env().map(|name| name.to_string_lossy().into_owned());
-                let of_sale = command.get_name() == "sale";
+                // Who asks is the same whatever is asked.
+                let of_sale = command.get_name() == "sale" && flag.get_long() != Some("token");
                 let meaning = (flag.get_long().map(str::to_owned), flag.get_action().takes_values(), of_sale);
                 // A sale sells what a running cluster has: it must not be told which one by what is meant for others.
                 let told = meanings.entry(variable.clone()).or_insert_with(|| meaning.clone());

@@ -33,6 +33,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 
+use crate::access::AccessArgs;
+use crate::auth::Access;
 use crate::clock::SystemClock;
 use crate::config::{ClusterFile, NodeConfig};
 use crate::http::{self, Api};
@@ -69,6 +71,8 @@ pub(crate) struct Args {
     /// Stop in order at the end of stdin, as on SIGTERM.
     #[arg(long, hide = true, env = "LASTUNIT_EXIT_WITH_STDIN", value_parser = BoolishValueParser::new())]
     exit_with_stdin: bool,
+    #[command(flatten)]
+    access: AccessArgs,
     #[command(flatten)]
     tuning: TuningArgs,
 }
@@ -109,19 +113,25 @@ async fn node(args: Args) -> Result<(), Failure> {
     // Asked for first, so that a signal during the start is obeyed after it.
     let mut stop = pin!(stop(args.exit_with_stdin).map_err(failed)?);
     let mut listener = listen(node).await?;
+    let access = args.access.open(&file).map_err(usage)?;
+    args.access.check(&access, node, &listener).map_err(usage)?;
+    // It takes notice of changed tokens for as long as the process lives.
+    tokio::spawn(access.clone().watch());
     let options = options(&file, node, args.tuning.tuning());
     let mut started = start(node, &options).await?;
     let mut pause = ROOM_AFTER;
     loop {
         let began = Instant::now();
         let why = match started {
-            Started::Serving(group) => match serve(&file, node, listener, group, stop.as_mut()).await? {
-                Ended::InOrder => return Ok(()),
-                Ended::OutOfSpace(why) => {
-                    listener = listen(node).await?;
-                    why
+            Started::Serving(group) => {
+                match serve(&file, node, &access, listener, group, stop.as_mut()).await? {
+                    Ended::InOrder => return Ok(()),
+                    Ended::OutOfSpace(why) => {
+                        listener = listen(node).await?;
+                        why
+                    }
                 }
-            },
+            }
             Started::OutOfSpace(why) => why,
         };
         pause = next_pause(pause, began.elapsed());
@@ -207,11 +217,13 @@ async fn has_room(options: &GroupOptions) -> bool {
 async fn serve(
     file: &ClusterFile,
     node: &NodeConfig,
+    access: &Access,
     listener: TcpListener,
     group: Group,
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, Failure> {
     let api = Api::new(group.clone(), file.name.clone(), node.id, file.max_ttl.as_secs());
+    let api = api.guarded_by(access.clone());
     let (drain, mut ended) = (api.drain(), Ended::InOrder);
     let ending = async {
         tokio::select! {

@@ -63,6 +63,8 @@ async fn every_code_is_told_by_a_follower() {
     assert_eq!(http::get(&teller.address, X).await.body, before, "a refusal took something");
     teller.told.extend(codes_of_a_minority(&mut cluster, id).await);
     teller.told.extend(codes_of_too_many(&cluster, id, room).await);
+    // Of a cluster with tokens: node/tests/tokens.rs.
+    teller.told.extend([code::UNAUTHENTICATED, code::FORBIDDEN]);
     assert_eq!(teller.told, code::ALL.iter().copied().collect());
 }
 

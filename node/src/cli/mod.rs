@@ -7,6 +7,7 @@
 //!     reach    which nodes are called, and how an answer is told
 //!     failure  how a command ends that was not done
 //!     out      stdout: text, JSON, tables
+//!   token new list revoke                      who may call: a file, no cluster
 //!   up sale bench                              whole clusters
 //! ```
 //!
@@ -35,6 +36,7 @@ pub(crate) mod sale;
 mod show;
 mod sku;
 mod status;
+mod token;
 pub(crate) mod up;
 mod venue;
 mod words;
@@ -82,6 +84,7 @@ pub(crate) enum Command {
     Status(status::Args),
     #[command(after_help = audit::EXIT_CODES)]
     Audit(audit::Args),
+    Token(token::Args),
     Completions(completions::Args),
 }
 
@@ -99,6 +102,7 @@ impl Command {
             Command::Events(args) => events::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Audit(args) => audit::run(args).await,
+            Command::Token(args) => token::run(args),
             Command::Completions(args) => completions::run(args, line),
         };
         match ended {
@@ -118,6 +122,7 @@ impl Command {
             Command::Get(args) => args.reach.json,
             Command::Sku(args) => args.json(),
             Command::Audit(args) => args.reach.json,
+            Command::Token(args) => args.json(),
             // What they tell is whole before they fail, or a line for each of many.
             Command::Events(_) | Command::Status(_) | Command::Completions(_) => false,
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use client::{Answer, Call, Client};
+use client::{Answer, Builder, Call, Client};
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -22,9 +22,52 @@ pub(crate) struct Reach {
     /// A call with all its tries takes no longer, such as 5s; unless given 15s, of an audit 90s.
     #[arg(long, value_name = "TIME", env = "LASTUNIT_DEADLINE", value_parser = super::parse_time, help_heading = SHARED)]
     deadline: Option<Duration>,
+    #[command(flatten)]
+    credential: Credential,
     /// Answer in JSON: one document, or one a line where there may be many.
     #[arg(long, env = "LASTUNIT_JSON", value_parser = super::flag(), help_heading = SHARED)]
     pub(super) json: bool,
+}
+
+/// What the commands show to the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Default, clap::Args)]
+pub(super) struct Credential {
+    /// The token to show, where the cluster asks for one. The variable keeps it out of lists of processes.
+    #[arg(long, value_name = "TOKEN", env = "LASTUNIT_TOKEN", hide_env_values = true, help_heading = SHARED)]
+    token: Option<SecretText>,
+}
+
+/// A text that is not printed by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct SecretText(String);
+
+impl std::str::FromStr for SecretText {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<SecretText, Self::Err> {
+        Ok(SecretText(text.to_owned()))
+    }
+}
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("...")
+    }
+}
+
+impl Credential {
+    /// A builder of clients that show it.
+    pub(super) fn builder(&self) -> Builder {
+        match &self.token {
+            Some(SecretText(token)) => Client::builder().token(token),
+            None => Client::builder(),
+        }
+    }
+
+    /// The value of an `Authorization` that shows it.
+    pub(super) fn authorization(&self) -> Option<String> {
+        self.token.as_ref().map(|SecretText(token)| format!("Bearer {token}"))
+    }
 }
 
 /// The heading of the shared flags in the help.
@@ -42,7 +85,7 @@ pub(crate) struct Key {
 impl Reach {
     /// A client of the cluster.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        let mut builder = Client::builder();
+        let mut builder = self.credential.builder();
         if let Some(deadline) = self.deadline {
             builder = builder.deadline(deadline);
         }

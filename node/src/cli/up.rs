@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::{EXIT_FAILED, EXIT_USAGE, Stop, dial, fail, tell, this_program};
+use crate::access::AccessArgs;
 use crate::config::ClusterFile;
 use crate::local::{LocalCluster, LocalError, LocalNode, Logs};
 
@@ -41,6 +42,8 @@ pub(crate) struct Args {
     /// The cluster file.
     #[arg(long, value_name = "FILE", default_value = "cluster.toml", env = "LASTUNIT_CONFIG")]
     config: PathBuf,
+    #[command(flatten)]
+    access: AccessArgs,
 }
 
 /// Runs the cluster until Ctrl-C or SIGTERM.
@@ -75,7 +78,8 @@ pub(crate) async fn run(args: Args) -> ExitCode {
 fn prepare(args: &Args, file: &ClusterFile) -> Result<LocalCluster, String> {
     let nodes = file.nodes.iter().map(|node| LocalNode { id: node.id, http: dial(&node.http) }).collect();
     let cluster = LocalCluster::new(this_program()?, args.config.clone(), nodes, Logs::Show);
-    cluster.map_err(|why| why.to_string())
+    let cluster = cluster.map_err(|why| why.to_string())?;
+    Ok(cluster.with_arguments(args.access.arguments()))
 }
 
 /// Ends only where the cluster cannot run.

@@ -33,7 +33,7 @@ use super::body::{self, JsonBody, Shape};
 use super::limits::OPERATIONS_MAX;
 use super::problem::{Problem, invalid};
 use super::query::Query;
-use super::{Shared, Store, commands, parse, reply};
+use super::{Shared, Store, commands, guard, parse, reply};
 
 /// `POST /api/batch`.
 pub(crate) async fn batch<S: Store>(State(api): Shared<S>, request: Request) -> Result<Response, Problem> {
@@ -43,8 +43,10 @@ pub(crate) async fn batch<S: Store>(State(api): Shared<S>, request: Request) -> 
         return Err(invalid("Idempotency-Key", "Give each operation an idempotency_key of its own."));
     }
     let big = body::read_big(&head.headers, body, &api.big_bodies).await?;
-    let (parsed, room) = (parse_all(&big.bytes, api.ttl_seconds_max)?, big.room);
+    let (mut operations, room) = (parse_all(&big.bytes, api.ttl_seconds_max)?, big.room);
     drop(big.bytes);
+    api.refuse_uncovered(&guard::grant(&head.extensions), &mut operations).await?;
+    let parsed = Parsed::of(operations);
     let answers = api.submit_many(parsed.requests).await;
     Ok(reply::results(Fates { each: parsed.each, answers: answers.into_iter() }, room))
 }
@@ -56,20 +58,24 @@ struct Parsed {
     each: IntoIter<Result<&'static str, Problem>>,
 }
 
-fn parse_all(bytes: &[u8], ttl_seconds_max: u64) -> Result<Parsed, Problem> {
-    let operations = operations(bytes)?;
-    let mut requests = Vec::with_capacity(operations.len());
-    let mut each = Vec::with_capacity(operations.len());
-    for operation in operations {
-        match request(operation.get().as_bytes(), ttl_seconds_max) {
-            Ok(request) => {
-                each.push(Ok(commands::units_field(&request.command)));
+impl Parsed {
+    fn of(operations: Vec<Result<command::Request, Problem>>) -> Parsed {
+        let mut requests = Vec::with_capacity(operations.len());
+        let mut each = Vec::with_capacity(operations.len());
+        for operation in operations {
+            each.push(operation.map(|request| {
+                let units_field = commands::units_field(&request.command);
                 requests.push(request);
-            }
-            Err(problem) => each.push(Err(problem)),
+                units_field
+            }));
         }
+        Parsed { requests, each: each.into_iter() }
     }
-    Ok(Parsed { requests, each: each.into_iter() })
+}
+
+fn parse_all(bytes: &[u8], ttl_seconds_max: u64) -> Result<Vec<Result<command::Request, Problem>>, Problem> {
+    let operations = operations(bytes)?.into_iter();
+    Ok(operations.map(|operation| request(operation.get().as_bytes(), ttl_seconds_max)).collect())
 }
 
 /// What became of each operation, in their order.

@@ -8,7 +8,7 @@ use storage::inventory::command::{self, Command};
 use super::body::{self, JsonBody};
 use super::problem::Problem;
 use super::query::Query;
-use super::{Api, Shared, Store, commands, parse, reply};
+use super::{Api, Shared, Store, commands, guard, parse, reply};
 
 /// A call of this family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +91,7 @@ pub(super) async fn run<S: Store, T: JsonBody>(
     Query::of(&head.uri, &[])?;
     let idempotency_key = parse::idempotency_key(&head.headers)?;
     let command = command(body::read(&head.headers, body).await?)?;
+    api.covers(&guard::grant(&head.extensions), &command).await?;
     let units_field = commands::units_field(&command);
     let answer = api.submit(command::Request { idempotency_key, command }).await;
     Ok(reply::command(answer, units_field))

@@ -8,7 +8,8 @@ use super::limits::CALL_TIME_MAX;
 use super::problem::Problem;
 use super::reply::{Fate, Written};
 use super::server::{Alarm, Plain};
-use super::{Api, Store, commands, parse, reply};
+use super::{Api, Store, commands, guard, parse, reply};
+use crate::auth::Grant;
 use crate::clock::Stopwatch;
 use crate::metrics::Route;
 
@@ -25,9 +26,10 @@ impl<S: Store> Api<S> {
         let watch = Stopwatch::start();
         let route = Route::of(&Method::POST, Some(request.call.path()));
         let entered = self.enter();
-        let fate = match entered {
-            Some(_) => self.fate(request, alarm).await,
-            None => Err(reply::overloaded()),
+        let fate = match (guard::admit_checkout(&self.access, request.authorization), &entered) {
+            (Ok(grant), Some(_)) => self.fate(&grant, request, alarm).await,
+            (Ok(_), None) => Err(reply::overloaded()),
+            (Err(problem), _) => Err(problem),
         };
         let ends = stopping();
         let status: StatusCode = into.answer(fate, ends);
@@ -36,8 +38,9 @@ impl<S: Store> Api<S> {
     }
 
     /// What becomes of the call.
-    async fn fate(&self, request: Plain<'_>, alarm: &mut Alarm) -> Fate {
+    async fn fate(&self, grant: &Grant, request: Plain<'_>, alarm: &mut Alarm) -> Fate {
         let request = self.request(request)?;
+        self.covers(grant, &request.command).await?;
         let units_field = commands::units_field(&request.command);
         let answer = alarm.bound(CALL_TIME_MAX, self.store.submit(request)).await;
         Ok((answer.unwrap_or(Err(raft::ProposeError::OutcomeUnknown)), units_field))

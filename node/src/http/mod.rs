@@ -4,6 +4,7 @@
 //!   connection        server    accepts, bounds, drains; answers plain checkout calls by itself (lane, direct)
 //!      |
 //!   observe           mod       counts, times, refuses at once what is too much
+//!      |   guard                who may make this call                       (401, 403)
 //!      |
 //!   checkout, batch, inventory, reservations, events, cluster, audit
 //!      |   body                 bytes -> typed body                     (400, 413, 415)
@@ -27,7 +28,7 @@
 //! - A call costs no task, no lock shared with other calls and no copy of its body.
 //! - Nothing here decides about stock: what passes the parsers goes to the store as it is.
 //!
-//! What is absent: authentication and rate limits.
+//! What is absent: rate limits.
 
 mod audit;
 mod batch;
@@ -41,6 +42,7 @@ mod direct;
 mod drain;
 mod events;
 mod full;
+mod guard;
 mod inventory;
 mod limits;
 mod openapi;
@@ -85,6 +87,7 @@ use self::events::Events;
 use self::limits::{BIG_BODIES_ROOM, CALL_TIME_MAX, CALLS_MAX};
 use self::problem::{Problem, invalid};
 use self::store::Consistency;
+use crate::auth::Access;
 use crate::clock::Stopwatch;
 use crate::metrics::{Metrics, Route};
 
@@ -98,6 +101,8 @@ pub(crate) struct Api<S> {
     pub(crate) node_id: u64,
     /// The greatest `ttl_seconds`.
     pub(crate) ttl_seconds_max: u64,
+    /// What is asked of those who call.
+    access: Access,
     /// Counters of the HTTP side.
     pub(crate) metrics: Metrics,
     /// How many calls are in flight: at most [`CALLS_MAX`], and a few that are being refused.
@@ -119,12 +124,18 @@ pub(crate) struct Service<S> {
 type Shared<S> = State<Arc<Api<S>>>;
 
 impl<S: Store> Api<S> {
-    /// The interface to that store.
+    /// The interface to that store, for whoever calls.
     pub(crate) fn new(store: S, cluster_name: String, node_id: u64, ttl_seconds_max: u64) -> Api<S> {
         let (metrics, calls) = (Metrics::default(), AtomicUsize::new(0));
         let big_bodies = Arc::new(Semaphore::new(BIG_BODIES_ROOM));
         let events = Events::of(&cluster_name);
-        Api { store, cluster_name, node_id, ttl_seconds_max, metrics, calls, big_bodies, events }
+        let access = Access::Open;
+        Api { store, cluster_name, node_id, ttl_seconds_max, access, metrics, calls, big_bodies, events }
+    }
+
+    /// The same for those only who are admitted.
+    pub(crate) fn guarded_by(self, access: Access) -> Api<S> {
+        Api { access, ..self }
     }
 
     /// What ends the calls that would wait for long, once it has begun.
@@ -235,17 +246,22 @@ impl Drop for Outside<'_> {
 }
 
 /// Counts and times a call, and refuses it at once where too many are in flight.
-async fn observe<S: Store>(State(api): Shared<S>, request: Request, next: Next) -> Response {
+async fn observe<S: Store>(State(api): Shared<S>, mut request: Request, next: Next) -> Response {
     let watch = Stopwatch::start();
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = Route::of(request.method(), path);
     let entered = api.enter();
     let of_state =
         [Method::GET, Method::HEAD].contains(request.method()) && request.uri().path().starts_with("/api/");
-    let mut response = match check_host(&request) {
+    let admitted = check_host(&request)
+        .and_then(|()| guard::admit(&api.access, request.method(), path, request.headers()));
+    let mut response = match admitted {
         Err(problem) => problem.into_response(),
-        Ok(()) if entered.is_some() || route.is_of_operators() => next.run(request).await,
-        Ok(()) => reply::overloaded().into_response(),
+        Ok(grant) if entered.is_some() || route.is_of_operators() => {
+            request.extensions_mut().insert(grant);
+            next.run(request).await
+        }
+        Ok(_) => reply::overloaded().into_response(),
     };
     if of_state {
         bound_caches(response.headers_mut());

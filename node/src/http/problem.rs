@@ -53,6 +53,10 @@ macro_rules! kinds {
 kinds! {
     /// `"field":"items[0].qty"`: what is at fault.
     INVALID_REQUEST = BAD_REQUEST, false, "The request is invalid";
+    /// The `WWW-Authenticate` header is the challenge of RFC 6750.
+    UNAUTHENTICATED = UNAUTHORIZED, false, "The call needs a token";
+    /// The `WWW-Authenticate` header says so, too.
+    FORBIDDEN = FORBIDDEN, false, "The token is not for this";
     NOT_FOUND = NOT_FOUND, false, "There is nothing at this path";
     /// The `Allow` header lists the methods that the path answers.
     METHOD_NOT_ALLOWED = METHOD_NOT_ALLOWED, false, "The path does not answer this method";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
@@ -14,12 +15,19 @@ use super::limits::WAIT_SECONDS_MAX;
 use super::problem::{Problem, invalid};
 use super::query::Query;
 use super::{Shared, Store, pages, parse, poll, reply};
+use crate::auth::Grant;
 
 /// `GET /api/reservations/{id}`: a reservation as it is now, or once it has changed.
-pub(crate) async fn get<S: Store>(State(api): Shared<S>, id: Part, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn get<S: Store>(
+    State(api): Shared<S>,
+    id: Part,
+    Extension(grant): Extension<Grant>,
+    uri: Uri,
+) -> Result<Response, Problem> {
     let id = parse::reservation_id_in_path(id)?;
     let query = Query::of(&uri, &["consistency", "wait_seconds", "while"])?;
     let consistency = query.consistency()?;
+    api.covers_reservation(&grant, id).await?;
     let while_in = query.get("while").map(|word| state("while", word)).transpose()?;
     let read = match query.number("wait_seconds", 1..=WAIT_SECONDS_MAX)? {
         None => api.read(consistency, move |inventory| inventory.reservation(id)).await?,

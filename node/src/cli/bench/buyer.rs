@@ -88,6 +88,11 @@ impl Call {
 }
 
 impl Buyer {
+    /// The run that it is a part of.
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
     /// The buyer of that number.
     pub(super) fn new(plan: &Arc<Plan>, phase: &Phase, number: u32) -> Buyer {
         let seed = plan.seed ^ u64::from(number) << 32 ^ u64::from(phase.letter as u32);
@@ -240,6 +245,7 @@ pub(super) mod tests {
     use super::super::ledger::Account;
     use super::super::plan::{End, To};
     use super::*;
+    use crate::cli::reach::Credential;
 
     pub(in crate::cli::bench) fn plan(workload: Workload) -> Plan {
         Plan {
@@ -259,6 +265,7 @@ pub(super) mod tests {
             ttl_seconds: 60,
             keys: false,
             to: To::All,
+            credential: Credential::default(),
         }
     }
 

@@ -52,6 +52,7 @@ use self::targets::Target;
 use self::usage::Watch;
 use self::verdict::Books;
 use super::agreement::Agreement;
+use super::reach::Credential;
 use super::{EXIT_FAILED, EXIT_USAGE, Failure, Stop, fail, out, parse_time, venue};
 use crate::clock;
 
@@ -123,6 +124,8 @@ pub(crate) struct Args {
     /// Ask the running cluster at these addresses, such as http://a:8101,http://b:8101. Name all of its nodes.
     #[arg(long, value_name = "URLS", env = "LASTUNIT_BENCH_NODES", value_delimiter = ',')]
     nodes: Vec<String>,
+    #[command(flatten)]
+    credential: Credential,
     /// How many nodes its own cluster has.
     #[arg(long, value_name = "COUNT", default_value_t = 3, env = "LASTUNIT_BENCH_OWN_NODES", conflicts_with_all = ["cluster", "nodes"], value_parser = clap::value_parser!(u64).range(3..=5))]
     own_nodes: u64,
@@ -137,7 +140,7 @@ pub(crate) async fn run(args: Args) -> ExitCode {
     raise_file_limit();
     let ended = match addresses.is_empty() {
         true => in_own_cluster(&args, plan).await,
-        false => match Client::new(&addresses) {
+        false => match args.credential.builder().build(&addresses) {
             Ok(client) => in_given_cluster(plan, client, &addresses).await,
             Err(why) => return fail(EXIT_USAGE, &why),
         },

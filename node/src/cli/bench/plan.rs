@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::Args;
+use crate::cli::reach::Credential;
 
 /// The longest that a phase may last: far longer than any run, and every moment of it can be counted.
 const PHASE_TIME_MAX: Duration = Duration::from_secs(720 * 3_600);
@@ -85,6 +86,8 @@ pub(super) struct Plan {
     pub(super) keys: bool,
     /// Where the connections go.
     pub(super) to: To,
+    /// What every call shows of who asks.
+    pub(super) credential: Credential,
 }
 
 /// A part of the run: the warm-up, or what is measured.
@@ -123,6 +126,7 @@ impl Plan {
             ttl_seconds: args.ttl,
             keys: args.keys,
             to: args.to,
+            credential: args.credential.clone(),
         };
         plan.refuse_misfits(args)?;
         plan.refuse_times()?;

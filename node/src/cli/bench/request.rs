@@ -7,11 +7,18 @@ use super::plan::Plan;
 /// The bytes of one call.
 #[derive(Debug, Default)]
 pub(super) struct Request {
+    /// The value of its `Authorization`.
+    authorization: Option<String>,
     body: Vec<u8>,
     bytes: Vec<u8>,
 }
 
 impl Request {
+    /// Calls that show this.
+    pub(super) fn showing(authorization: Option<String>) -> Request {
+        Request { authorization, ..Request::default() }
+    }
+
     /// What is to be sent.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -20,7 +27,9 @@ impl Request {
     /// A read of that path.
     pub(super) fn get(&mut self, host: &str, path: std::fmt::Arguments<'_>) {
         self.bytes.clear();
-        infallible(write!(self.bytes, "GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n"));
+        infallible(write!(self.bytes, "GET {path} HTTP/1.1\r\nhost: {host}\r\n"));
+        infallible(self.show());
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// A write with the body that `body` writes, under that key where there is one.
@@ -39,12 +48,20 @@ impl Request {
     }
 
     fn head(&mut self, host: &str, path: &str, key: Option<std::fmt::Arguments<'_>>) -> io::Result<()> {
+        write!(self.bytes, "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n")?;
+        self.show()?;
         let (out, length) = (&mut self.bytes, self.body.len());
-        write!(out, "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n")?;
         if let Some(key) = key {
             write!(out, "idempotency-key: {key}\r\n")?;
         }
         write!(out, "content-length: {length}\r\n\r\n")
+    }
+
+    fn show(&mut self) -> io::Result<()> {
+        match &self.authorization {
+            Some(authorization) => write!(self.bytes, "authorization: {authorization}\r\n"),
+            None => Ok(()),
+        }
     }
 }
 

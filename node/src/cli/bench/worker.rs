@@ -46,7 +46,8 @@ impl Worker {
         tally: Arc<Mutex<Tally>>,
         ledger: Arc<Ledger>,
     ) -> Worker {
-        Worker { buyer, connection, host, request: Request::default(), tally, ledger }
+        let request = Request::showing(buyer.plan().credential.authorization());
+        Worker { buyer, connection, host, request, tally, ledger }
     }
 
     /// Calls until the schedule ends. Answers when the last answer came, if any did.

@@ -32,6 +32,7 @@ use tokio::time::{Instant, sleep};
 use self::facts::{Facts, Kill};
 use self::load::Load;
 use self::shop::{Rules, Shop};
+use super::reach::Credential;
 use super::{EXIT_FAILED, EXIT_USAGE, fail, finding, parse_time, tell, venue};
 use crate::local::{LocalCluster, LocalError};
 
@@ -78,6 +79,8 @@ pub(crate) struct Args {
     /// Hold the sale in the running cluster at these addresses, such as http://a:8101,http://b:8101.
     #[arg(long, value_name = "URLS", env = "LASTUNIT_SALE_NODES", value_delimiter = ',')]
     nodes: Vec<String>,
+    #[command(flatten)]
+    credential: Credential,
 }
 
 /// Holds the sale.
@@ -88,7 +91,7 @@ pub(crate) async fn run(args: Args) -> ExitCode {
     };
     let held = match addresses.is_empty() {
         true => in_own_cluster(&args).await,
-        false => match Client::new(&addresses) {
+        false => match args.credential.builder().build(&addresses) {
             Ok(client) => Sale::new(&args, client, addresses).hold(None).await,
             Err(why) => return fail(EXIT_USAGE, &why),
         },

@@ -79,13 +79,15 @@ fn document(ttl_seconds_max: u64) -> Value {
             "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
         },
         "servers": [{ "url": "/", "description": "This node; every node answers every call." }],
-        "security": [],
+        // Without tokens configured nothing is asked for.
+        "security": [{}, { "token": [] }],
         "tags": tags,
         "paths": paths(&groups),
         "components": {
             "schemas": schemas::schemas(ttl_seconds_max),
             "headers": parameters::headers(),
             "examples": problems::examples(),
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer", "description": TOKENS } },
         },
     })
 }
@@ -102,7 +104,12 @@ Give each call that changes something an `Idempotency-Key` of its own, and after
 connection or a 504 send it again with the same key and body, to any node: it is done once.\n\n\
 `Lastunit-Sequence` numbers all commands of the history; sorted by it, the answers of all clients are \
 one history.\n\n\
-There is no authentication yet: keep the nodes on a network that only you reach.";
+A cluster with tokens answers those who show one, `Authorization: Bearer lu_...`; without, it serves its own \
+machine alone. 401 `unauthenticated`: no token, or none any more. 403 `forbidden`: not for this token's roles, \
+or not for the carts that it is bound to.";
+
+/// What a token is.
+const TOKENS: &str = "Made by `lastunit token new` with the roles `read`, `checkout`, `stock` or `admin`.";
 
 fn paths(groups: &[Group]) -> Map<String, Value> {
     let mut paths = Map::new();

@@ -223,7 +223,7 @@ fn query(name: &'static str, about: &'static str, schema: Value, example: Value)
 }
 
 /// The headers of answers, by their names.
-pub(super) const HEADERS: [(&str, &str, &str, &str); 9] = [
+pub(super) const HEADERS: [(&str, &str, &str, &str); 10] = [
     (
         "Lastunit-Sequence",
         "integer",
@@ -244,6 +244,12 @@ pub(super) const HEADERS: [(&str, &str, &str, &str); 9] = [
         "no-store",
     ),
     ("Vary", "string", "The answer is another one to another `Accept`.", "Accept"),
+    (
+        "WWW-Authenticate",
+        "string",
+        "The challenge of RFC 6750: what is wrong with the token, or that one is asked for.",
+        "Bearer realm=\"lastunit\"",
+    ),
     ("Retry-After", "integer", "Whole seconds after which the call may be worth another try.", "27"),
     ("Allow", "string", "The methods that the path answers.", "GET,HEAD,PUT"),
     (

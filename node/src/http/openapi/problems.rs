@@ -116,6 +116,9 @@ pub(super) fn response(status: u16, codes: &[&str]) -> Value {
     if codes.iter().any(|code| about(code).retry_after.is_some()) {
         response["headers"] = header_references(&["Retry-After"]);
     }
+    if codes.iter().any(|code| [code::UNAUTHENTICATED, code::FORBIDDEN].contains(code)) {
+        response["headers"] = header_references(&["WWW-Authenticate"]);
+    }
     response
 }
 
@@ -143,6 +146,15 @@ pub(super) fn about(code: &str) -> About {
              `items[0].qty`, a header, a parameter, or `body`. Mend the call.",
             "Must be 1 to 1000000.",
             json!({ "field": "items[0].qty" }),
+        ),
+        code::UNAUTHENTICATED => plain(
+            "The cluster asks for a token, and none was shown, or one that is none (any more). `WWW-Authenticate` says \
+             which.",
+            "Show a token: Authorization: Bearer lu_...",
+        ),
+        code::FORBIDDEN => plain(
+            "The token's roles do not include this call or operation, or it is bound to other carts or customers.",
+            "This token's roles do not include this call.",
         ),
         code::NOT_FOUND => plain("No call has this path. Mend the address.", "No call has this path."),
         code::METHOD_NOT_ALLOWED => plain(

@@ -6,6 +6,7 @@
 //!   content-type: application/json             once
 //!   content-length: 48                         once, digits
 //!   idempotency-key: k-1                       at most once
+//!   authorization: Bearer lu_...               at most once
 //!   (any header that changes neither how the message is read nor what it means)
 //!
 //!   {"cart_id":"c-1", ...                      all of it is there
@@ -34,6 +35,8 @@ pub(in crate::http) struct Plain<'a> {
     pub(in crate::http) call: Call,
     /// Its `Idempotency-Key`, as it came.
     pub(in crate::http) idempotency_key: Option<&'a [u8]>,
+    /// Its `Authorization`, as it came.
+    pub(in crate::http) authorization: Option<&'a [u8]>,
     /// Its body.
     pub(in crate::http) body: &'a [u8],
     /// The bytes that it takes, head and body.
@@ -65,12 +68,12 @@ pub(super) fn find(input: &[u8]) -> Found<'_> {
         Ok(Status::Partial) => return Found::PartOfHead,
         Err(_) => return Found::Other,
     };
-    let Some(Told { body, idempotency_key }) = told(request.headers) else {
+    let Some(Told { body, idempotency_key, authorization }) = told(request.headers) else {
         return Found::Other;
     };
     let length = head.saturating_add(body);
     match input.get(head..length) {
-        Some(body) => Found::Plain(Plain { call, idempotency_key, body, length }),
+        Some(body) => Found::Plain(Plain { call, idempotency_key, authorization, body, length }),
         None if length <= LANE_BYTES_MAX => Found::PartOfBody,
         None => Found::Other,
     }
@@ -98,16 +101,19 @@ fn may_become_first_line(input: &[u8]) -> bool {
 struct Told<'a> {
     body: usize,
     idempotency_key: Option<&'a [u8]>,
+    authorization: Option<&'a [u8]>,
 }
 
 /// `None` where the request is not plain.
 fn told<'a>(headers: &[Header<'a>]) -> Option<Told<'a>> {
-    let (mut host, mut media_type, mut length, mut idempotency_key) = (None, None, None, None);
+    let (mut host, mut media_type, mut length) = (None, None, None);
+    let (mut idempotency_key, mut authorization) = (None, None);
     for Header { name, value } in headers {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         let place = match name.len() {
             4 if is("host") => &mut host,
             12 if is("content-type") => &mut media_type,
+            13 if is("authorization") => &mut authorization,
             14 if is("content-length") => &mut length,
             15 if is(api::IDEMPOTENCY_KEY) => &mut idempotency_key,
             10 if is("connection") && !value.eq_ignore_ascii_case(b"keep-alive") => return None,
@@ -120,7 +126,8 @@ fn told<'a>(headers: &[Header<'a>]) -> Option<Told<'a>> {
     }
     host?;
     let media_type = std::str::from_utf8(media_type?).ok().filter(|it| it.is_ascii())?;
-    (is_json(media_type)).then_some(Told { body: digits(length?)?, idempotency_key })
+    let body = digits(length?)?;
+    is_json(media_type).then_some(Told { body, idempotency_key, authorization })
 }
 
 fn digits(text: &[u8]) -> Option<usize> {
@@ -144,10 +151,12 @@ mod tests {
     fn every_checkout_call_is_found_with_its_key_and_its_body() {
         for call in Call::ALL {
             let line = format!("POST {} HTTP/1.1", call.path());
-            let request = text(&line, "Idempotency-Key: k-1\r\nuser-agent: x\r\nConnection: keep-alive\r\n");
+            let headers = "Idempotency-Key: k-1\r\nuser-agent: x\r\nAuthorization: Bearer t\r\n";
+            let request = text(&line, &format!("{headers}Connection: keep-alive\r\n"));
             let followed = format!("{request}GET /");
-            let found =
-                Plain { call, idempotency_key: Some(b"k-1"), body: BODY.as_bytes(), length: request.len() };
+            let (idempotency_key, authorization) = (Some(&b"k-1"[..]), Some(&b"Bearer t"[..]));
+            let (body, length) = (BODY.as_bytes(), request.len());
+            let found = Plain { call, idempotency_key, authorization, body, length };
             assert_eq!(find(followed.as_bytes()), Found::Plain(found));
         }
     }
@@ -188,6 +197,7 @@ mod tests {
             "Content-Type: application/json",
             "no colon",
             "idempotency-key: a\r\nidempotency-key: b",
+            "authorization: a\r\nauthorization: a",
         ] {
             let request = text("POST /api/checkout/commit HTTP/1.1", &format!("{header}\r\n"));
             assert_eq!(find(request.as_bytes()), Found::Other, "{header}");

@@ -9,6 +9,7 @@ mod reservations;
 use client::code;
 
 use super::call::Call;
+use crate::http::guard;
 
 /// Calls that belong together.
 pub(super) struct Group {
@@ -22,6 +23,16 @@ pub(super) struct Group {
 
 /// Every call, in the order in which a newcomer meets them.
 pub(super) fn groups() -> Vec<Group> {
+    let mut groups = all();
+    // Who is asked for a token may lack it, or one for this.
+    let guarded = |call: &&mut Call| !guard::is_open(call.path);
+    for call in groups.iter_mut().flat_map(|group| &mut group.calls).filter(guarded) {
+        call.codes.extend([code::UNAUTHENTICATED, code::FORBIDDEN]);
+    }
+    groups
+}
+
+fn all() -> Vec<Group> {
     vec![
         Group {
             name: "Checkout",
