@@ -2,8 +2,11 @@
 //!
 //! The wall clock is only ever a vote: the cluster clock follows the median of a majority's (see the `raft`
 //! crate). The monotonic clock measures how long things took, and decides nothing.
+//!
+//! For that reason `lastunit prove` may make a node's wall clock wrong: [`go_wrong`].
 
 use std::cell::RefCell;
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// This machine's wall clock.
@@ -24,7 +27,44 @@ pub(crate) fn now_rfc3339() -> String {
 }
 
 fn since_epoch() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    let shown = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    match WRONG.get() {
+        None => shown,
+        Some(wrong) => wrong.read().unwrap_or_else(PoisonError::into_inner).of(shown),
+    }
+}
+
+/// How wrong the wall clock is; never set but by a fault laboratory.
+static WRONG: OnceLock<RwLock<Wrong>> = OnceLock::new();
+
+/// A clock that is ahead or behind, and goes too fast or too slow.
+#[derive(Debug, Clone, Copy)]
+struct Wrong {
+    shift_ms: i64,
+    drift_ppm: i64,
+    since: Instant,
+}
+
+impl Wrong {
+    fn of(self, shown: Duration) -> Duration {
+        self.after(shown, self.since.elapsed())
+    }
+
+    /// What it shows in place of what is right, so long after it went wrong.
+    fn after(self, shown: Duration, elapsed: Duration) -> Duration {
+        let drift_us = elapsed.as_millis() as i64 * self.drift_ppm / 1000;
+        let ahead_us = self.shift_ms.saturating_mul(1000).saturating_add(drift_us);
+        let off = Duration::from_micros(ahead_us.unsigned_abs());
+        if ahead_us < 0 { shown.saturating_sub(off) } else { shown.saturating_add(off) }
+    }
+}
+
+/// From now on the wall clock is so much ahead, or behind where negative, and gains so much more: a million parts per
+/// million is as much again as passes.
+pub(crate) fn go_wrong(shift_ms: i64, drift_ppm: i64) {
+    let wrong = Wrong { shift_ms, drift_ppm, since: Instant::now() };
+    let shared = WRONG.get_or_init(|| RwLock::new(wrong));
+    *shared.write().unwrap_or_else(PoisonError::into_inner) = wrong;
 }
 
 /// The last second of the year 9999.
@@ -60,5 +100,26 @@ impl Stopwatch {
     /// The time since the start.
     pub(crate) fn elapsed(&self) -> Duration {
         self.0.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_clock_is_ahead_or_behind_and_drifts() {
+        let (right, passed) = (Duration::from_secs(1_000), Duration::from_secs(10));
+        for (shift_ms, drift_ppm, shows_ms) in [
+            (0, 0, 1_000_000),
+            (5_000, 0, 1_005_000),
+            (-5_000, 0, 995_000),
+            (0, 200_000, 1_002_000),
+            (1_000, -500_000, 996_000),
+            (-2_000_000, 0, 0),
+        ] {
+            let wrong = Wrong { shift_ms, drift_ppm, since: Instant::now() };
+            assert_eq!(wrong.after(right, passed), Duration::from_millis(shows_ms), "{wrong:?}");
+        }
     }
 }

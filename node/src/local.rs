@@ -7,6 +7,9 @@
 //!       +- SIGTERM, SIGKILL, exit status
 //! ```
 //!
+//! `lastunit prove` asks for more: arguments of a node's own, its log lines as they come, lines to its stdin, and
+//! SIGSTOP ([`Extras`], [`LocalCluster::tell`], [`LocalCluster::signal`]).
+//!
 //! Invariants:
 //! - No node outlives this process: the pipe closes whatever ends us, `kill -9` included.
 //! - Ctrl-C reaches this process alone, since each child has a process group of its own. We stop them in order.
@@ -24,8 +27,9 @@ use std::time::Duration;
 use client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, Command};
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -51,6 +55,15 @@ pub(crate) enum Logs {
     Show,
     /// They are shown only where the node ends.
     Hide,
+}
+
+/// What the nodes' processes are given, and give, beyond what a cluster needs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extras {
+    /// Further arguments of `serve`, by the node's id.
+    pub(crate) arguments: BTreeMap<u64, Vec<String>>,
+    /// Gets every log line, with the id of its node.
+    pub(crate) lines: Option<UnboundedSender<(u64, String)>>,
 }
 
 /// Why a local cluster does not run.
@@ -99,8 +112,9 @@ pub(crate) struct LocalCluster {
     config: PathBuf,
     nodes: Vec<LocalNode>,
     logs: Logs,
-    /// What each node is told besides.
-    arguments: Vec<String>,
+    extras: Extras,
+    /// It is this process's own: what is said of other clusters of this machine is not meant for it.
+    own: bool,
     running: BTreeMap<u64, Running>,
     client: Client,
     /// Removed with the cluster.
@@ -112,7 +126,7 @@ pub(crate) struct LocalCluster {
 struct Running {
     child: Child,
     /// Held open: its end tells the node that we are gone.
-    _stdin: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
     lines: Arc<Mutex<VecDeque<String>>>,
     reader: JoinHandle<()>,
 }
@@ -129,13 +143,8 @@ impl LocalCluster {
         logs: Logs,
     ) -> Result<LocalCluster, LocalError> {
         let client = Client::new(nodes.iter().map(|node| node.http.as_str()))?;
-        let (arguments, running) = (Vec::new(), BTreeMap::new());
-        Ok(LocalCluster { program, config, nodes, logs, arguments, running, client, scratch: None })
-    }
-
-    /// The same cluster, whose nodes are told this besides.
-    pub(crate) fn with_arguments(self, arguments: Vec<String>) -> LocalCluster {
-        LocalCluster { arguments, ..self }
+        let (extras, running) = (Extras::default(), BTreeMap::new());
+        Ok(LocalCluster { program, config, nodes, logs, extras, running, client, own: false, scratch: None })
     }
 
     /// A new cluster of so many nodes in a temporary directory, on free ports of the loopback.
@@ -145,12 +154,33 @@ impl LocalCluster {
     pub(crate) fn scratch(program: PathBuf, count: u64, logs: Logs) -> Result<LocalCluster, LocalError> {
         let scratch = tempfile::Builder::new().prefix("lastunit-").tempdir();
         let scratch = scratch.map_err(system("cannot make a temporary directory"))?;
+        let cluster = LocalCluster::within(scratch.path(), "", program, count, logs)?;
+        Ok(LocalCluster { scratch: Some(scratch), ..cluster })
+    }
+
+    /// A new cluster of so many nodes in a directory that stays, on free ports of the loopback. `limits` are further
+    /// lines of the file's `[cluster]`.
+    ///
+    /// # Errors
+    /// Where no port or no file can be had.
+    pub(crate) fn within(
+        directory: &Path,
+        limits: &str,
+        program: PathBuf,
+        count: u64,
+        logs: Logs,
+    ) -> Result<LocalCluster, LocalError> {
         let ports = free_ports(2 * count as usize).map_err(system("cannot find free ports"))?;
-        let config = scratch.path().join("cluster.toml");
-        let (text, nodes) = cluster_file(scratch.path(), &ports);
+        let config = directory.join("cluster.toml");
+        let (text, nodes) = cluster_file(directory, limits, &ports);
         std::fs::write(&config, text).map_err(system("cannot write the cluster file"))?;
         let cluster = LocalCluster::new(program, config, nodes, logs)?;
-        Ok(LocalCluster { scratch: Some(scratch), ..cluster })
+        Ok(LocalCluster { own: true, ..cluster })
+    }
+
+    /// Gives these to every process that is started from now on.
+    pub(crate) fn give(&mut self, extras: Extras) {
+        self.extras = extras;
     }
 
     /// The nodes, running or not.
@@ -216,6 +246,29 @@ impl LocalCluster {
         running.child.kill().await.map_err(system(&format!("cannot kill node {id}")))
     }
 
+    /// Sends a node a signal, unless it is gone.
+    ///
+    /// # Errors
+    /// Where it does not run.
+    pub(crate) fn signal(&self, id: u64, signal: Signal) -> Result<(), LocalError> {
+        self.running.get(&id).ok_or(LocalError::NoNode(id)).map(|running| running.signal(signal))
+    }
+
+    /// Writes a line to a node's stdin.
+    ///
+    /// # Errors
+    /// Where it does not run, or does not listen.
+    pub(crate) async fn tell(&mut self, id: u64, line: &str) -> Result<(), LocalError> {
+        let stdin = self.running.get_mut(&id).and_then(|running| running.stdin.as_mut());
+        let told = stdin.ok_or(LocalError::NoNode(id))?.write_all(format!("{line}\n").as_bytes()).await;
+        told.map_err(system(&format!("cannot tell node {id}")))
+    }
+
+    /// Whether a node's process is there, a stopped one included.
+    pub(crate) fn runs(&self, id: u64) -> bool {
+        self.running.get(&id).is_some_and(|running| running.child.id().is_some())
+    }
+
     /// Ends every node: SIGTERM to all, and `kill -9` to whoever has not ended in time.
     ///
     /// Answers how each ended.
@@ -254,8 +307,7 @@ impl LocalCluster {
 
     fn spawn(&self, id: u64) -> io::Result<Running> {
         let mut command = Command::new(&self.program);
-        if self.scratch.is_some() {
-            // What is said of the clusters of this machine is not meant for one that nobody else knows.
+        if self.own {
             command.env_remove("LASTUNIT_TOKENS").env_remove("LASTUNIT_INSECURE_NO_AUTH");
         }
         let mut child = command
@@ -263,7 +315,7 @@ impl LocalCluster {
             .arg("--config")
             .arg(&self.config)
             .args(["--node", &id.to_string(), "--exit-with-stdin"])
-            .args(&self.arguments)
+            .args(self.extras.arguments.get(&id).into_iter().flatten())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -272,17 +324,22 @@ impl LocalCluster {
             .spawn()?;
         let stdin = child.stdin.take();
         let lines = Arc::default();
-        let reader = tokio::spawn(read_lines(child.stderr.take(), id, self.logs, Arc::clone(&lines)));
-        Ok(Running { child, _stdin: stdin, lines, reader })
+        let ears = Ears { id, logs: self.logs, kept: Arc::clone(&lines), lines: self.extras.lines.clone() };
+        let reader = tokio::spawn(read_lines(child.stderr.take(), ears));
+        Ok(Running { child, stdin, lines, reader })
     }
 }
 
 impl Running {
-    /// Sends SIGTERM, unless it was reaped. An error says that it is gone already, which is as well.
     fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends a signal, unless it was reaped. An error says that it is gone already, which is as well.
+    fn signal(&self, signal: Signal) {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         if let Some(pid) = pid {
-            let _ = kill_process(pid, Signal::TERM);
+            let _ = kill_process(pid, signal);
         }
     }
 
@@ -303,15 +360,27 @@ impl Running {
     }
 }
 
+/// Where a node's log lines go.
+struct Ears {
+    id: u64,
+    logs: Logs,
+    kept: Arc<Mutex<VecDeque<String>>>,
+    lines: Option<UnboundedSender<(u64, String)>>,
+}
+
 /// Keeps a node's last log lines, and shows all where that is wanted, until the node closes its stderr.
-async fn read_lines(stderr: Option<ChildStderr>, id: u64, logs: Logs, kept: Arc<Mutex<VecDeque<String>>>) {
+async fn read_lines(stderr: Option<ChildStderr>, ears: Ears) {
     let Some(stderr) = stderr else { return };
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        if logs == Logs::Show {
-            eprintln!("node {id} | {line}");
+        if ears.logs == Logs::Show {
+            eprintln!("node {} | {line}", ears.id);
         }
-        keep(&kept, line);
+        if let Some(lines) = &ears.lines {
+            // Whoever wanted them may have gone.
+            let _ = lines.send((ears.id, line.clone()));
+        }
+        keep(&ears.kept, line);
     }
 }
 
@@ -330,9 +399,9 @@ fn free_ports(count: usize) -> io::Result<Vec<u16>> {
     listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
-/// The text of a cluster file with a node for every two ports, and its nodes.
-fn cluster_file(directory: &Path, ports: &[u16]) -> (String, Vec<LocalNode>) {
-    let mut text = "[cluster]\nname = \"lastunit-scratch\"\n".to_owned();
+/// The text of a cluster file with these limits and a node for every two ports, and its nodes.
+fn cluster_file(directory: &Path, limits: &str, ports: &[u16]) -> (String, Vec<LocalNode>) {
+    let mut text = format!("[cluster]\nname = \"lastunit-scratch\"\n{limits}");
     let mut nodes = Vec::new();
     for (id, pair) in (1..).zip(ports.chunks_exact(2)) {
         let (http, raft) = (format!("127.0.0.1:{}", pair[0]), format!("127.0.0.1:{}", pair[1]));

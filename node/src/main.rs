@@ -7,6 +7,7 @@
 //!   lastunit sale     a flash sale, checked to the last unit         cli::sale  -> client
 //!   lastunit bench    load on a cluster, measured, and its books checked     cli::bench -> plain sockets, client
 //!   lastunit token    who may call: tokens made, listed, revoked     cli::token -> auth: a file
+//!   lastunit prove    a cluster hurt in every way, and what clients saw checked   cli::prove -> checker
 //!   lastunit inspect  the directory of a node that is stopped        inspect    -> raft
 //!   lastunit reserve, commit, sku, events, ...                       cli        -> client
 //! ```
@@ -24,6 +25,7 @@ mod clock;
 mod config;
 mod http;
 mod inspect;
+mod lab;
 mod local;
 mod logs;
 mod metrics;
@@ -59,6 +61,8 @@ enum Command {
     Sale(cli::sale::Args),
     /// Put load on a cluster, measure it, and check that no unit was oversold or lost.
     Bench(cli::bench::Args),
+    #[command(after_help = cli::prove::EXIT_CODES)]
+    Prove(cli::prove::Args),
     #[command(after_help = inspect::EXIT_CODES)]
     Inspect(inspect::Args),
     #[command(flatten)]
@@ -96,6 +100,7 @@ async fn run(command: Command) -> ExitCode {
         Command::Serve(args) => serve::run(args).await,
         Command::Sale(args) => cli::sale::run(args).await,
         Command::Bench(args) => cli::bench::run(args).await,
+        Command::Prove(args) => cli::prove::run(args).await,
         Command::Inspect(args) => inspect::run(&args),
         Command::Cluster(command) => command.run(Line::command()).await,
     }

@@ -18,7 +18,7 @@
 
 use std::fmt::Display;
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -38,6 +38,7 @@ use crate::auth::Access;
 use crate::clock::SystemClock;
 use crate::config::{ClusterFile, NodeConfig};
 use crate::http::{self, Api};
+use crate::lab::Lab;
 use crate::logs::{self, LogFormat};
 use crate::tuning::TuningArgs;
 
@@ -71,6 +72,9 @@ pub(crate) struct Args {
     /// Stop in order at the end of stdin, as on SIGTERM.
     #[arg(long, hide = true, env = "LASTUNIT_EXIT_WITH_STDIN", value_parser = BoolishValueParser::new())]
     exit_with_stdin: bool,
+    /// Let whoever holds stdin make the wall clock wrong and hurt the disk, as `lastunit prove` does.
+    #[arg(long, hide = true, env = "LASTUNIT_LAB", value_parser = BoolishValueParser::new(), requires = "exit_with_stdin")]
+    lab: bool,
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
@@ -111,14 +115,15 @@ async fn node(args: Args) -> Result<(), Failure> {
         return Err(usage(format!("--node {asked}: {config} has no such node; choose one of {ids}")));
     };
     // Asked for first, so that a signal during the start is obeyed after it.
-    let mut stop = pin!(stop(args.exit_with_stdin).map_err(failed)?);
+    let lab = Lab::new(args.lab);
+    let mut stop = pin!(stop(args.exit_with_stdin, lab.clone()).map_err(failed)?);
     let mut listener = listen(node).await?;
     let access = args.access.open(&file).map_err(usage)?;
     args.access.check(&access, node, &listener).map_err(usage)?;
     // It takes notice of changed tokens for as long as the process lives.
     tokio::spawn(access.clone().watch());
     let options = options(&file, node, args.tuning.tuning());
-    let mut started = start(node, &options).await?;
+    let mut started = start(node, &options, &lab).await?;
     let mut pause = ROOM_AFTER;
     loop {
         let began = Instant::now();
@@ -139,7 +144,7 @@ async fn node(args: Args) -> Result<(), Failure> {
         started = tokio::select! {
             biased;
             () = stop.as_mut() => return Ok(()),
-            started = start_when_there_is_room(node, &options, listener, pause) => started?,
+            started = start_when_there_is_room(node, &options, &lab, listener, pause) => started?,
         };
         listener = listen(node).await?;
     }
@@ -161,8 +166,8 @@ enum Ended {
     OutOfSpace(String),
 }
 
-async fn start(node: &NodeConfig, options: &GroupOptions) -> Result<Started, Failure> {
-    match Group::start(options.clone(), Arc::new(SystemClock)).await {
+async fn start(node: &NodeConfig, options: &GroupOptions, lab: &Lab) -> Result<Started, Failure> {
+    match Group::start_on(lab.disk(), options.clone(), Arc::new(SystemClock)).await {
         Ok(group) => {
             tracing::info!(node = node.id, http = node.http, raft = node.raft, "serving");
             Ok(Started::Serving(group))
@@ -182,14 +187,15 @@ fn next_pause(last: Duration, served: Duration) -> Duration {
 async fn start_when_there_is_room(
     node: &NodeConfig,
     options: &GroupOptions,
+    lab: &Lab,
     listener: TcpListener,
     pause: Duration,
 ) -> Result<Started, Failure> {
     let (done, waiting) = oneshot::channel::<()>();
     let starting = async {
-        wait_for_room(options, pause).await;
+        wait_for_room(options, lab, pause).await;
         tracing::info!(node = node.id, "there is room again");
-        let started = start(node, options).await;
+        let started = start(node, options, lab).await;
         drop(done);
         started
     };
@@ -200,17 +206,17 @@ async fn start_when_there_is_room(
     tokio::join!(starting, refusing).0
 }
 
-async fn wait_for_room(options: &GroupOptions, pause: Duration) {
+async fn wait_for_room(options: &GroupOptions, lab: &Lab, pause: Duration) {
     sleep(pause).await;
-    while !has_room(options).await {
+    while !has_room(options, lab).await {
         sleep(ROOM_AFTER).await;
     }
 }
 
 /// Asked on a thread of its own: a disk that hangs shall hold up no answer.
-async fn has_room(options: &GroupOptions) -> bool {
-    let options = options.clone();
-    tokio::task::spawn_blocking(move || raft::has_room(&options)).await.unwrap_or(false)
+async fn has_room(options: &GroupOptions, lab: &Lab) -> bool {
+    let (options, disk) = (options.clone(), lab.disk());
+    tokio::task::spawn_blocking(move || raft::has_room_on(disk, &options)).await.unwrap_or(false)
 }
 
 /// Serves until told to stop, or until the group ends.
@@ -330,25 +336,26 @@ fn is_of_configuration(error: &io::Error) -> bool {
 }
 
 /// Resolves at SIGTERM, at SIGINT, and at the end of stdin where asked.
-fn stop(with_stdin: bool) -> io::Result<impl Future<Output = ()>> {
+fn stop(with_stdin: bool, lab: Lab) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
         let why = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
-            () = end_of_stdin(), if with_stdin => "the end of stdin",
+            () = end_of_stdin(lab), if with_stdin => "the end of stdin",
         };
         tracing::info!(why, "stopping: finishing calls in flight");
     })
 }
 
-/// Resolves once nobody holds the other end of stdin. Whatever is written to it is read and dropped.
-async fn end_of_stdin() {
+/// Resolves once nobody holds the other end of stdin. Whatever is written to it is read, and obeyed in a laboratory.
+async fn end_of_stdin(lab: Lab) {
     let (ended, end) = oneshot::channel::<()>();
     // A thread of its own: a read that never returns must not hold up the end of the runtime.
     std::thread::spawn(move || {
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let lines = io::stdin().lock().split(b'\n').map_while(Result::ok);
+        lines.for_each(|line| lab.obey(&String::from_utf8_lossy(&line)));
         drop(ended);
     });
     let _ = end.await;
@@ -426,7 +433,7 @@ mod tests {
             tuning: Tuning { segment_bytes: 0, ..Tuning::default() },
         };
         let (began, pause) = (Instant::now(), Duration::from_millis(50));
-        wait_for_room(&file_options, pause).await;
+        wait_for_room(&file_options, &Lab::new(false), pause).await;
         assert!(began.elapsed() >= pause);
     }
 

@@ -24,6 +24,15 @@ pub(crate) struct TuningArgs {
     /// Save no checkpoint while the node runs: to measure what checkpoints cost.
     #[arg(long, hide = true, env = "LASTUNIT_NO_CHECKPOINTS", value_parser = BoolishValueParser::new())]
     no_checkpoints: bool,
+    /// Dial other nodes at these addresses, such as `2=127.0.0.1:7002,3=127.0.0.1:7003`: a test's proxies.
+    #[arg(long, hide = true, env = "LASTUNIT_RAFT_VIA", value_delimiter = ',', value_parser = parse_via)]
+    raft_via: Vec<(u64, String)>,
+}
+
+/// `2=127.0.0.1:7002`.
+fn parse_via(text: &str) -> Result<(u64, String), String> {
+    let parts = text.split_once('=').and_then(|(id, address)| Some((id.parse().ok()?, address.to_owned())));
+    parts.ok_or_else(|| "not an id and an address, such as 2=127.0.0.1:7002".to_owned())
 }
 
 impl TuningArgs {
@@ -37,6 +46,7 @@ impl TuningArgs {
             digests_every: self.digests_every_ms.map_or(usual.digests_every, Duration::from_millis),
             save_records: if self.no_checkpoints { usize::MAX } else { usual.save_records },
             save_every: if self.no_checkpoints { Duration::MAX } else { usual.save_every },
+            via: self.raft_via.iter().cloned().collect(),
         }
     }
 }

@@ -66,5 +66,5 @@ pub use fatal::{Stop, StopKind};
 pub use group::Group;
 pub use options::{GroupOptions, Member, StartError, Tuning, WallClock};
 pub use propose::UNIT_COMMANDS_MAX;
-pub use space::has_room;
+pub use space::{has_room, has_room_on};
 pub use status::{MemberStatus, Role, Stats, Status};

@@ -1,5 +1,6 @@
 //! What a group is started with, and why it may not start.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ pub struct Tuning {
     pub save_records: usize,
     /// What changed is saved at least this often.
     pub save_every: Duration,
+    /// Where to dial these nodes, by id, other than at the address that they answer at: a test's proxy.
+    pub via: BTreeMap<u64, String>,
 }
 
 impl Default for Tuning {
@@ -78,6 +81,7 @@ impl Default for Tuning {
             digests_every: Duration::from_secs(30),
             save_records: 60_000,
             save_every: Duration::from_secs(5),
+            via: BTreeMap::new(),
         }
     }
 }

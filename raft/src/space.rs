@@ -96,7 +96,12 @@ fn files_bytes(dir: &Path) -> u64 {
 
 /// Whether a group that has stopped out of space can be started anew in its directory.
 pub fn has_room(options: &GroupOptions) -> bool {
-    let space = Space::new(Arc::new(RealDisk), options.data_dir.clone());
+    has_room_on(Arc::new(RealDisk), options)
+}
+
+/// As [`has_room`], on another disk than this machine's.
+pub fn has_room_on(disk: Arc<dyn Disk>, options: &GroupOptions) -> bool {
+    let space = Space::new(disk, options.data_dir.clone());
     space.has_for_start(options.tuning.segment_bytes)
 }
 

@@ -28,6 +28,7 @@ mod finding;
 mod get;
 mod latency;
 mod out;
+pub(crate) mod prove;
 mod reach;
 mod release;
 mod reserve;

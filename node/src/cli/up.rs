@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep};
 
 use super::{EXIT_FAILED, EXIT_USAGE, Stop, dial, fail, tell, this_program};
 use crate::access::AccessArgs;
-use crate::config::ClusterFile;
-use crate::local::{LocalCluster, LocalError, LocalNode, Logs};
+use crate::config::{ClusterFile, NodeConfig};
+use crate::local::{Extras, LocalCluster, LocalError, LocalNode, Logs};
 
 /// How long a node may take to end after SIGTERM: it writes its checkpoint then.
 const STOP_TIME_MAX: Duration = Duration::from_secs(20);
@@ -78,8 +78,10 @@ pub(crate) async fn run(args: Args) -> ExitCode {
 fn prepare(args: &Args, file: &ClusterFile) -> Result<LocalCluster, String> {
     let nodes = file.nodes.iter().map(|node| LocalNode { id: node.id, http: dial(&node.http) }).collect();
     let cluster = LocalCluster::new(this_program()?, args.config.clone(), nodes, Logs::Show);
-    let cluster = cluster.map_err(|why| why.to_string())?;
-    Ok(cluster.with_arguments(args.access.arguments()))
+    let mut cluster = cluster.map_err(|why| why.to_string())?;
+    let told = |node: &NodeConfig| (node.id, args.access.arguments());
+    cluster.give(Extras { arguments: file.nodes.iter().map(told).collect(), ..Extras::default() });
+    Ok(cluster)
 }
 
 /// Ends only where the cluster cannot run.

@@ -21,7 +21,7 @@ fn cluster(script: &str) -> (LocalCluster, TempDir) {
 #[test]
 fn a_scratch_cluster_file_is_toml_with_three_distinct_nodes() {
     let ports = free_ports(6).unwrap();
-    let (text, nodes) = cluster_file(Path::new("/tmp/a \"b\""), &ports);
+    let (text, nodes) = cluster_file(Path::new("/tmp/a \"b\""), "events_max = 7\n", &ports);
     let table: toml::Table = text.parse().unwrap();
     let written = table["node"].as_array().unwrap();
     assert_eq!(written.len(), 3);
@@ -74,7 +74,7 @@ async fn the_end_of_stdin_tells_a_node_that_we_are_gone() {
     sleep(Duration::from_millis(20)).await;
     assert!(cluster.ended().await.is_empty(), "stdin is held open");
     let mut running = cluster.running.remove(&1).unwrap();
-    drop(running._stdin.take());
+    drop(running.stdin.take());
     assert_eq!(running.child.wait().await.unwrap().code(), Some(5));
 }
 

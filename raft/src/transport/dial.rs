@@ -46,8 +46,9 @@ fn keepalive() -> TcpKeepalive {
 pub(crate) async fn dial(local: &Arc<Local>, to: u64, channel: Channel) -> io::Result<(Remote, Connection)> {
     let member =
         local.member(to).ok_or_else(|| io::Error::other(format!("node {to} is not in the cluster file")))?;
+    let address = local.options.tuning.via.get(&to).unwrap_or(&member.raft);
     let dialling = async {
-        let mut connection = split(TcpStream::connect(&member.raft).await?)?;
+        let mut connection = split(TcpStream::connect(address).await?)?;
         let remote = shake(local, to, channel, &mut connection).await?;
         Ok((remote, connection))
     };

@@ -16,6 +16,7 @@
 //! files can be in.
 
 pub mod faulty;
+pub mod hurt;
 mod random;
 mod real;
 pub mod sim;

@@ -1,0 +1,149 @@
+//! What the checker says of a history.
+
+use serde::{Deserialize, Serialize};
+
+use crate::history::Op;
+
+/// What the checker says of a history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// What it comes to.
+    pub conclusion: Conclusion,
+    /// Why nothing can be concluded, in sentences; empty unless the conclusion is [`Conclusion::Unknown`].
+    pub doubts: Vec<String>,
+    /// What each rule found, in the order in which they are told.
+    pub rules: Vec<RuleVerdict>,
+    /// What was counted and measured.
+    pub statistics: Statistics,
+}
+
+impl Verdict {
+    /// The violations of all rules.
+    pub fn violations_total(&self) -> u64 {
+        self.rules.iter().map(|rule| rule.violations_total).sum()
+    }
+
+    /// What the rule of that name found.
+    pub fn rule(&self, name: &str) -> Option<&RuleVerdict> {
+        self.rules.iter().find(|rule| rule.name == name)
+    }
+}
+
+/// What it comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conclusion {
+    /// Every rule looked at something, and none was broken.
+    Passed,
+    /// A rule was broken.
+    Violated,
+    /// No rule was broken, but the run does not show enough.
+    Unknown,
+}
+
+/// What a rule found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuleVerdict {
+    /// Its name, such as `sequence_order`.
+    pub name: String,
+    /// What it demands, in one sentence.
+    pub says: String,
+    /// How many things it looked at.
+    pub looked_at: u64,
+    /// The first of its violations: [`RuleVerdict::TOLD_MAX`] at most.
+    pub violations: Vec<Violation>,
+    /// How many there are.
+    pub violations_total: u64,
+}
+
+impl RuleVerdict {
+    /// How many violations of one rule are told.
+    pub const TOLD_MAX: usize = 100;
+}
+
+/// Where a rule is broken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// When, microseconds since the run's start.
+    pub at_us: u64,
+    /// What is wrong, in a sentence.
+    pub message: String,
+    /// The calls that show it.
+    pub calls: Vec<u64>,
+}
+
+/// What was counted and measured.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Statistics {
+    /// Operations by kind and outcome.
+    pub operations: Vec<OperationCount>,
+    /// Of the operations wholly between faults, how many had an answer that says they were dealt with.
+    pub between_faults: Rate,
+    /// The same of operations that a fault overlapped.
+    pub during_faults: Rate,
+    /// Faults by kind.
+    pub faults: Vec<FaultCount>,
+    /// Times without an acknowledged write, longest first: those of 500 ms and more.
+    pub gaps: Vec<Gap>,
+    /// For each fault that hit the leader, how long it took until a write that began after it was acknowledged.
+    pub failovers: Vec<Failover>,
+}
+
+/// Operations of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationCount {
+    /// Of which kind.
+    pub op: Op,
+    /// Answered with 2xx or 304.
+    pub succeeded: u64,
+    /// Refused by the state of the inventory: 4xx.
+    pub refused: u64,
+    /// Surely not executed: 503, 429, or no node was reached.
+    pub not_executed: u64,
+    /// Never learned whether they were executed.
+    pub unknown: u64,
+}
+
+/// So many of so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rate {
+    /// So many.
+    pub count: u64,
+    /// Of so many.
+    pub of: u64,
+}
+
+/// Faults of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultCount {
+    /// Of which kind.
+    pub fault: String,
+    /// How many were begun.
+    pub begun: u64,
+    /// How many bit.
+    pub fired: u64,
+}
+
+/// A time without an acknowledged write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// When the last write before it was acknowledged.
+    pub from_us: u64,
+    /// When the first one after it was.
+    pub until_us: u64,
+    /// The faults under way within it, or begun in the second before it: their kinds and nodes, in words.
+    pub causes: Vec<String>,
+}
+
+/// From a fault that hit the leader to service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failover {
+    /// When the fault was begun.
+    pub from_us: u64,
+    /// Its kind.
+    pub fault: String,
+    /// The nodes that it hit.
+    pub nodes: Vec<u64>,
+    /// When the first write that began after it was acknowledged; `null` where none was.
+    pub served_us: Option<u64>,
+}

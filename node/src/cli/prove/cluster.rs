@@ -1,0 +1,272 @@
+//! The cluster under test: its processes, the links between them, and what is known of both.
+//!
+//! ```text
+//!   node 1  --raft-via 2=[1->2],3=[1->3]  --lab        log lines --> DIR/node-1.log
+//!     |  \______ link 1->2 ______ node 2                    `-- "lab: ... 17 operations were hurt"
+//!     '--------- link 1->3 ______ node 3
+//! ```
+//!
+//! Every node has the same cluster file, and is told on its command line through which proxies to dial the others.
+//!
+//! Invariants:
+//! - A node that ends without being told to is a finding, and is started again: the run goes on.
+//! - Nothing waits while it holds the processes' lock.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::time::Duration;
+
+use client::api::ClusterView;
+use rustix::process::Signal;
+use tokio::sync::{Mutex, mpsc};
+use tokio::time::{Instant, sleep};
+
+use super::link::Link;
+use super::said::Said;
+use super::wire::Wire;
+use crate::config::ClusterFile;
+use crate::local::{Extras, LocalCluster, LocalError, Logs};
+
+/// How long a node may take until it serves again once nothing is done to it any more: it may have much to recover, on
+/// a machine that is busy with other things.
+const SERVES_TIME_MAX: Duration = Duration::from_secs(120);
+/// How long is waited between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// How long the answer to a look may take.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// More events than any run makes: the whole feed is read at its end.
+const LIMITS: &str = "events_max = 4194304\n";
+
+/// The cluster under test.
+pub(super) struct Cluster {
+    /// The ids of its nodes and where they answer HTTP.
+    pub(super) nodes: Vec<(u64, String)>,
+    /// The ways between them: one for each ordered pair.
+    pub(super) links: Vec<Link>,
+    /// Plain reads.
+    pub(super) wire: Wire,
+    /// What the nodes' logs say.
+    pub(super) said: Arc<Said>,
+    processes: Mutex<LocalCluster>,
+    known: Lock<Known>,
+}
+
+/// What is known of the nodes by looking at them.
+#[derive(Default)]
+struct Known {
+    views: BTreeMap<u64, ClusterView>,
+    /// Those of which an end is expected.
+    doomed: Vec<u64>,
+    /// How those ended that were told to.
+    ends: BTreeMap<u64, ExitStatus>,
+    /// What nobody told them to.
+    findings: Vec<String>,
+}
+
+impl Cluster {
+    /// A new cluster with its data in one directory and its logs in another. No process is started yet.
+    pub(super) async fn lay_out(
+        data: &Path,
+        logs: &Path,
+        program: PathBuf,
+        count: u64,
+    ) -> Result<Cluster, String> {
+        let local = LocalCluster::within(data, LIMITS, program, count, Logs::Hide);
+        let mut processes = local.map_err(|why| why.to_string())?;
+        let file = ClusterFile::load(&data.join("cluster.toml")).map_err(|mistake| mistake.to_string())?;
+        let links = links(&file).await?;
+        let (lines, heard) = mpsc::unbounded_channel();
+        let said = Said::listen(logs, count, heard).map_err(|cause| format!("cannot write logs: {cause}"))?;
+        processes.give(Extras { arguments: arguments(&file, &links), lines: Some(lines) });
+        let nodes = processes.nodes().iter().map(|node| (node.id, node.http.clone())).collect();
+        let (processes, known) = (Mutex::new(processes), Lock::default());
+        Ok(Cluster { nodes, links, wire: Wire::new(), said, processes, known })
+    }
+
+    /// Starts every node that does not run.
+    pub(super) async fn start_all(&self) -> Result<(), String> {
+        self.processes.lock().await.start_all().map_err(told)
+    }
+
+    /// Starts a node.
+    pub(super) async fn start(&self, id: u64) -> Result<(), String> {
+        self.reap().await;
+        self.known().doomed.retain(|doomed| *doomed != id);
+        self.processes.lock().await.start(id).map_err(told)
+    }
+
+    /// kill -9. Answers whether the node is gone.
+    pub(super) async fn kill(&self, id: u64) -> bool {
+        self.doom(id);
+        let mut processes = self.processes.lock().await;
+        // One that is gone already cannot be killed, and is gone.
+        let _ = processes.kill(id).await;
+        !processes.runs(id)
+    }
+
+    /// Sends a signal. Answers whether there was anybody to get it.
+    pub(super) async fn signal(&self, id: u64, signal: Signal) -> bool {
+        self.processes.lock().await.signal(id, signal).is_ok()
+    }
+
+    /// Writes a line to a node's stdin. Answers whether it could be written.
+    pub(super) async fn tell(&self, id: u64, line: &str) -> bool {
+        self.processes.lock().await.tell(id, line).await.is_ok()
+    }
+
+    /// From now on the end of that node is no finding, until it is started again.
+    pub(super) fn doom(&self, id: u64) {
+        let mut known = self.known();
+        known.ends.remove(&id);
+        known.doomed.push(id);
+    }
+
+    /// Waits until a doomed node has ended by itself, and answers how.
+    pub(super) async fn wait_ended(&self, id: u64, time_max: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + time_max;
+        loop {
+            self.reap().await;
+            let end = self.known().ends.remove(&id);
+            if end.is_some() || Instant::now() > deadline {
+                return end;
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until a node serves, which is a finding where it takes too long.
+    pub(super) async fn wait_serving(&self, id: u64) {
+        let deadline = Instant::now() + SERVES_TIME_MAX;
+        while !self.serves(id).await {
+            if Instant::now() > deadline {
+                let waited_s = SERVES_TIME_MAX.as_secs();
+                return self.find(format!("node {id} does not serve {waited_s} s after it was healed"));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// Waits until all nodes serve.
+    pub(super) async fn wait_all_serving(&self) {
+        for (id, _) in &self.nodes {
+            self.wait_serving(*id).await;
+        }
+    }
+
+    async fn serves(&self, id: u64) -> bool {
+        let ready = self.wire.get(self.address(id), "/readyz", LOOK_TIME_MAX).await;
+        ready.is_ok_and(|reply| reply.status == 200)
+    }
+
+    /// Whether a node's process is there.
+    pub(super) async fn runs(&self, id: u64) -> bool {
+        self.processes.lock().await.runs(id)
+    }
+
+    /// Looks who has ended, and starts again who should not have.
+    pub(super) async fn mind(&self) {
+        for id in self.reap().await {
+            if let Err(why) = self.start(id).await {
+                self.find(why);
+            }
+        }
+    }
+
+    /// Notes who has ended. Answers those that nobody told to.
+    async fn reap(&self) -> Vec<u64> {
+        let ended = self.processes.lock().await.ended().await;
+        let mut unexpected = Vec::new();
+        let mut known = self.known();
+        for (id, status, last_words) in ended {
+            if known.doomed.contains(&id) {
+                known.ends.insert(id, status);
+            } else {
+                known.findings.push(format!("node {id} ended by itself ({status}){last_words}"));
+                unexpected.push(id);
+            }
+        }
+        unexpected
+    }
+
+    /// Notes what should not be.
+    pub(super) fn find(&self, what: String) {
+        self.known().findings.push(what);
+    }
+
+    /// What should not be and was seen, besides what the record shows.
+    pub(super) fn findings(&self) -> Vec<String> {
+        self.known().findings.clone()
+    }
+
+    /// Notes what a node says of the cluster.
+    pub(super) fn note(&self, view: ClusterView) {
+        self.known().views.insert(view.node_id, view);
+    }
+
+    /// The leader and its term, as the node with the highest term says.
+    pub(super) fn leader(&self) -> Option<(u64, u64)> {
+        let known = self.known();
+        let newest = known.views.values().filter(|view| view.leader_id.is_some()).max_by_key(|view| view.term)?;
+        Some((newest.leader_id?, newest.term))
+    }
+
+    /// The links that one of these nodes dials, or is dialled by a node that is none of them.
+    pub(super) fn links_across(&self, inside: &[u64]) -> impl Iterator<Item = &Link> {
+        self.links.iter().filter(move |link| inside.contains(&link.from) != inside.contains(&link.to))
+    }
+
+    /// Where that node answers HTTP.
+    pub(super) fn address(&self, id: u64) -> &str {
+        self.nodes.iter().find(|(other, _)| *other == id).map_or("", |(_, http)| http.as_str())
+    }
+
+    /// Ends every node in order. What does not end cleanly is a finding.
+    pub(super) async fn stop_all(&self, time_max: Duration) {
+        let ends = self.processes.lock().await.stop_all(time_max).await;
+        for (id, end) in ends {
+            if !end.as_ref().is_ok_and(ExitStatus::success) {
+                self.find(format!("node {id} did not end in order: {end:?}"));
+            }
+        }
+    }
+
+    /// kill -9 of whoever is left.
+    pub(super) async fn kill_all(&self) {
+        self.processes.lock().await.stop_all(Duration::ZERO).await;
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A link for each ordered pair of nodes.
+async fn links(file: &ClusterFile) -> Result<Vec<Link>, String> {
+    let mut links = Vec::new();
+    for from in &file.nodes {
+        for to in file.nodes.iter().filter(|to| to.id != from.id) {
+            let target: SocketAddr = to.raft.parse().map_err(|_| format!("{} is no address", to.raft))?;
+            let link = Link::open(from.id, to.id, target).await;
+            links.push(link.map_err(|cause| format!("cannot open a proxy: {cause}"))?);
+        }
+    }
+    Ok(links)
+}
+
+/// What each node is told on its command line.
+fn arguments(file: &ClusterFile, links: &[Link]) -> BTreeMap<u64, Vec<String>> {
+    let of = |id: u64| {
+        let own = links.iter().filter(|link| link.from == id);
+        let via: Vec<String> = own.map(|link| format!("{}={}", link.to, link.address)).collect();
+        vec!["--lab".to_owned(), "--raft-via".to_owned(), via.join(",")]
+    };
+    file.nodes.iter().map(|node| (node.id, of(node.id))).collect()
+}
+
+fn told(why: LocalError) -> String {
+    why.to_string()
+}

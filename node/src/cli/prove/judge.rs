@@ -1,0 +1,110 @@
+//! What a record comes to: the checker's verdict, told in words, as a page, and as an exit code.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use checker::verdict::{RuleVerdict, Violation};
+use checker::{Conclusion, History, Verdict, report};
+
+use super::{EXIT_NOT_RUN, FAILURE, summary};
+use crate::cli::{EXIT_FAILED, fail, tell};
+
+/// No promise was broken, but too little was shown.
+const EXIT_UNKNOWN: u8 = 4;
+
+/// Checks the record, and writes the page into that directory.
+pub(super) fn judge(record: &Path, dir: &Path) -> ExitCode {
+    let history = match read(record) {
+        Ok(history) => history,
+        Err(why) => return fail(EXIT_NOT_RUN, &format!("{}: {why}", record.display())),
+    };
+    let verdict = with_failures(checker::check(&history), &history);
+    tell(&summary::summary(&history, &verdict));
+    let page = dir.join("report.html");
+    if let Err(cause) = write(&page, &history, &verdict) {
+        return fail(EXIT_NOT_RUN, &format!("cannot write {}: {cause}", page.display()));
+    }
+    tell(&format!("\nrecord  {}\nreport  {}\n", record.display(), page.display()));
+    match verdict.conclusion {
+        Conclusion::Passed => ExitCode::SUCCESS,
+        Conclusion::Violated => ExitCode::from(EXIT_FAILED),
+        Conclusion::Unknown => ExitCode::from(EXIT_UNKNOWN),
+    }
+}
+
+fn read(record: &Path) -> Result<History, String> {
+    let file = File::open(record).map_err(|cause| cause.to_string())?;
+    History::read(BufReader::new(file)).map_err(|why| why.to_string())
+}
+
+fn write(page: &Path, history: &History, verdict: &Verdict) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create(page)?);
+    report::render(history, verdict, &mut out)?;
+    out.flush()
+}
+
+/// The verdict with a rule of the prover's own, about what no client can see.
+fn with_failures(mut verdict: Verdict, history: &History) -> Verdict {
+    let failures = history.faults.iter().filter(|fault| fault.fault == FAILURE);
+    let violations: Vec<Violation> = failures
+        .map(|fault| Violation { at_us: fault.from_us, message: fault.detail.clone(), calls: Vec::new() })
+        .collect();
+    if !violations.is_empty() {
+        verdict.conclusion = Conclusion::Violated;
+    }
+    verdict.rules.push(RuleVerdict {
+        name: "no_node_fails".to_owned(),
+        says: "No node ends by itself, and each serves again once it is healed.".to_owned(),
+        looked_at: history.faults.len() as u64,
+        violations_total: violations.len() as u64,
+        violations: violations.into_iter().take(RuleVerdict::TOLD_MAX).collect(),
+    });
+    verdict
+}
+
+#[cfg(test)]
+mod tests {
+    use checker::history::{Fault, Run, Settings};
+    use checker::verdict::Statistics;
+
+    use super::*;
+
+    #[test]
+    fn a_node_that_failed_is_a_violation_whatever_clients_saw() {
+        let run = Run {
+            format: Run::FORMAT,
+            version: "0".to_owned(),
+            seed: 1,
+            command: "lastunit prove".to_owned(),
+            nodes: vec![1, 2, 3],
+            clients: 1,
+            seconds: 1,
+            faults: vec![],
+            started_at: "2026-01-01T00:00:00.000Z".to_owned(),
+            settings: Settings::default(),
+        };
+        let passed = Verdict {
+            conclusion: Conclusion::Passed,
+            doubts: vec![],
+            rules: vec![],
+            statistics: Statistics::default(),
+        };
+        let mut history = History::new(run);
+        assert_eq!(with_failures(passed.clone(), &history).conclusion, Conclusion::Passed);
+        history.faults.push(Fault {
+            from_us: 7,
+            until_us: 7,
+            fault: FAILURE.to_owned(),
+            nodes: vec![],
+            links: vec![],
+            hit_leader: false,
+            detail: "node 2 ended by itself".to_owned(),
+            fired: true,
+        });
+        let verdict = with_failures(passed, &history);
+        assert_eq!(verdict.conclusion, Conclusion::Violated);
+        assert_eq!(verdict.rules[0].violations[0].message, "node 2 ended by itself");
+    }
+}

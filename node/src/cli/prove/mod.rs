@@ -1,0 +1,225 @@
+//! `lastunit prove`: a cluster of its own is hurt in every way while clients use it, and what they saw is checked.
+//!
+//! ```text
+//!   seed --> schedule --> faults ----.            .--> history.ndjson --> checker --> verdict, report.html
+//!      \                              > cluster --<
+//!       '--> clients: calls ---------'            '--> node-N.log
+//!
+//!   cluster, said     processes, their stdin and their logs      link       a proxy for each pair of nodes
+//!   kind, schedule    what is to be done, from the seed          fault      doing it, undoing it, evidence
+//!   shop, wish, ask   what clients ask for                       buyer      one client
+//!   caller, wire      a call over all its tries                  recorder   the record as it grows
+//!   sampler           looks at the nodes                         finish     what every node has at the end
+//!   run               what happens when                          judge      what it comes to
+//! ```
+//!
+//! The same seed gives the same schedule and the same dice to every client. Threads, sockets and disks take the time
+//! that they take, so what is answered to whom differs from run to run, and with it what clients know to ask for.
+//!
+//! Invariants:
+//! - Nothing here knows whether an answer is right: that is the checker's, and the checker knows nothing but the record.
+//! - All processes end with this one: after the run, at Ctrl-C, and when it dies, for each holds the end of a pipe.
+
+mod ask;
+mod buyer;
+mod caller;
+mod cluster;
+mod fault;
+mod finish;
+mod judge;
+mod kind;
+mod link;
+mod recorder;
+mod run;
+mod said;
+mod sampler;
+mod schedule;
+mod shop;
+mod summary;
+mod wire;
+mod wish;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use tempfile::TempDir;
+
+use self::cluster::Cluster;
+use self::kind::Kind;
+use self::run::Plan;
+use super::{EXIT_USAGE, Stop, bar, fail, this_program};
+
+/// The run could not be held or read.
+const EXIT_NOT_RUN: u8 = 3;
+
+/// What the record calls a thing that should not have happened and is none of a client's: a node that ended by itself.
+const FAILURE: &str = "failure";
+
+/// What its help says at the end.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes: 0 passed; 1 a promise was broken; 2 wrong usage; 3 the run could not be held, and shows nothing; 4 unknown:
+no promise was broken, but a kind of fault did not fire, or too few calls succeeded between faults.";
+
+/// Hurt a cluster of its own in every way while clients use it, and check all that they saw.
+///
+/// It starts a cluster of processes on this machine, kills, pauses, cuts off and slows its nodes by a schedule that the
+/// seed gives, while clients make every kind of call; heals it, reads everything back from every node, and checks the
+/// whole record: that no unit was sold twice, that nothing acknowledged was lost, and all else that is promised.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Args {
+    /// How many nodes: 3 or 5.
+    #[arg(long, default_value_t = 3, env = "LASTUNIT_PROVE_NODES", value_parser = parse_nodes)]
+    nodes: u64,
+    /// For how long, in seconds; longer where not every kind of fault has fired by then.
+    #[arg(long, default_value_t = 60, env = "LASTUNIT_PROVE_SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// How many clients make calls.
+    #[arg(long, default_value_t = 12, env = "LASTUNIT_PROVE_CLIENTS", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    clients: u64,
+    /// How long a client thinks between two calls, on average, in milliseconds.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 60, env = "LASTUNIT_PROVE_THINK_MS", value_parser = clap::value_parser!(u64).range(0..=60_000))]
+    think_ms: u64,
+    /// Which kinds of faults, such as kill,pause,partition; or none. All that are built unless given.
+    #[arg(long, value_name = "KINDS", env = "LASTUNIT_PROVE_FAULTS", value_parser = parse_kinds)]
+    faults: Option<Kinds>,
+    /// What the schedule and the clients' dice are drawn from; random unless given.
+    #[arg(long, env = "LASTUNIT_PROVE_SEED")]
+    seed: Option<u64>,
+    /// Where the record, the report and the nodes' logs are put.
+    #[arg(long, value_name = "DIR", default_value = "lastunit-prove", env = "LASTUNIT_PROVE_REPORT")]
+    report: PathBuf,
+    /// Run nothing: check this record of an earlier run again.
+    #[arg(long, value_name = "HISTORY", env = "LASTUNIT_PROVE_CHECK")]
+    check: Option<PathBuf>,
+}
+
+/// Kinds of faults, in one flag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kinds(Vec<Kind>);
+
+/// Holds the run and judges it, or judges an earlier one.
+pub(crate) async fn run(args: Args) -> ExitCode {
+    match &args.check {
+        Some(history) => check(history),
+        None => prove(&args.plan()).await,
+    }
+}
+
+impl Args {
+    fn plan(&self) -> Plan {
+        let kinds = self.faults.as_ref().map_or(Kind::BUILT.to_vec(), |kinds| kinds.0.clone());
+        Plan {
+            nodes: self.nodes,
+            seconds: self.seconds,
+            clients: self.clients,
+            think_ms: self.think_ms,
+            kinds,
+            seed: self.seed.unwrap_or_else(|| rand::random_range(1..1_000_000_000)),
+            dir: self.report.clone(),
+        }
+    }
+}
+
+/// Judges an earlier run; the page goes beside its record.
+fn check(history: &Path) -> ExitCode {
+    judge::judge(history, history.parent().unwrap_or(Path::new(".")))
+}
+
+/// Holds the run. The nodes' data are kept where it did not pass, because nothing else tells as much.
+async fn prove(plan: &Plan) -> ExitCode {
+    let mut data = match directory(plan) {
+        Ok(data) => data,
+        Err(cause) => {
+            return fail(EXIT_USAGE, &format!("--report {}: {cause}; choose another", plan.dir.display()));
+        }
+    };
+    eprintln!("{}", plan.command());
+    let code = match hold(plan, data.path()).await {
+        Ok(()) => judge::judge(&plan.history(), &plan.dir),
+        Err(why) => fail(EXIT_NOT_RUN, &why),
+    };
+    if code != ExitCode::SUCCESS {
+        data.disable_cleanup(true);
+        eprintln!("lastunit: the nodes' data are in {}", data.path().display());
+    }
+    code
+}
+
+/// Makes the directory of the report, and one within it for the nodes' data.
+fn directory(plan: &Plan) -> std::io::Result<TempDir> {
+    std::fs::create_dir_all(&plan.dir)?;
+    tempfile::Builder::new().prefix("data-").tempdir_in(&plan.dir)
+}
+
+/// Runs it in a cluster that ends with it, however it ends.
+async fn hold(plan: &Plan, data: &Path) -> Result<(), String> {
+    let mut stop = Stop::new().map_err(|cause| format!("cannot listen for signals: {cause}"))?;
+    let cluster = Arc::new(Cluster::lay_out(data, &plan.dir, this_program()?, plan.nodes).await?);
+    let ended = tokio::select! {
+        ended = run::run(plan, &cluster) => ended,
+        () = stop.asked() => Err("interrupted".to_owned()),
+    };
+    // Whoever is left is not wanted any more, and one that is paused would never end in order.
+    cluster.kill_all().await;
+    if ended.is_err() {
+        cluster.findings().iter().for_each(|finding| eprintln!("lastunit: {finding}"));
+    }
+    ended
+}
+
+fn parse_nodes(text: &str) -> Result<u64, String> {
+    match text {
+        "3" => Ok(3),
+        "5" => Ok(5),
+        _ => Err("3 or 5".to_owned()),
+    }
+}
+
+/// `kill,pause`, or `none`.
+fn parse_kinds(text: &str) -> Result<Kinds, String> {
+    if text == "none" {
+        return Ok(Kinds(Vec::new()));
+    }
+    let mut kinds = text.split(',').map(parse_kind).collect::<Result<Vec<_>, _>>()?;
+    kinds.sort();
+    kinds.dedup();
+    Ok(Kinds(kinds))
+}
+
+fn parse_kind(word: &str) -> Result<Kind, String> {
+    let words = || Kind::BUILT.map(Kind::as_str).join(", ");
+    let kind = Kind::from_str(word, false).map_err(|_| format!("`{word}` is none of {}", words()))?;
+    match Kind::BUILT.contains(&kind) {
+        true => Ok(kind),
+        false => Err(format!("`{kind}` is not built yet; choose of {}", words())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_named_once_each_and_none_is_none() {
+        assert_eq!(parse_kinds("pause,kill,pause"), Ok(Kinds(vec![Kind::Kill, Kind::Pause])));
+        assert_eq!(parse_kinds("none"), Ok(Kinds(vec![])));
+        assert!(parse_kinds("kill,flood").unwrap_err().starts_with("`flood` is none of kill, pause"));
+        assert!(parse_kinds("membership").unwrap_err().starts_with("`membership` is not built yet"));
+    }
+
+    #[test]
+    fn the_command_that_repeats_a_run_is_the_run() {
+        use clap::Parser;
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: Args,
+        }
+        let line = Line::parse_from(["prove", "--seed", "7", "--faults", "kill,disk", "--nodes", "5"]);
+        let command = line.args.plan().command();
+        let words = command.split(' ').skip(1);
+        assert_eq!(Line::parse_from(words).args.plan().command(), command);
+    }
+}

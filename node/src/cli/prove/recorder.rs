@@ -1,0 +1,104 @@
+//! The record of a run as it grows: a line of NDJSON for each thing that happened, and counts for whoever watches.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use checker::history::{Call, Fault, Outcome, Record, Run};
+
+/// The record.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    began: Instant,
+    file: Mutex<Kept>,
+    /// Numbers the calls.
+    calls: AtomicU64,
+    /// What is shown while it runs.
+    pub(super) counts: Counts,
+}
+
+/// The file, and the first error of writing it: a record with a hole proves nothing.
+#[derive(Debug)]
+struct Kept {
+    out: BufWriter<File>,
+    failed: Option<io::Error>,
+}
+
+/// How much there is so far.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Calls with an answer.
+    pub(super) answered: AtomicU64,
+    /// Calls without.
+    pub(super) open: AtomicU64,
+    /// Tries of all calls.
+    pub(super) tries: AtomicU64,
+    /// Faults that were done.
+    pub(super) faults: AtomicU64,
+    /// Of these, those that bit.
+    pub(super) fired: AtomicU64,
+}
+
+impl Recorder {
+    /// A new record, whose clock starts now.
+    pub(super) fn create(path: &Path, run: Run) -> io::Result<Recorder> {
+        let file = Mutex::new(Kept { out: BufWriter::new(File::create(path)?), failed: None });
+        let (calls, counts) = (AtomicU64::new(0), Counts::default());
+        let recorder = Recorder { began: Instant::now(), file, calls, counts };
+        recorder.add(&Record::Run(run));
+        Ok(recorder)
+    }
+
+    /// Microseconds since the start, by the one clock of the run.
+    pub(super) fn now_us(&self) -> u64 {
+        self.began.elapsed().as_micros() as u64
+    }
+
+    /// The number of the next call.
+    pub(super) fn next_call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Adds a call.
+    pub(super) fn call(&self, call: Call) {
+        let counter = match call.outcome {
+            Outcome::Answer(_) => &self.counts.answered,
+            Outcome::NotExecuted { .. } | Outcome::Unknown { .. } => &self.counts.open,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        self.counts.tries.fetch_add(call.tries.len() as u64, Ordering::Relaxed);
+        self.add(&Record::Call(call));
+    }
+
+    /// Adds a fault.
+    pub(super) fn fault(&self, fault: Fault) {
+        self.counts.faults.fetch_add(1, Ordering::Relaxed);
+        self.counts.fired.fetch_add(u64::from(fault.fired), Ordering::Relaxed);
+        self.add(&Record::Fault(fault));
+    }
+
+    /// Adds a line.
+    pub(super) fn add(&self, record: &Record) {
+        let mut kept = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.failed.is_none()
+            && let Err(cause) = record.write(&mut kept.out)
+        {
+            kept.failed = Some(cause);
+        }
+    }
+
+    /// Writes what is still in memory.
+    ///
+    /// # Errors
+    /// The first that there was since the start.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        let mut kept = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        match kept.failed.take() {
+            Some(cause) => Err(cause),
+            None => kept.out.flush(),
+        }
+    }
+}

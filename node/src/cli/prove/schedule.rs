@@ -1,0 +1,331 @@
+//! The schedule of faults: what is done to the cluster, in which order and for how long, drawn from a seed.
+//!
+//! ```text
+//!   seed, kinds, pace --> Schedule --next--> Round { quiet, faults: one or two at once }
+//! ```
+//!
+//! Every kind that is asked for has its turn before any has its second. The same seed gives the same rounds; at which
+//! moment each begins depends on how long the cluster took to recover from the one before. Who leads cannot be drawn,
+//! so a fault names its victims by their role: whom it hits is known, and recorded, when it is done.
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+
+use super::kind::Kind;
+
+/// How long a fault lasts, in milliseconds.
+const LASTS_MS: (u64, u64) = (1_000, 8_000);
+/// How long it is quiet before the next, in milliseconds.
+const QUIET_MS: (u64, u64) = (2_500, 6_000);
+/// How long a round takes at full length, in milliseconds, with what the cluster needs to recover.
+const ROUND_MS: u64 = 10_000;
+/// A short run's faults are shorter, but not shorter than this part of what they would be.
+const PACE_MIN: f64 = 0.2;
+/// Nor shorter than this, in milliseconds: something must have the time to meet it.
+const SHORTEST_MS: u64 = 600;
+
+/// What is done, one round after the other.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    dice: StdRng,
+    kinds: Vec<Kind>,
+    /// Those that have not had their turn.
+    bag: Vec<Kind>,
+    nodes: usize,
+    /// 1 at full length.
+    pace: f64,
+}
+
+/// Quiet, and then one or two faults at once.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Round {
+    /// How long nothing is done before, in milliseconds.
+    pub(super) quiet_ms: u64,
+    /// What is done at once.
+    pub(super) faults: Vec<Planned>,
+}
+
+/// A fault that is to come.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Planned {
+    /// How long it lasts, in milliseconds; whatever it takes to recover comes on top.
+    pub(super) lasts_ms: u64,
+    /// Whom it hits.
+    pub(super) victims: Victims,
+    /// What is done.
+    pub(super) act: Act,
+}
+
+/// Whom a fault hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Victims {
+    /// Whether the leader is the first of them.
+    pub(super) leader: bool,
+    /// How many.
+    pub(super) count: usize,
+    /// Which of the others: the order of the nodes is turned by so much.
+    pub(super) turn: usize,
+}
+
+/// What is done to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    /// kill -9.
+    Kill,
+    /// SIGSTOP.
+    Pause,
+    /// They and the others are cut off from each other; abruptly: connections break, rather than stand still.
+    Partition {
+        /// Connections break.
+        abrupt: bool,
+    },
+    /// What they send is held up, or what is sent to them.
+    Oneway {
+        /// What they send.
+        mute: bool,
+    },
+    /// Their links are cut and healed in turn.
+    Flap {
+        /// How long each takes, in milliseconds.
+        every_ms: u64,
+    },
+    /// Their links are slow.
+    Slow {
+        /// Milliseconds for each chunk.
+        delay_ms: u64,
+        /// Bytes a second.
+        bytes_per_s: u64,
+    },
+    /// Their links' connections break, and each new one takes up to so many milliseconds.
+    Reorder {
+        /// Milliseconds.
+        late_ms: u64,
+    },
+    /// Connections to them are accepted and not answered.
+    Halfopen,
+    /// Their wall clocks are wrong.
+    Clock {
+        /// Milliseconds ahead.
+        shift_ms: i64,
+        /// Gained, in millionths of what passes.
+        drift_ppm: i64,
+    },
+    /// kill -9 of everybody.
+    All,
+    /// Their disks suffer.
+    Disk(Suffering),
+    /// Node after node ends in order and is started again.
+    Restart,
+}
+
+/// What is wrong with a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Suffering {
+    /// A sync takes so many milliseconds longer.
+    Slow(u64),
+    /// There is no room.
+    Full,
+    /// An fsync fails.
+    Fails,
+}
+
+impl Schedule {
+    /// A schedule for a run of so many seconds.
+    pub(super) fn new(seed: u64, kinds: &[Kind], nodes: usize, seconds: u64) -> Schedule {
+        // Another stream than those of the clients.
+        let dice = StdRng::seed_from_u64(seed ^ 0x5ced_u64);
+        let wanted_ms = ROUND_MS * kinds.len().max(1) as u64;
+        let pace = (seconds as f64 * 1000.0 / wanted_ms as f64).clamp(PACE_MIN, 1.0);
+        Schedule { dice, kinds: kinds.to_vec(), bag: Vec::new(), nodes, pace }
+    }
+
+    /// What comes next; `None` where no kind is asked for.
+    pub(super) fn next(&mut self) -> Option<Round> {
+        let first = self.draw()?;
+        let quiet_ms = self.paced(QUIET_MS);
+        let mut faults = vec![self.plan(first)];
+        if let Some(second) = self.companion(first) {
+            faults.push(self.plan(second));
+        }
+        Some(Round { quiet_ms, faults })
+    }
+
+    fn draw(&mut self) -> Option<Kind> {
+        if self.bag.is_empty() {
+            self.bag = self.kinds.clone();
+            self.bag.shuffle(&mut self.dice);
+        }
+        self.bag.pop()
+    }
+
+    /// Every third round has a second fault, one to processes and one to links.
+    fn companion(&mut self, first: Kind) -> Option<Kind> {
+        let wanted = self.dice.random_ratio(1, 3) && !first.is_of_all();
+        let fits =
+            |kind: &Kind| wanted && !kind.is_of_all() && kind.is_of_links() != first.is_of_links();
+        let fitting: Vec<Kind> = self.kinds.iter().copied().filter(fits).collect();
+        (!fitting.is_empty()).then(|| fitting[self.dice.random_range(0..fitting.len())])
+    }
+
+    fn plan(&mut self, kind: Kind) -> Planned {
+        let (lasts_ms, act) = (self.paced(LASTS_MS), self.act(kind));
+        Planned { lasts_ms: lasts_ms.max(SHORTEST_MS), victims: self.victims(act), act }
+    }
+
+    fn paced(&mut self, (least, most): (u64, u64)) -> u64 {
+        (self.dice.random_range(least..=most) as f64 * self.pace) as u64
+    }
+
+    /// A minority mostly, and sometimes one node more than that.
+    fn victims(&mut self, act: Act) -> Victims {
+        let minority = (self.nodes - 1) / 2;
+        let count = match act {
+            // What the contract says of one wrong clock, it says of no second one; and nobody survives two lost disks.
+            Act::Clock { .. } | Act::Disk(_) => 1,
+            Act::All | Act::Restart => self.nodes,
+            _ if self.dice.random_ratio(1, 6) => minority + 1,
+            _ => self.dice.random_range(1..=minority),
+        };
+        Victims { leader: self.dice.random_bool(0.5), count, turn: self.dice.random_range(0..self.nodes) }
+    }
+
+    fn act(&mut self, kind: Kind) -> Act {
+        let dice = &mut self.dice;
+        match kind {
+            Kind::Kill => Act::Kill,
+            Kind::Pause => Act::Pause,
+            Kind::Partition => Act::Partition { abrupt: dice.random_bool(0.5) },
+            Kind::Oneway => Act::Oneway { mute: dice.random_bool(0.5) },
+            Kind::Flap => Act::Flap { every_ms: dice.random_range(80..=600) },
+            Kind::Slow => Act::Slow {
+                delay_ms: dice.random_range(10..=150),
+                bytes_per_s: dice.random_range(50_000..=1_000_000),
+            },
+            Kind::Reorder => Act::Reorder { late_ms: dice.random_range(50..=500) },
+            Kind::Halfopen => Act::Halfopen,
+            Kind::Clock => clock(dice),
+            Kind::All => Act::All,
+            Kind::Disk => Act::Disk(match dice.random_range(0..3) {
+                0 => Suffering::Slow(dice.random_range(20..=200)),
+                1 => Suffering::Full,
+                _ => Suffering::Fails,
+            }),
+            // The command line refuses what is not built, so nobody sees this stand-in.
+            Kind::Restart | Kind::Membership => Act::Restart,
+        }
+    }
+}
+
+/// At least three seconds wrong: surely more than what it shows can have been on its way.
+fn clock(dice: &mut StdRng) -> Act {
+    let ahead_ms = dice.random_range(3_000..=120_000);
+    let shift_ms = if dice.random_bool(0.5) { ahead_ms } else { -ahead_ms };
+    let drift_ppm = if dice.random_bool(0.5) { dice.random_range(-900_000..=900_000) } else { 0 };
+    Act::Clock { shift_ms, drift_ppm }
+}
+
+impl Act {
+    /// Its kind.
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Act::Kill => Kind::Kill,
+            Act::Pause => Kind::Pause,
+            Act::Partition { .. } => Kind::Partition,
+            Act::Oneway { .. } => Kind::Oneway,
+            Act::Flap { .. } => Kind::Flap,
+            Act::Slow { .. } => Kind::Slow,
+            Act::Reorder { .. } => Kind::Reorder,
+            Act::Halfopen => Kind::Halfopen,
+            Act::Clock { .. } => Kind::Clock,
+            Act::All => Kind::All,
+            Act::Disk(_) => Kind::Disk,
+            Act::Restart => Kind::Restart,
+        }
+    }
+
+    /// What is done, in a phrase.
+    pub(super) fn detail(self) -> String {
+        match self {
+            Act::Kill => "kill -9, and a new start".to_owned(),
+            Act::Pause => "SIGSTOP, and SIGCONT".to_owned(),
+            Act::Partition { abrupt: true } => "cut off, connections break".to_owned(),
+            Act::Partition { abrupt: false } => "cut off, bytes stand still".to_owned(),
+            Act::Oneway { mute: true } => "hears the others and is not heard".to_owned(),
+            Act::Oneway { mute: false } => "is heard by the others and hears nothing".to_owned(),
+            Act::Flap { every_ms } => format!("cut off and back again every {every_ms} ms"),
+            Act::Slow { delay_ms, bytes_per_s } => {
+                format!("each chunk {delay_ms} ms late, {} kB/s", bytes_per_s / 1000)
+            }
+            Act::Reorder { late_ms } => format!("connections break, new ones up to {late_ms} ms late"),
+            Act::Halfopen => "connections are accepted and never answered".to_owned(),
+            Act::Clock { shift_ms, drift_ppm: 0 } => format!("the wall clock is off by {shift_ms} ms"),
+            Act::Clock { shift_ms, drift_ppm } => {
+                format!("the wall clock is off by {shift_ms} ms and drifts by {} %", drift_ppm / 10_000)
+            }
+            Act::All => "kill -9 of every node, and a new start".to_owned(),
+            Act::Disk(Suffering::Slow(time_ms)) => format!("every sync takes {time_ms} ms longer"),
+            Act::Disk(Suffering::Full) => "the disk is full".to_owned(),
+            Act::Disk(Suffering::Fails) => "an fsync fails".to_owned(),
+            Act::Restart => "a rolling restart".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rounds(seed: u64, count: usize) -> Vec<Round> {
+        let mut schedule = Schedule::new(seed, &Kind::BUILT, 3, 600);
+        (0..count).filter_map(|_| schedule.next()).collect()
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_schedule() {
+        assert_eq!(rounds(7, 50), rounds(7, 50));
+        assert_ne!(rounds(7, 50), rounds(8, 50));
+    }
+
+    #[test]
+    fn every_kind_has_its_turn_before_any_has_its_second() {
+        let mut schedule = Schedule::new(3, &Kind::BUILT, 5, 600);
+        let first = (0..Kind::BUILT.len()).filter_map(|_| schedule.next());
+        let mut kinds: Vec<Kind> = first.map(|round| round.faults[0].act.kind()).collect();
+        kinds.sort();
+        assert_eq!(kinds, Kind::BUILT);
+    }
+
+    #[test]
+    fn two_hundred_faults_are_done_in_an_hour_if_recovery_takes_five_seconds() {
+        let round_ms = |round: &Round| {
+            round.quiet_ms + round.faults.iter().map(|fault| fault.lasts_ms).max().unwrap_or_default() + 5_000
+        };
+        let rounds = rounds(1, 400);
+        let total_ms: u64 = rounds.iter().map(round_ms).sum();
+        let faults: usize = rounds.iter().map(|round| round.faults.len()).sum();
+        assert!(3_600_000 * faults as u64 / total_ms > 250, "{faults} in {total_ms} ms");
+    }
+
+    #[test]
+    fn a_minority_is_hurt_mostly_and_one_wrong_clock_at_a_time() {
+        let faults: Vec<Planned> = rounds(5, 600).into_iter().flat_map(|round| round.faults).collect();
+        let some = |fault: &&Planned| !fault.act.kind().is_of_all();
+        let majorities = faults.iter().filter(some).filter(|fault| fault.victims.count > 1).count();
+        assert!(majorities > 20 && majorities < faults.len() / 4, "{majorities} of {}", faults.len());
+        let clocks = faults.iter().filter(|fault| fault.act.kind() == Kind::Clock);
+        assert!(clocks.clone().count() > 20 && clocks.clone().all(|fault| fault.victims.count == 1));
+    }
+
+    #[test]
+    fn a_short_run_has_short_faults() {
+        let mut schedule = Schedule::new(1, &Kind::BUILT, 3, 10);
+        let round = schedule.next().unwrap();
+        assert!(round.quiet_ms <= 1_200 && round.faults[0].lasts_ms <= 1_600, "{round:?}");
+    }
+
+    #[test]
+    fn without_kinds_nothing_is_done() {
+        assert_eq!(Schedule::new(1, &[], 3, 10).next(), None);
+    }
+}
