@@ -17,6 +17,7 @@
 mod batch;
 mod cluster;
 mod event;
+mod member;
 
 use std::borrow::Cow;
 
@@ -26,6 +27,9 @@ use serde_json::{Map, Value};
 pub use batch::{AdjustOperation, BatchRequest, BatchResponse, Operation, OperationCall, OperationResult};
 pub use cluster::{AuditVerdict, AuditView, ClusterView, ImageAuditView, MemberView, NodeAuditView};
 pub use event::{Event, EventData, ReservationEvent, StockEvent};
+pub use member::{
+    AddMemberRequest, ENTRIES_BEHIND_MAX, LeadRequest, MembershipMember, MembershipView, ReplaceMemberRequest,
+};
 
 /// Request header: names a call, so that its tries are executed once. 1 to 255 visible ASCII characters.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";

@@ -62,6 +62,26 @@ codes! {
     EVENTS_EXPIRED = "events_expired";
     /// 409: on_hand would fall below what is held.
     STOCK_BELOW_HELD = "stock_below_held";
+    /// 409: another change of the membership is under way.
+    MEMBERSHIP_CHANGING = "membership_changing";
+    /// 409: the id or an address belongs to a member already.
+    MEMBER_EXISTS = "member_exists";
+    /// 404: no such member.
+    MEMBER_NOT_FOUND = "member_not_found";
+    /// 409: the node does not answer the leader.
+    MEMBER_UNREACHABLE = "member_unreachable";
+    /// 409: the node's directory was part of a cluster before.
+    MEMBER_NOT_NEW = "member_not_new";
+    /// 409: the node has not caught up.
+    MEMBER_BEHIND = "member_behind";
+    /// 409: the node does not vote.
+    MEMBER_IS_LEARNER = "member_is_learner";
+    /// 409: the cluster would have too many members, or too few voters.
+    MEMBERS_OUT_OF_RANGE = "members_out_of_range";
+    /// 409: the voters that would be left could not agree on anything.
+    QUORUM_WOULD_BE_LOST = "quorum_would_be_lost";
+    /// 409: no other voter took over the lead in time.
+    LEADER_NOT_TRANSFERRED = "leader_not_transferred";
     /// 503: not executed, since no leader is known.
     NO_LEADER = "no_leader";
     /// 503: not executed, since the leader cannot reach a quorum.

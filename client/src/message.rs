@@ -29,6 +29,11 @@ impl Message {
         Message { method: Method::GET, path, body: Bytes::new(), key: None, headers: Vec::new() }
     }
 
+    /// A write without a body, and without a key.
+    pub(crate) fn bodiless(method: Method, path: String) -> Message {
+        Message { method, ..Message::read(path) }
+    }
+
     /// A delete under a random key.
     pub(crate) fn delete(path: String) -> Result<Message, Error> {
         Ok(Message { method: Method::DELETE, key: Some(header(random_key())?), ..Message::read(path) })

@@ -12,13 +12,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use crate::address::is_address;
 
 /// How many nodes a cluster has: fewer than three survive nothing, more than five only wait for one another.
 pub(crate) const NODES: RangeInclusive<usize> = 3..=5;
@@ -402,20 +403,6 @@ impl<'t> Section<'t> {
         let mend = format!("remove it, or write one of: {}", self.known.join(", "));
         Err(self.error(unknown.get_ref(), Some(line), "is not a key of this file", &mend))
     }
-}
-
-/// A socket address, or the name of a host and a port.
-fn is_address(text: &str) -> bool {
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return address.port() != 0;
-    }
-    let Some((host, port)) = text.rsplit_once(':') else {
-        return false;
-    };
-    // What looks like an IPv4 address and did not parse as one is a slip, not the name of a host.
-    let named = host.bytes().any(|b| b.is_ascii_alphabetic());
-    let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
-    named && plain && port.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 fn host(address: &str) -> &str {

@@ -20,6 +20,7 @@
 
 mod access;
 mod auth;
+mod address;
 mod cli;
 mod clock;
 mod config;

@@ -17,7 +17,7 @@ use raft::{Role, Stats, Status};
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The calls that are told apart, by method and by path as the router writes it; the last one is all others.
-const ROUTES: [(&str, &str); 22] = [
+const ROUTES: [(&str, &str); 27] = [
     ("POST", "/api/checkout/reserve"),
     ("POST", "/api/checkout/commit"),
     ("POST", "/api/checkout/release"),
@@ -33,6 +33,11 @@ const ROUTES: [(&str, &str); 22] = [
     ("POST", "/api/batch"),
     ("GET", "/api/events"),
     ("GET", "/api/cluster"),
+    ("POST", "/api/cluster/members"),
+    ("DELETE", "/api/cluster/members/{id}"),
+    ("POST", "/api/cluster/members/{id}/promote"),
+    ("POST", "/api/cluster/members/{id}/replace"),
+    ("POST", "/api/cluster/leader"),
     ("GET", "/api/audit"),
     ("GET", "/livez"),
     ("GET", "/readyz"),

@@ -10,7 +10,6 @@
 //! While it is being handed over, commands go on into what was made ahead: their clients notice nothing. Only what is
 //! kept for ticks and votes is never given to them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +19,7 @@ use storage::log::Log;
 
 use crate::hand_over::hand_over;
 use crate::transport::message::{Call, Reply};
-use crate::transport::{Caller, Local, callers};
+use crate::transport::{Callers, Local};
 use crate::types::Raft;
 
 /// How often the log is looked at.
@@ -63,7 +62,7 @@ impl Room {
 
 /// Looks after it for ever.
 pub(crate) async fn run(local: Arc<Local>, raft: Raft, room: Room) {
-    let callers = callers(&local);
+    let callers = Callers::new(local.clone());
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         if !room.is_short() || raft.as_leader().is_err() {
@@ -90,12 +89,13 @@ async fn wait_for_room(room: &Room) {
     let _ = tokio::time::timeout(TRY_EVERY, longer).await;
 }
 
-/// The peers that are there and have room.
-async fn heirs(local: &Local, callers: &BTreeMap<u64, Caller>) -> Vec<u64> {
-    let reachable = callers.iter().filter(|(id, _)| local.is_reachable(**id));
-    let asked = reachable.map(|(id, caller)| async move {
+/// The voters that are there and have room.
+async fn heirs(local: &Local, callers: &Callers) -> Vec<u64> {
+    let voters = local.roster.voters();
+    let heirs = callers.all().into_iter().filter(|(id, _)| voters.contains(id) && local.is_reachable(*id));
+    let asked = heirs.map(|(id, caller)| async move {
         let answer = caller.call(&Call::HasRoom, DEADLINE).await;
-        matches!(answer, Ok(Reply::HasRoom(true))).then_some(*id)
+        matches!(answer, Ok(Reply::HasRoom(true))).then_some(id)
     });
     join_all(asked).await.into_iter().flatten().collect()
 }

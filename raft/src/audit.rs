@@ -31,7 +31,7 @@ use crate::digests::{DigestAt, digest_at};
 use crate::read::Confirmer;
 use crate::state_machine::StateMachine;
 use crate::transport::message::{Call, Reply};
-use crate::transport::{CallError, Caller, Local, callers};
+use crate::transport::{CallError, Caller, Callers, Local};
 
 /// How long one node may take: a million SKUs and as many holds take seconds.
 const NODE_TIME_MAX: Duration = Duration::from_secs(60);
@@ -118,7 +118,7 @@ pub(crate) struct Auditor {
     local: Arc<Local>,
     machine: StateMachine,
     confirmer: Confirmer,
-    callers: BTreeMap<u64, Caller>,
+    callers: Callers,
     /// Taken while this node asks all.
     asking: Semaphore,
     /// Taken while this node looks at itself.
@@ -127,7 +127,8 @@ pub(crate) struct Auditor {
 
 impl Auditor {
     pub(crate) fn new(local: Arc<Local>, machine: StateMachine, confirmer: Confirmer) -> Auditor {
-        let (callers, asking, looking) = (callers(&local), Semaphore::new(1), Semaphore::new(1));
+        let callers = Callers::new(local.clone());
+        let (asking, looking) = (Semaphore::new(1), Semaphore::new(1));
         Auditor { local, machine, confirmer, callers, asking, looking }
     }
 
@@ -135,7 +136,8 @@ impl Auditor {
     pub(crate) async fn audit(&self) -> Result<Audit, AuditError> {
         let _asking = self.asking.try_acquire().map_err(|_| AuditError::Busy)?;
         let index = self.confirmer.confirm().await?;
-        let others = join_all(self.callers.iter().map(async |(id, caller)| (*id, ask(caller, index).await)));
+        let others = self.callers.all();
+        let others = join_all(others.iter().map(async |(id, caller)| (*id, ask(caller, index).await)));
         let (others, own) = tokio::join!(others, self.audit_here(index));
         let nodes = others.into_iter().chain([(self.local.options.node_id, own)]).collect();
         Ok(Audit { index, nodes })

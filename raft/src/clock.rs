@@ -17,7 +17,7 @@
 //! A stamp that lags is brought forward at once: nothing is lost by it that the passing of time would not take.
 //! A stamp that runs ahead is not turned back; it advances at half speed until the others have caught up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -28,16 +28,22 @@ pub(crate) struct ClusterClock {
     wall: Arc<dyn WallClock>,
     start: Instant,
     node_id: u64,
-    quorum: usize,
+    /// Whose clocks count, beside this node's.
+    voters: Mutex<BTreeSet<u64>>,
     /// For each peer: how far its wall clock is ahead of our monotonic one, in milliseconds.
     offsets: Mutex<BTreeMap<u64, i64>>,
 }
 
 impl ClusterClock {
-    /// A clock of one of `nodes` nodes that has heard of no other yet.
-    pub(crate) fn new(wall: Arc<dyn WallClock>, node_id: u64, nodes: usize) -> ClusterClock {
-        let quorum = nodes / 2 + 1;
-        ClusterClock { wall, start: Instant::now(), node_id, quorum, offsets: Mutex::default() }
+    /// A clock of one of these nodes that has heard of no other yet.
+    pub(crate) fn new(wall: Arc<dyn WallClock>, node_id: u64, voters: BTreeSet<u64>) -> ClusterClock {
+        let (voters, offsets) = (Mutex::new(voters), Mutex::default());
+        ClusterClock { wall, start: Instant::now(), node_id, voters, offsets }
+    }
+
+    /// From now on the clocks of these nodes count.
+    pub(crate) fn set_voters(&self, voters: BTreeSet<u64>) {
+        *self.voters.lock().unwrap_or_else(PoisonError::into_inner) = voters;
     }
 
     /// This node's own wall clock, as messages to peers carry it.
@@ -60,12 +66,15 @@ impl ClusterClock {
     /// The two middle ones of the wall clocks known, where they are a majority's.
     fn middle(&self) -> Option<(u64, u64)> {
         let monotonic = signed(self.monotonic_ms());
+        let voters = self.voters.lock().unwrap_or_else(PoisonError::into_inner);
         let offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
-        let peers = offsets.iter().filter(|(peer, _)| **peer != self.node_id);
+        let counts = |peer: &u64| *peer != self.node_id && voters.contains(peer);
+        let peers = offsets.iter().filter(|(peer, _)| counts(peer));
+        let quorum = voters.len() / 2 + 1;
         let mut clocks: Vec<i64> = peers.map(|(_, offset)| monotonic.saturating_add(*offset)).collect();
-        drop(offsets);
+        drop((voters, offsets));
         clocks.push(signed(self.wall.now_ms()));
-        middle(clocks, self.quorum)
+        middle(clocks, quorum)
     }
 
     fn monotonic_ms(&self) -> u64 {

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use storage::inventory::command::{Request, Stamp};
 
-use crate::types::{PeerNode, Proposal, StoredMembership};
+use crate::types::{Membership, PeerNode, Proposal, StoredMembership};
 
 /// No message and no entry is larger, in bytes.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -24,7 +24,6 @@ const KIND_MEMBERSHIP_V1: u8 = 2;
 const KIND_BATCH_V2: u8 = 3;
 
 type Payload = EntryPayload<Proposal, u64, PeerNode>;
-type Membership = openraft::Membership<u64, PeerNode>;
 
 /// What one log entry tells the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

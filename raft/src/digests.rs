@@ -31,7 +31,7 @@ use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
 use crate::transport::message::{Call, Reply};
-use crate::transport::{CallError, Caller, Local, callers};
+use crate::transport::{CallError, Caller, Callers, Local};
 use crate::types::Raft;
 
 pub(crate) use ring::{DigestAt, Ring};
@@ -75,12 +75,12 @@ impl Compared {
 
 /// Watches for ever.
 pub(crate) async fn run(local: Arc<Local>, raft: Raft, compared: Arc<Compared>) {
-    let callers = callers(&local);
+    let callers = Callers::new(local.clone());
     let mut pace = Pace::new(local.options.tuning.digests_every);
     loop {
         sleep(LOOK_EVERY).await;
         let due = pace.is_due(Instant::now(), raft.as_leader().is_ok(), local.meetings());
-        if due && !compare(&local, &callers, &compared).await {
+        if due && !compare(&local, &callers.all(), &compared).await {
             pace.hurry(Instant::now());
         }
     }
@@ -108,7 +108,7 @@ pub(crate) fn told(local: &Local, comparison: &Comparison) -> bool {
 }
 
 /// One comparison, and what follows from it. Answers whether no node that answered has to be asked again soon.
-async fn compare(local: &Local, callers: &BTreeMap<u64, Caller>, compared: &Compared) -> bool {
+async fn compare(local: &Local, callers: &BTreeMap<u64, Arc<Caller>>, compared: &Compared) -> bool {
     let Some((index, own)) = local.replica.read().digests.last() else { return true };
     let voters = voters(local);
     let asked = callers.iter().filter(|(id, _)| voters.contains(id));
@@ -137,7 +137,7 @@ async fn compare(local: &Local, callers: &BTreeMap<u64, Caller>, compared: &Comp
 /// Tells every node that differs, and this one last.
 async fn stop(
     local: &Local,
-    callers: &BTreeMap<u64, Caller>,
+    callers: &BTreeMap<u64, Arc<Caller>>,
     comparison: &Comparison,
     differing: &BTreeSet<u64>,
 ) {

@@ -11,8 +11,8 @@
 //! ```
 //!
 //! A crash at any point leaves logs empty, and the next start goes on with the same id. A node whose directory is
-//! empty while another one's log is not has lost its data: it takes part in nothing, for its old votes are gone,
-//! and says so.
+//! empty while another one's log is not, and knows the node, has lost its data: it takes part in nothing, for its old
+//! votes are gone, and says so. Where the others do not know it, it is new: it waits until it is added.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,7 @@ use storage::log::Log;
 
 use crate::fatal::Stop;
 use crate::transport::message::{Call, Reply};
-use crate::transport::{Caller, Local, callers};
+use crate::transport::{Caller, Callers, Local};
 use crate::types::{PeerNode, Raft};
 
 /// How long a probe or a join waits for its answer.
@@ -47,6 +47,7 @@ struct Probed {
     store_id: u128,
     cluster_id: Option<u128>,
     has_log: bool,
+    knows_us: bool,
 }
 
 impl Formation {
@@ -55,16 +56,18 @@ impl Formation {
     }
 
     /// The answer to a peer's probe.
-    pub(crate) fn probed(&self) -> Reply {
+    pub(crate) fn probed(&self, from: u64) -> Reply {
         Reply::Probe {
             store_id: self.local.store_id(),
             cluster_id: self.local.cluster_id(),
             has_log: self.has_log(),
+            knows_caller: self.local.roster.effective().get_node(&from).is_some(),
         }
     }
 
-    /// The answer to a peer's join.
-    pub(crate) async fn joined(&self, cluster_id: u128) -> Result<Reply, String> {
+    /// The answer to a peer's join; `membership` is the entry of the one that this node is about to be added to.
+    pub(crate) async fn joined(&self, cluster_id: u128, membership: Option<u64>) -> Result<Reply, String> {
+        self.local.refusals.note_membership(membership);
         self.join(cluster_id).await.map(|()| Reply::Joined)
     }
 
@@ -97,11 +100,17 @@ impl Formation {
         if self.has_log() {
             return;
         }
-        let callers = callers(&self.local);
+        let callers = Callers::new(self.local.clone());
+        let mut told = false;
         let (mut pause, longest) = PAUSES;
         while !self.has_log() && !self.local.fatal.is_reported() {
-            if let Err(why) = self.round(raft, &callers).await {
+            if let Err(why) = self.round(raft, &callers.all()).await {
                 tracing::debug!("the cluster is not formed yet: {why}");
+            }
+            if !told && self.local.refusals.is_to_be_added() {
+                let id = self.local.options.node_id;
+                tracing::info!("the cluster is formed without this node; `lastunit member add {id}` adds it");
+                told = true;
             }
             tokio::time::sleep(pause).await;
             pause = longest.min(pause * 5 / 4);
@@ -114,7 +123,7 @@ impl Formation {
         lowest == Some(self.local.options.node_id)
     }
 
-    async fn round(&self, raft: &Raft, callers: &BTreeMap<u64, Caller>) -> Result<(), String> {
+    async fn round(&self, raft: &Raft, callers: &BTreeMap<u64, Arc<Caller>>) -> Result<(), String> {
         let mut stores = BTreeMap::from([(self.local.options.node_id, self.local.store_id())]);
         for (id, caller) in callers {
             let probed = probe(caller).await.map_err(|e| format!("node {id}: {e}"))?;
@@ -140,7 +149,7 @@ impl Formation {
         if !probed.has_log {
             return Ok(());
         }
-        if self.local.cluster_id().is_none() && probed.cluster_id.is_some() {
+        if self.local.cluster_id().is_none() && probed.cluster_id.is_some() && probed.knows_us {
             self.local.fatal.report(Stop::refused(format!(
                 "{}: this directory is empty, but node {id} is part of a formed cluster that counts on this node's \
                  vote; put its directory back, or {LEAVE_STOPPED}",
@@ -165,13 +174,19 @@ impl Formation {
 
 async fn probe(caller: &Caller) -> Result<Probed, String> {
     match caller.call(&Call::Probe, DEADLINE).await.map_err(|e| e.to_string())? {
-        Reply::Probe { store_id, cluster_id, has_log } => Ok(Probed { store_id, cluster_id, has_log }),
+        Reply::Probe { store_id, cluster_id, has_log, knows_caller } => {
+            Ok(Probed { store_id, cluster_id, has_log, knows_us: knows_caller })
+        }
         other => Err(format!("{other:?}")),
     }
 }
 
 async fn join(caller: &Caller, cluster_id: u128) -> Result<(), String> {
-    match caller.call(&Call::Join(cluster_id), DEADLINE).await.map_err(|e| e.to_string())? {
+    match caller
+        .call(&Call::Join { cluster_id, membership: None }, DEADLINE)
+        .await
+        .map_err(|e| e.to_string())?
+    {
         Reply::Joined => Ok(()),
         other => Err(format!("{other:?}")),
     }

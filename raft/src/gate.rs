@@ -77,7 +77,7 @@ async fn confirm_here(shared: &Shared) -> std::result::Result<(), ProposeError> 
 }
 
 /// Has the leader confirm that it leads, and waits until all that was in its log has been applied here.
-async fn confirm_there(shared: &Shared, leader: Option<&Caller>) -> Option<()> {
+async fn confirm_there(shared: &Shared, leader: Option<Arc<Caller>>) -> Option<()> {
     let reply = leader?.call(&Call::GateIndex, PATIENCE_OF_FOLLOWERS).await;
     let Ok(Reply::ReadIndex(Ok(index))) = reply else { return None };
     shared.local.replica.wait_applied(Some(index)).await;

@@ -248,7 +248,7 @@ fn calls() -> Vec<(&'static str, Call)> {
         ("read index", Call::ReadIndex),
         ("forward", Call::Forward(units)),
         ("probe", Call::Probe),
-        ("join", Call::Join(9)),
+        ("join", Call::Join { cluster_id: 9, membership: Some(7) }),
         ("has room", Call::HasRoom),
         ("gate index", Call::GateIndex),
     ]
@@ -269,7 +269,7 @@ fn replies() -> Vec<(&'static str, Reply)> {
         ("read index", Reply::ReadIndex(Ok(9))),
         ("no read index", Reply::ReadIndex(Err(ReadError::NoQuorum))),
         ("forward", Reply::Forward(answers)),
-        ("probe", Reply::Probe { store_id: 8, cluster_id: Some(9), has_log: true }),
+        ("probe", Reply::Probe { store_id: 8, cluster_id: Some(9), has_log: true, knows_caller: false }),
         ("joined", Reply::Joined),
         ("failed", Reply::Failed("why".into())),
         ("has room", Reply::HasRoom(true)),
@@ -291,15 +291,22 @@ fn hello() -> Hello {
         from: 1,
         to: 2,
         introduction: introduction(),
+        member_since: Some(7),
         channel: Channel::Appends,
     }
 }
 
+fn welcome() -> Greeting {
+    let (cluster_id, member_since, names_you_since) = (None, Some(7), None);
+    Greeting::Welcome { introduction: introduction(), cluster_id, member_since, names_you_since }
+}
+
 fn greetings() -> Vec<(&'static str, Greeting)> {
     vec![
-        ("welcome", Greeting::Welcome { introduction: introduction(), cluster_id: None }),
+        ("welcome", welcome()),
         ("refused", Greeting::Refused("why".into())),
-        ("store lost", Greeting::StoreLost),
+        ("store lost", Greeting::StoreLost(7)),
+        ("not a member", Greeting::NotMember(7)),
         ("other cluster", Greeting::OtherCluster(9)),
         ("in use", Greeting::InUse),
         ("superseded", Greeting::Reverted(Reverted::Superseded)),

@@ -26,6 +26,7 @@ use crate::form::Formation;
 use crate::hand_over::hand_over;
 use crate::keeper::Keeper;
 use crate::log_store::LogStore;
+use crate::membership::{Changer, settle};
 use crate::open::{self, Store};
 use crate::promises::Promises;
 use crate::propose::{self, Proposer};
@@ -37,8 +38,8 @@ use crate::transport::server::{Gate, Server};
 use crate::transport::{Local, Network, memory, ping};
 use crate::types::{Raft, TypeConfig};
 use crate::{
-    Answer, Audit, AuditError, GroupOptions, Member, MemberStatus, ProposeError, Read, ReadError, Role,
-    StartError, Stats, Status, WallClock, pulse, stall,
+    Answer, Audit, AuditError, Change, ChangeError, Changed, GroupOptions, Member, MemberStatus,
+    ProposeError, Read, ReadError, Role, StartError, Stats, Status, WallClock, pulse, stall,
 };
 
 /// A leader is heard from this often, in milliseconds. It is also the deadline of a heartbeat: above the slowest
@@ -74,6 +75,7 @@ struct Inner {
     confirmer: Confirmer,
     formation: Formation,
     auditor: Arc<Auditor>,
+    changer: Arc<Changer>,
     compared: Arc<Compared>,
     room: Room,
     recovered: AtomicBool,
@@ -114,18 +116,21 @@ impl Group {
         let keeper = Keeper::start(checkpoint, snapshots, space, fatal.clone()).map_err(raft_error)?;
         let replica = Arc::new(Replica::new(applied, snapshot));
         let machine = StateMachine::new(replica.clone(), keeper.clone(), options.tuning.save_records);
-        let clock = ClusterClock::new(wall, options.node_id, options.members.len());
+        let voters = options.members.iter().map(|member| member.id).collect();
+        let clock = ClusterClock::new(wall, options.node_id, voters);
         let promises = Arc::new(Promises::new(log.clone()));
         let local =
             Local::new(options, directory.identity(), clock, replica, fatal, memory, promises.clone());
         let local = Arc::new(local);
         let raft = start_raft(&local, LogStore::new(log.clone(), promises), machine.clone()).await?;
+        local.roster.follow(raft.metrics());
         let (confirmer, confirming) = Confirmer::new(local.clone(), raft.clone());
         let room = Room::new(log.clone());
         let (proposer, proposing) =
             Proposer::new(local.clone(), log.clone(), raft.clone(), confirmer.clone(), room.clone());
         let formation = Formation::new(local.clone(), log.clone(), directory);
         let auditor = Arc::new(Auditor::new(local.clone(), machine.clone(), confirmer.clone()));
+        let changer = Arc::new(Changer::new(local.clone(), raft.clone(), confirmer.clone()));
         let inner = Arc::new(Inner {
             local,
             raft,
@@ -136,6 +141,7 @@ impl Group {
             confirmer,
             formation,
             auditor,
+            changer,
             compared: Arc::default(),
             room,
             recovered: AtomicBool::new(false),
@@ -201,6 +207,14 @@ impl Group {
         self.inner.auditor.audit().await
     }
 
+    /// Changes the members, or who leads, through the leader, wherever it is. Answers once the change is committed.
+    ///
+    /// # Errors
+    /// [`ChangeError::OutcomeUnknown`] is the only one after which something may have been changed.
+    pub async fn change(&self, change: &Change) -> Result<Changed, ChangeError> {
+        self.inner.changer.change(change).await
+    }
+
     /// The way in for commands, for tests of what a peer asks.
     #[cfg(test)]
     pub(crate) fn proposer(&self) -> &Proposer {
@@ -213,7 +227,7 @@ impl Group {
         let local = &self.inner.local;
         let leader_id = self.inner.live_leader(&metrics);
         let members =
-            local.options.members.iter().map(|m| self.inner.member_status(m, &metrics, leader_id)).collect();
+            local.roster.members().iter().map(|m| self.inner.member_status(m, &metrics, leader_id)).collect();
         let applied = local.replica.read();
         Status {
             cluster_id: local.cluster_id(),
@@ -318,6 +332,7 @@ impl Inner {
             confirmer: self.confirmer.clone(),
             formation: self.formation.clone(),
             auditor: self.auditor.clone(),
+            changer: self.changer.clone(),
             room: self.room.clone(),
             gate: Gate::default(),
         };
@@ -330,6 +345,7 @@ impl Inner {
         tasks.spawn(proposing.run());
         tasks.spawn(pulse::run(self.local.clone(), raft.clone(), self.proposer.clone()));
         tasks.spawn(digests::run(self.local.clone(), raft.clone(), self.compared.clone()));
+        tasks.spawn(settle::run(self.local.clone(), raft.clone(), self.changer.clone()));
         tasks.spawn(async move { formation.run(&raft).await });
         tasks.spawn(compaction::run(self.local.clone(), self.raft.clone(), self.log.clone()));
         tasks.spawn(aside::run(self.local.clone(), self.raft.clone(), self.room.clone()));
@@ -373,9 +389,9 @@ impl Inner {
 
     /// Hands leadership to whichever peer has most of the log, where this node leads.
     async fn hand_over(&self) {
-        let members = self.local.options.members.iter().map(|member| member.id);
-        let peers: Vec<u64> = members.filter(|id| *id != self.local.options.node_id).collect();
-        hand_over(&self.local, &self.raft, &peers).await;
+        let voters = self.local.roster.voters().into_iter();
+        let heirs: Vec<u64> = voters.filter(|id| *id != self.local.options.node_id).collect();
+        hand_over(&self.local, &self.raft, &heirs).await;
     }
 }
 

@@ -21,7 +21,9 @@
 //! * `compaction` cuts the log short. `space` is what the file system still takes; `aside` what a leader does when it
 //!   is too little for its log, with `hand_over`.
 //!
-//! Absent on purpose: retries of what may have been executed, leases on clocks, membership changes (not yet).
+//! * `membership` changes who belongs to the cluster, and who leads it, while it runs.
+//!
+//! Absent on purpose: retries of what may have been executed, leases on clocks.
 
 mod answer;
 mod aside;
@@ -40,6 +42,7 @@ mod hand_over;
 pub mod inspect;
 mod keeper;
 mod log_store;
+mod membership;
 mod open;
 mod options;
 mod pack;
@@ -64,6 +67,10 @@ pub use answer::{Answer, ProposeError, Read, ReadError};
 pub use audit::{Audit, AuditError, ImageAudit, NodeAudit, Verdict};
 pub use fatal::{Stop, StopKind};
 pub use group::Group;
+pub use membership::{
+    Change, ChangeError, Changed, ENTRIES_BEHIND_MAX, MEMBERS_MAX, Refusal, RefusalKind, VOTERS_MAX,
+    VOTERS_MIN,
+};
 pub use options::{GroupOptions, Member, StartError, Tuning, WallClock};
 pub use propose::UNIT_COMMANDS_MAX;
 pub use space::{has_room, has_room_on};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use storage::StorageError;
 
 /// The one thing this crate must be told about the outside world's time.
@@ -12,8 +13,8 @@ pub trait WallClock: Send + Sync + 'static {
     fn now_ms(&self) -> u64;
 }
 
-/// One node of the cluster file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One node of the cluster, and where it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Its id.
     pub id: u64,
@@ -30,7 +31,7 @@ pub struct GroupOptions {
     pub cluster_name: String,
     /// This node's id, one of `members`.
     pub node_id: u64,
-    /// All nodes of the cluster file.
+    /// All nodes of the cluster file: who forms the cluster, where it is new.
     pub members: Vec<Member>,
     /// Where this node keeps its files.
     pub data_dir: PathBuf,

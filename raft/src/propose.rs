@@ -32,7 +32,7 @@ use crate::gate;
 use crate::pack::{Entry, SHARED_COMMANDS_MAX, pack};
 use crate::read::Confirmer;
 use crate::transport::message::{Call, Reply as PeerReply};
-use crate::transport::{CallError, Caller, Local, callers};
+use crate::transport::{CallError, Caller, Callers, Local};
 use crate::types::{Callback, Proposal, Raft, TypeConfig};
 use crate::waiting::{Queue, Queued, Reply, Requests, Result, Waiter, Waiting, gathering, queue};
 use crate::{Answer, ProposeError};
@@ -97,7 +97,7 @@ impl Proposer {
     ) -> (Proposer, Worker) {
         let (way_in, waiting) = queue(QUEUE);
         let proposer = Proposer { queue: way_in, counters: Arc::default() };
-        let callers = callers(&local);
+        let callers = Callers::new(local.clone());
         let (gate, gated) = queue(QUEUE);
         let shared = Shared {
             local,
@@ -184,7 +184,7 @@ pub(crate) struct Shared {
     raft: Raft,
     pub(crate) confirmer: Confirmer,
     pub(crate) proposer: Proposer,
-    callers: BTreeMap<u64, Caller>,
+    callers: Callers,
     gate: Queue,
     leading: Arc<Semaphore>,
     following: Arc<Semaphore>,
@@ -388,14 +388,14 @@ impl Shared {
     }
 
     /// Whether this node leads; if not, the way to the leader, where one is known.
-    pub(crate) fn leader_elsewhere(&self) -> std::result::Result<(), Option<&Caller>> {
-        let elsewhere = |leader: Option<u64>| leader.and_then(|leader| self.callers.get(&leader));
+    pub(crate) fn leader_elsewhere(&self) -> std::result::Result<(), Option<Arc<Caller>>> {
+        let elsewhere = |leader: Option<u64>| leader.and_then(|leader| self.callers.get(leader));
         self.raft.as_leader().map(|_| ()).map_err(|forward| elsewhere(forward.leader_id))
     }
 
     /// Forwards to the leader, or waits for one.
     async fn follow(self: Arc<Self>, units: Vec<Waiting>, leader: Option<u64>, turn: OwnedSemaphorePermit) {
-        let Some(caller) = leader.and_then(|leader| self.callers.get(&leader)) else {
+        let Some(caller) = leader.and_then(|leader| self.callers.get(leader)) else {
             return self.proposer.again_soon(units, ProposeError::NoLeader).await;
         };
         let commands = units.iter().map(Waiting::len).sum();

@@ -1,7 +1,6 @@
 //! Linearizable reads: the index that must have been applied, confirmed by a quorum after the read arrived (the
 //! Raft dissertation, section 6.4: ReadIndex). One confirmation serves all reads that wait when it begins.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::ReadError;
 use crate::transport::message::{Call, Reply};
-use crate::transport::{Caller, Local, callers};
+use crate::transport::{Caller, Callers, Local};
 use crate::types::Raft;
 
 /// Reads that may wait; more are refused at once.
@@ -46,7 +45,7 @@ impl Confirmer {
         let (here, waiting_here) = mpsc::channel(QUEUE);
         let (anywhere, waiting_anywhere) = mpsc::channel(QUEUE);
         let confirmer = Confirmer { here, anywhere, confirmations: Arc::default() };
-        let callers = callers(&local);
+        let callers = Callers::new(local);
         let worker = Worker { raft, callers, confirmer: confirmer.clone(), waiting_here, waiting_anywhere };
         (confirmer, worker)
     }
@@ -76,7 +75,7 @@ async fn ask(queue: &mpsc::Sender<Waiting>) -> Result {
 /// The worker behind a [`Confirmer`].
 pub(crate) struct Worker {
     raft: Raft,
-    callers: BTreeMap<u64, Caller>,
+    callers: Callers,
     confirmer: Confirmer,
     waiting_here: mpsc::Receiver<Waiting>,
     waiting_anywhere: mpsc::Receiver<Waiting>,
@@ -116,14 +115,12 @@ async fn confirm_here(raft: &Raft, confirmer: &Confirmer) -> Result {
     }
 }
 
-async fn confirm_anywhere(raft: &Raft, callers: &BTreeMap<u64, Caller>, confirmer: &Confirmer) -> Result {
+async fn confirm_anywhere(raft: &Raft, callers: &Callers, confirmer: &Confirmer) -> Result {
     let since = Instant::now();
     loop {
         let confirmed = match raft.as_leader() {
             Ok(_) => confirmer.confirm_here().await,
-            Err(elsewhere) => {
-                confirm_there(elsewhere.leader_id.and_then(|leader| callers.get(&leader))).await
-            }
+            Err(elsewhere) => confirm_there(elsewhere.leader_id.and_then(|leader| callers.get(leader))).await,
         };
         if confirmed.is_ok() || since.elapsed() > PATIENCE {
             return confirmed;
@@ -132,7 +129,7 @@ async fn confirm_anywhere(raft: &Raft, callers: &BTreeMap<u64, Caller>, confirme
     }
 }
 
-async fn confirm_there(leader: Option<&Caller>) -> Result {
+async fn confirm_there(leader: Option<Arc<Caller>>) -> Result {
     let caller = leader.ok_or(ReadError::NoLeader)?;
     match caller.call(&Call::ReadIndex, DEADLINE).await {
         Ok(Reply::ReadIndex(confirmed)) => confirmed,

@@ -35,6 +35,8 @@ impl RaftTypeConfig for TypeConfig {
 pub(crate) type Raft = openraft::Raft<TypeConfig, StateMachine>;
 pub(crate) type LogId = LogIdOf<TypeConfig>;
 pub(crate) type Vote = VoteOf<TypeConfig>;
+/// Who votes, and every node.
+pub(crate) type Membership = openraft::Membership<u64, PeerNode>;
 pub(crate) type StoredMembership = StoredMembershipOf<TypeConfig>;
 pub(crate) type SnapshotMeta = SnapshotMetaOf<TypeConfig>;
 pub(crate) type LeaderId = openraft::impls::leader_id_adv::LeaderId<u64, u64>;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// What an operator does about a node whose data cannot be mended.
 pub const LEAVE_STOPPED: &str =
-    "leave this node stopped, the others go on; this version cannot replace a node yet";
+    "leave this node stopped, the others go on; `lastunit member replace` puts a new one in its place";
 
 /// A failure of this node's storage. Every one of them stops the node (or keeps it from starting);
 /// none is an answer to a request and none is retried.

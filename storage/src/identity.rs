@@ -158,7 +158,8 @@ impl Identity {
     }
 }
 
-/// Notes that the cluster knows a directory for a copy, durable at return: it is refused from now on, and so a
+/// Notes that the cluster will not have a directory, which is a copy or of a node that was removed, durable at return.
+/// `mend` is what is to be done, where that is not to put another one back. It is refused from now on, and so a
 /// supervisor that starts it again and again cannot count its generation up to where it is taken for a newer one.
 /// For the process that has it locked; generation and nonce are those of the start that was found out. Where the
 /// directory was started again since, it is left alone: what was said of that start may not be so of this one.
@@ -171,13 +172,15 @@ pub fn disown(
     generation: u64,
     nonce: u128,
     why: &str,
+    mend: Option<&str>,
 ) -> Result<(), StorageError> {
     let is_start = |it: &Identity| (it.generation, it.nonce) == (generation, nonce);
     if !read(disk, dir)?.is_some_and(|identity| is_start(&identity)) {
         return Ok(());
     }
     let (name, temporary) = REFUSED;
-    small::replace(disk, dir, name, temporary, format!("{why}\n").as_bytes())
+    let mend = mend.map(|mend| format!("{mend}\n")).unwrap_or_default();
+    small::replace(disk, dir, name, temporary, format!("{why}\n{mend}").as_bytes())
 }
 
 /// Compares the identity with what cluster.toml says.
@@ -227,8 +230,10 @@ fn refuse_disowned(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
     let path = path.join(REFUSED.0);
     let Some(text) = small::read(disk, &path)? else { return Ok(()) };
     let text = String::from_utf8_lossy(&text);
-    let why = text.lines().next().unwrap_or("the cluster has refused this directory").to_owned();
-    Err(refused(&path, why, &format!("put this node's newest directory back, or {LEAVE_STOPPED}")))
+    let mut lines = text.lines();
+    let why = lines.next().unwrap_or("the cluster has refused this directory").to_owned();
+    let put_back = || format!("put this node's newest directory back, or {LEAVE_STOPPED}");
+    Err(refused(&path, why, &lines.next().map_or_else(put_back, str::to_owned)))
 }
 
 fn refuse_without_log(disk: &dyn Disk, path: &Path, identity: &Identity) -> Result<(), StorageError> {

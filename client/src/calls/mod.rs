@@ -6,12 +6,14 @@
 //!   reservations   read and list reservations
 //!   batch          many commands in one call
 //!   cluster        who leads, who serves, whether all agree, what the API is
+//!   members        who belongs to the cluster, and who is to lead it
 //! ```
 
 pub(crate) mod batch;
 mod checkout;
 mod cluster;
 pub(crate) mod inventory;
+mod members;
 mod reservations;
 
 use hyper::Method;

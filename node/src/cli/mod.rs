@@ -4,6 +4,7 @@
 //!   reserve commit release extend return get   the life of a reservation
 //!   sku set adjust get list rm import export   what is on sale
 //!   events status audit                        what happens; who serves; whether all agree and add up
+//!   member leader                              who belongs to the cluster, and who leads it
 //!     reach    which nodes are called, and how an answer is told
 //!     failure  how a command ends that was not done
 //!     out      stdout: text, JSON, tables
@@ -27,6 +28,8 @@ mod failure;
 mod finding;
 mod get;
 mod latency;
+mod leader;
+mod member;
 mod out;
 pub(crate) mod prove;
 mod reach;
@@ -86,6 +89,8 @@ pub(crate) enum Command {
     #[command(after_help = audit::EXIT_CODES)]
     Audit(audit::Args),
     Token(token::Args),
+    Member(member::Args),
+    Leader(leader::Args),
     Completions(completions::Args),
 }
 
@@ -104,6 +109,8 @@ impl Command {
             Command::Status(args) => status::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Token(args) => token::run(args),
+            Command::Member(args) => member::run(args).await,
+            Command::Leader(args) => leader::run(args).await,
             Command::Completions(args) => completions::run(args, line),
         };
         match ended {
@@ -124,6 +131,8 @@ impl Command {
             Command::Sku(args) => args.json(),
             Command::Audit(args) => args.reach.json,
             Command::Token(args) => args.json(),
+            Command::Member(args) => args.json(),
+            Command::Leader(args) => args.json(),
             // What they tell is whole before they fail, or a line for each of many.
             Command::Events(_) | Command::Status(_) | Command::Completions(_) => false,
         }

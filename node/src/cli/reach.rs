@@ -102,6 +102,16 @@ impl Reach {
         Ok(file.nodes.iter().map(|node| format!("http://{}", dial(&node.http))).collect())
     }
 
+    /// Where a node of the cluster file answers its peers and HTTP.
+    pub(super) fn node(&self, id: u64) -> Result<(String, String), Failure> {
+        let file = ClusterFile::load(&self.config)
+            .map_err(|mistake| Failure::usage(format!("{mistake}; or give --raft and --http")))?;
+        let config = self.config.display();
+        let none =
+            || Failure::usage(format!("{config} has no node {id}: add it there, or give --raft and --http"));
+        file.node(id).map(|node| (node.raft.clone(), node.http.clone())).ok_or_else(none)
+    }
+
     /// The deadline, where one was given.
     pub(super) fn deadline(&self) -> Option<Duration> {
         self.deadline

@@ -16,8 +16,8 @@ use axum::http::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue,
 };
 use client::api::{
-    AdjustRequest, CommitRequest, ExtendRequest, Item, PutSkuRequest, ReleaseRequest, ReserveRequest,
-    ReturnRequest,
+    AddMemberRequest, AdjustRequest, CommitRequest, ExtendRequest, Item, LeadRequest, PutSkuRequest,
+    ReleaseRequest, ReplaceMemberRequest, ReserveRequest, ReturnRequest,
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Deserialize;
@@ -75,6 +75,9 @@ impl JsonBody for PutSkuRequest {
     }
 }
 impl JsonBody for AdjustRequest {}
+impl JsonBody for AddMemberRequest {}
+impl JsonBody for ReplaceMemberRequest {}
+impl JsonBody for LeadRequest {}
 
 /// How many arrays, objects and nulls a JSON text has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

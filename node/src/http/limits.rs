@@ -63,6 +63,9 @@ pub(crate) const CALL_TIME_MAX: Duration = Duration::from_secs(15);
 /// How long an audit may take. The store gives up before: this only bounds a store that does not.
 pub(crate) const AUDIT_TIME_MAX: Duration = Duration::from_secs(70);
 
+/// How long a change of the membership may take. The store gives up before: this only bounds a store that does not.
+pub(crate) const CHANGE_TIME_MAX: Duration = Duration::from_secs(25);
+
 /// How long calls in flight may go on once the process is asked to stop.
 pub(crate) const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
@@ -71,6 +74,9 @@ pub(crate) const NAME_CHARS_MAX: usize = 128;
 
 /// The most characters of a payment token, a reason and a reference.
 pub(crate) const TEXT_CHARS_MAX: usize = 255;
+
+/// The most characters of a node's address.
+pub(crate) const ADDRESS_CHARS_MAX: usize = 255;
 
 /// The most bytes of an idempotency key.
 pub(crate) const KEY_BYTES_MAX: usize = 255;

@@ -6,7 +6,7 @@
 //!   observe           mod       counts, times, refuses at once what is too much
 //!      |   guard                who may make this call                       (401, 403)
 //!      |
-//!   checkout, batch, inventory, reservations, events, cluster, audit
+//!   checkout, batch, inventory, reservations, events, cluster, members, audit
 //!      |   body                 bytes -> typed body                     (400, 413, 415)
 //!      |   commands, parse      typed body -> command with values in range     (400)
 //!      |   query, precondition  address and headers -> what is wanted          (400)
@@ -45,6 +45,7 @@ mod full;
 mod guard;
 mod inventory;
 mod limits;
+mod members;
 mod openapi;
 mod pages;
 mod parse;
@@ -71,7 +72,7 @@ use axum::http::header::{CACHE_CONTROL, ETAG, HOST, HeaderValue};
 use axum::http::{HeaderMap, Method, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use raft::{Answer, ProposeError, Read, ReadError};
 use storage::inventory::{Inventory, command};
 use tokio::sync::Semaphore;
@@ -215,6 +216,11 @@ fn routes<S: Store>(ttl_seconds_max: u64) -> Vec<(&'static str, MethodRouter<Arc
         ("/api/batch", post(batch::batch::<S>)),
         ("/api/events", get(events::get::<S>)),
         ("/api/cluster", get(cluster::cluster::<S>)),
+        ("/api/cluster/members", post(members::add::<S>)),
+        ("/api/cluster/members/{id}", delete(members::remove::<S>)),
+        ("/api/cluster/members/{id}/promote", post(members::promote::<S>)),
+        ("/api/cluster/members/{id}/replace", post(members::replace::<S>)),
+        ("/api/cluster/leader", post(members::lead::<S>)),
         ("/api/audit", get(audit::audit::<S>)),
         ("/livez", get(cluster::livez)),
         ("/readyz", get(cluster::readyz::<S>)),

@@ -94,6 +94,16 @@ kinds! {
     EVENTS_EXPIRED = GONE, false, "These events are no longer kept";
     /// `"on_hand":10,"held":3`.
     STOCK_BELOW_HELD = CONFLICT, true, "Stock would fall below what is held";
+    MEMBERSHIP_CHANGING = CONFLICT, true, "Another change of the membership is under way";
+    MEMBER_EXISTS = CONFLICT, false, "There is such a member already";
+    MEMBER_NOT_FOUND = NOT_FOUND, false, "There is no such member";
+    MEMBER_UNREACHABLE = CONFLICT, true, "The node does not answer the leader";
+    MEMBER_NOT_NEW = CONFLICT, false, "The node's directory is not new";
+    MEMBER_BEHIND = CONFLICT, true, "The node has not caught up";
+    MEMBER_IS_LEARNER = CONFLICT, false, "The node does not vote";
+    MEMBERS_OUT_OF_RANGE = CONFLICT, false, "There would be too many members or too few";
+    QUORUM_WOULD_BE_LOST = CONFLICT, true, "The rest would be no quorum";
+    LEADER_NOT_TRANSFERRED = CONFLICT, true, "Nobody else took over the lead";
     NO_LEADER = SERVICE_UNAVAILABLE, true, "No leader is known";
     NO_QUORUM = SERVICE_UNAVAILABLE, true, "The leader cannot reach a quorum";
     OVERLOADED = SERVICE_UNAVAILABLE, true, "The node takes no more calls for now";

@@ -134,7 +134,8 @@ impl<R> Fresh<R> {
     }
 }
 
-fn not_proposed(error: ProposeError) -> Problem {
+/// Why a command, or a change of the membership, was not executed, or is not known to be.
+pub(crate) fn not_proposed(error: ProposeError) -> Problem {
     match error {
         ProposeError::NoLeader => {
             let detail = "Not executed: the nodes are choosing a leader, or this one cannot reach it.";

@@ -4,7 +4,10 @@
 
 use std::future::Future;
 
-use raft::{Answer, Audit, AuditError, Group, ProposeError, Read, ReadError, Stats, Status};
+use raft::{
+    Answer, Audit, AuditError, Change, ChangeError, Changed, Group, ProposeError, Read, ReadError, Stats,
+    Status,
+};
 use storage::inventory::Inventory;
 use storage::inventory::command::Request;
 
@@ -41,6 +44,8 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     fn status(&self) -> Status;
     /// What every node finds in itself.
     fn audit(&self) -> impl Future<Output = Result<Audit, AuditError>> + Send;
+    /// Changes the members, or who leads, through the leader, wherever it is.
+    fn change(&self, change: &Change) -> impl Future<Output = Result<Changed, ChangeError>> + Send;
     /// Counters and gauges.
     fn stats(&self) -> Stats;
     /// Whether this node can serve; the error says what is missing.
@@ -81,6 +86,10 @@ impl Store for Group {
 
     async fn audit(&self) -> Result<Audit, AuditError> {
         Group::audit(self).await
+    }
+
+    async fn change(&self, change: &Change) -> Result<Changed, ChangeError> {
+        Group::change(self, change).await
     }
 
     fn stats(&self) -> Stats {

@@ -11,8 +11,8 @@ use http_body_util::BodyExt;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use raft::{
-    Answer, Audit, AuditError, ImageAudit, Member, MemberStatus, NodeAudit, ProposeError, Read, ReadError,
-    Role, Stats, Status,
+    Answer, Audit, AuditError, Change, ChangeError, Changed, ImageAudit, Member, MemberStatus, NodeAudit,
+    ProposeError, Read, ReadError, Role, Stats, Status,
 };
 use serde_json::Value;
 use storage::inventory::command::{
@@ -146,6 +146,13 @@ impl Store for std::sync::Arc<Fake> {
         self.read_error.map_or_else(|| Ok(audit()), |error| Err(error.into()))
     }
 
+    async fn change(&self, change: &Change) -> Result<Changed, ChangeError> {
+        match self.read_error {
+            Some(_) => Err(ChangeError::NoLeader),
+            None => Ok(changed(change)),
+        }
+    }
+
     fn stats(&self) -> Stats {
         Stats::default()
     }
@@ -153,6 +160,14 @@ impl Store for std::sync::Arc<Fake> {
     async fn ready(&self) -> Result<(), String> {
         self.ready.clone()
     }
+}
+
+/// A change of a cluster of one, after which that one is as it was.
+fn changed(change: &Change) -> Changed {
+    let member = Member { id: 1, http: "127.0.0.1:8101".to_owned(), raft: "127.0.0.1:9101".to_owned() };
+    let changed = *change != Change::Lead(Some(1));
+    let members = vec![(member, true)];
+    Changed { changed, leader_id: Some(1), term: 3, membership_index: Some(9), members }
 }
 
 /// A stamp of that moment, with the usual limits.

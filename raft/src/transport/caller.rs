@@ -72,11 +72,34 @@ impl Caller {
     }
 }
 
-/// The ways to all other nodes of the cluster file, of the asker's own.
-pub(crate) fn callers(local: &Arc<Local>) -> BTreeMap<u64, Caller> {
-    let others =
-        local.options.members.iter().map(|member| member.id).filter(|id| *id != local.options.node_id);
-    others.map(|id| (id, Caller::new(local.clone(), id))).collect()
+/// The ways to all other nodes, of the asker's own. They come and go with the membership.
+pub(crate) struct Callers {
+    local: Arc<Local>,
+    made: Mutex<BTreeMap<u64, Arc<Caller>>>,
+}
+
+impl Callers {
+    pub(crate) fn new(local: Arc<Local>) -> Callers {
+        Callers { local, made: Mutex::default() }
+    }
+
+    /// The way to one of the other nodes; `None` where it is none.
+    pub(crate) fn get(&self, id: u64) -> Option<Arc<Caller>> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.local.roster.is_peer(id) {
+            made.remove(&id);
+            return None;
+        }
+        let new = || Arc::new(Caller::new(self.local.clone(), id));
+        Some(made.entry(id).or_insert_with(new).clone())
+    }
+
+    /// The ways to all of them.
+    pub(crate) fn all(&self) -> BTreeMap<u64, Arc<Caller>> {
+        let peers = self.local.roster.peers();
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| peers.contains(id));
+        peers.into_iter().filter_map(|id| Some((id, self.get(id)?))).collect()
+    }
 }
 
 fn not_sent(why: impl ToString) -> CallError {

@@ -44,15 +44,16 @@ fn keepalive() -> TcpKeepalive {
 
 /// Dials a peer; answers which start of it has answered as well.
 pub(crate) async fn dial(local: &Arc<Local>, to: u64, channel: Channel) -> io::Result<(Remote, Connection)> {
-    let member =
-        local.member(to).ok_or_else(|| io::Error::other(format!("node {to} is not in the cluster file")))?;
-    let address = local.options.tuning.via.get(&to).unwrap_or(&member.raft);
+    let unknown = || io::Error::other(format!("node {to} is not a member"));
+    let address = local.roster.address(to).ok_or_else(unknown)?;
+    let address = local.options.tuning.via.get(&to).unwrap_or(&address);
     let dialling = async {
         let mut connection = split(TcpStream::connect(address).await?)?;
         let remote = shake(local, to, channel, &mut connection).await?;
         Ok((remote, connection))
     };
-    timeout(DIAL, dialling).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    let dialled = timeout(DIAL, dialling).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    dialled.inspect_err(|_| local.roster.note_failure(to))
 }
 
 async fn shake(

@@ -23,7 +23,7 @@ use storage::peers::Promised;
 use crate::codec::{self, MESSAGE_BYTES_MAX};
 
 /// Versions 1 and 2 were never released.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 const HEADER: usize = 52;
 
 /// What every frame says of its sender.

@@ -15,12 +15,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use storage::peers::Incarnation;
 use tokio::time::timeout;
 
 use super::judge::Verdict;
 use super::memory::NotMet;
 use super::message::{Channel, Greeting, Hello, Introduction};
+use super::roster::Standing;
 use super::{GROUP, Local, Remote, refusals};
 
 /// How long a dial waits while another one of the same node has that noted. While a disk hangs no more than one thread
@@ -36,6 +36,7 @@ pub(crate) fn hello(local: &Local, to: u64, channel: Channel) -> Hello {
         from: local.options.node_id,
         to,
         introduction: local.introduction(),
+        member_since: local.roster.member_since(),
         channel,
     }
 }
@@ -50,25 +51,36 @@ pub(crate) async fn greet(local: &Arc<Local>, hello: &Hello) -> Greeting {
     {
         return Greeting::OtherCluster(ours);
     }
-    if !is_known_store(local, hello.from, &hello.introduction.incarnation) {
-        return Greeting::StoreLost;
+    let store_id = hello.introduction.incarnation.store_id;
+    match local.roster.of_dialler(hello.from, store_id, hello.member_since) {
+        Standing::Known => {}
+        Standing::StoreLost(index) => return Greeting::StoreLost(index),
+        Standing::NotMember(index) => return Greeting::NotMember(index),
     }
     match meet(local, hello.from, hello.introduction).await {
-        Ok(Verdict::Same | Verdict::Next) => {
-            Greeting::Welcome { introduction: local.introduction(), cluster_id: local.cluster_id() }
-        }
+        Ok(Verdict::Same | Verdict::Next) => welcome(local, hello.from, store_id),
         Ok(Verdict::InUse) => Greeting::InUse,
         Ok(Verdict::Reverted(how)) => Greeting::Reverted(how),
         Err(why) => Greeting::Refused(format!("it cannot be noted here: {why}")),
     }
 }
 
+fn welcome(local: &Local, to: u64, store_id: u128) -> Greeting {
+    Greeting::Welcome {
+        introduction: local.introduction(),
+        cluster_id: local.cluster_id(),
+        member_since: local.roster.member_since(),
+        names_you_since: local.roster.names_since(to, store_id),
+    }
+}
+
 /// What the dialler makes of the answer: the node it has reached.
 pub(crate) async fn check(local: &Arc<Local>, to: u64, greeting: Greeting) -> io::Result<Remote> {
     match greeting {
-        Greeting::Welcome { introduction, cluster_id } => {
+        Greeting::Welcome { introduction, cluster_id, member_since, names_you_since } => {
             local.refusals.forget(to);
-            check_welcome(local, to, introduction, cluster_id).await?;
+            local.refusals.note_membership(names_you_since);
+            check_welcome(local, to, introduction, cluster_id, member_since).await?;
             Ok(Remote { id: to, incarnation: introduction.incarnation })
         }
         refused => Err(refusals::take(local, to, refused).await),
@@ -81,16 +93,21 @@ async fn check_welcome(
     to: u64,
     introduction: Introduction,
     cluster_id: Option<u128>,
+    member_since: Option<u64>,
 ) -> io::Result<()> {
     if let (Some(ours), Some(theirs)) = (local.cluster_id(), cluster_id)
         && ours != theirs
     {
         return Err(io::Error::other(format!("node {to} belongs to another cluster of the same name")));
     }
-    if !is_known_store(local, to, &introduction.incarnation) {
-        return Err(io::Error::other(format!(
-            "node {to} answers from another data directory than the one it joined with"
-        )));
+    match local.roster.of_answerer(to, introduction.incarnation.store_id, member_since) {
+        Standing::Known => {}
+        Standing::StoreLost(_) => {
+            return Err(io::Error::other(format!(
+                "node {to} answers from another data directory than the one it joined with"
+            )));
+        }
+        Standing::NotMember(_) => return Err(io::Error::other(format!("node {to} is not a member here"))),
     }
     match meet(local, to, introduction).await? {
         Verdict::Same | Verdict::Next => Ok(()),
@@ -100,11 +117,6 @@ async fn check_welcome(
             Err(io::Error::other(format!("node {to} answers from a directory that is not its newest")))
         }
     }
-}
-
-/// Whether a node's directory is the one that the membership knows it by, once there is a membership.
-fn is_known_store(local: &Local, id: u64, incarnation: &Incarnation) -> bool {
-    local.known_store(id).is_none_or(|known| known == incarnation.store_id)
 }
 
 /// Judges the node, and notes it where it is the next start. A failed write ends this node; without room it is only
@@ -151,9 +163,6 @@ fn mismatch(local: &Local, hello: &Hello) -> Option<String> {
     }
     if hello.from == options.node_id {
         return Some(format!("it says it is node {}, as this one is", hello.from));
-    }
-    if local.member(hello.from).is_none() {
-        return Some(format!("it says it is node {}, which is not in the cluster file here", hello.from));
     }
     None
 }

@@ -156,6 +156,14 @@ impl Memory {
         true
     }
 
+    /// Forgets a directory of a node that is no member any more: from now on nothing of it is heard.
+    pub(crate) fn forget(&self, id: u64, store_id: u128) {
+        let mut peers = self.peers();
+        if peers.get(&id).is_some_and(|peer| peer.known.incarnation.store_id == store_id) {
+            peers.remove(&id);
+        }
+    }
+
     /// Whether something of that peer arrived within that time.
     pub(crate) fn is_heard_within(&self, id: u64, time: Duration) -> bool {
         self.peers().get(&id).is_some_and(|peer| peer.is_heard_within(time))
@@ -194,10 +202,15 @@ impl Memory {
     ///
     /// # Errors
     /// The identity cannot be read, or the system said no.
-    pub(crate) fn disown(&self, start: &Incarnation, why: &str) -> Result<(), StorageError> {
+    pub(crate) fn disown(
+        &self,
+        start: &Incarnation,
+        why: &str,
+        mend: Option<&str>,
+    ) -> Result<(), StorageError> {
         let written = self.written();
         let Incarnation { generation, nonce, .. } = *start;
-        let mark = |_| identity::disown(&*self.disk, &self.directory, generation, nonce, why);
+        let mark = |_| identity::disown(&*self.disk, &self.directory, generation, nonce, why, mend);
         written.as_ref().map_or(Ok(()), mark)
     }
 
@@ -321,14 +334,14 @@ mod tests {
         memory.save().unwrap();
         memory.close(&Fatal::new());
         assert!(matches!(memory.meet(3, &first), Err(NotMet::Closed)));
-        memory.disown(&start, "it is an older copy").unwrap();
+        memory.disown(&start, "it is an older copy", None).unwrap();
         assert!(!dir.path().join("refused").exists());
         assert_eq!(
             open().known(),
             BTreeMap::from([(2, known(&first, 10))]),
             "what the orderly stop has saved"
         );
-        open().disown(&start, "it is an older copy").unwrap();
+        open().disown(&start, "it is an older copy", None).unwrap();
         assert!(dir.path().join("refused").exists());
     }
 

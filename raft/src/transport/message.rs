@@ -11,7 +11,7 @@ use crate::audit::NodeAudit;
 use crate::digests::{Comparison, DigestAt};
 use crate::types::{SnapshotMeta, TypeConfig, Vote};
 use crate::waiting::Requests;
-use crate::{Answer, ProposeError, ReadError};
+use crate::{Answer, Change, ChangeError, Changed, ProposeError, ReadError};
 
 /// The first message on a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub(crate) struct Hello {
     pub(crate) to: u64,
     /// The dialler's data directory.
     pub(crate) introduction: Introduction,
+    /// The log entry of the newest membership that the dialler knows itself to be in.
+    pub(crate) member_since: Option<u64>,
     /// What the connection will carry.
     pub(crate) channel: Channel,
 }
@@ -61,12 +63,19 @@ pub(crate) enum Greeting {
         introduction: Introduction,
         /// Its cluster's id, once it has one.
         cluster_id: Option<u128>,
+        /// The log entry of the newest membership that the answerer knows itself to be in.
+        member_since: Option<u64>,
+        /// The log entry of the newest membership that the answerer knows the dialler to be in.
+        names_you_since: Option<u64>,
     },
     /// It is not; the sentence is for the operator of the dialling node.
     Refused(String),
-    /// It is not: the membership knows the dialling node by another data directory. Whatever that one promised is
-    /// lost, so the node must take part in nothing.
-    StoreLost,
+    /// It is not: the membership of that log entry knows the dialling node by another data directory. Whatever that
+    /// one promised is lost, so the node must take part in nothing.
+    StoreLost(u64),
+    /// It is not: the membership of that log entry does not know the dialling node. It is to be added yet, or was
+    /// removed.
+    NotMember(u64),
     /// It is not: the dialler's directory belongs to another cluster of the same name; this is the answerer's.
     OtherCluster(u128),
     /// Not now: another process that says it is the dialling node was heard from a moment ago.
@@ -103,8 +112,13 @@ pub(crate) enum Call {
     Forward(Vec<Requests>),
     /// Forming: are you new, and whose directory do you have?
     Probe,
-    /// Forming: this is the cluster's id from now on.
-    Join(u128),
+    /// Forming, and adding: this is the cluster's id from now on.
+    Join {
+        /// The id.
+        cluster_id: u128,
+        /// The log entry of the caller's membership, where the cluster is formed already.
+        membership: Option<u64>,
+    },
     /// Has your log room, so that you could lead?
     HasRoom,
     /// The digest after that entry.
@@ -115,6 +129,8 @@ pub(crate) enum Call {
     Audit(u64),
     /// The index that must have been applied before the gate may refuse a command.
     GateIndex,
+    /// A change of the membership, or of who leads.
+    Change(Change),
 }
 
 /// The answer to a call.
@@ -138,6 +154,8 @@ pub(crate) enum Reply {
         cluster_id: Option<u128>,
         /// Whether its log holds anything.
         has_log: bool,
+        /// Whether its newest membership, committed or not, knows a node of the caller's id.
+        knows_caller: bool,
     },
     /// To [`Call::Join`]: the id is on disk.
     Joined,
@@ -151,6 +169,8 @@ pub(crate) enum Reply {
     Differs(bool),
     /// To [`Call::Audit`]; the error says why there is none.
     Audit(Result<NodeAudit, String>),
+    /// To [`Call::Change`].
+    Changed(Result<Changed, ChangeError>),
 }
 
 /// The start of a snapshot.

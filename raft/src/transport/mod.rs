@@ -12,6 +12,7 @@
 //!
 //! * `frame` and `message` are what is said; `dial`, `handshake` how a connection begins; `caller`, `appender`,
 //!   `snapshots` the sides that ask, `server` the one that answers; `ping` a word to who was silent.
+//! * `roster` says who belongs to the cluster, and where each is reached.
 //! * `judge` says which start of a peer's directory is dealt with, by what `memory` remembers; `refusals` is what the
 //!   peers say against this one's.
 
@@ -25,7 +26,8 @@ pub(crate) mod memory;
 pub(crate) mod message;
 mod network;
 pub(crate) mod ping;
-mod refusals;
+pub(crate) mod refusals;
+pub(crate) mod roster;
 pub(crate) mod server;
 mod snapshots;
 
@@ -37,19 +39,20 @@ use std::time::Duration;
 use storage::identity::Identity;
 use storage::peers::Incarnation;
 
-pub(crate) use caller::{CallError, Caller, callers};
+pub(crate) use caller::{CallError, Caller, Callers};
 pub(crate) use network::Network;
 
 use frame::{Frame, Sender};
 use memory::Memory;
 use message::Introduction;
 use refusals::Refusals;
+use roster::Roster;
 
+use crate::GroupOptions;
 use crate::clock::ClusterClock;
 use crate::fatal::Fatal;
 use crate::promises::Promises;
 use crate::replica::Replica;
-use crate::{GroupOptions, Member};
 
 /// The Raft group that this version serves: one. Frames, log and handshakes carry it for the day of the second.
 pub(crate) const GROUP: u64 = 0;
@@ -64,10 +67,11 @@ pub(crate) struct Local {
     pub(crate) replica: Arc<Replica>,
     pub(crate) fatal: Fatal,
     pub(crate) memory: Memory,
+    pub(crate) roster: Roster,
     incarnation: Incarnation,
     cluster_id: RwLock<Option<u128>>,
     promises: Arc<Promises>,
-    refusals: Refusals,
+    pub(crate) refusals: Refusals,
     /// How often each peer has shaken hands.
     met: Mutex<BTreeMap<u64, u64>>,
 }
@@ -91,7 +95,20 @@ impl Local {
     ) -> Local {
         let (incarnation, cluster_id) = (Incarnation::of(identity), RwLock::new(identity.cluster_id));
         let (refusals, met) = (Refusals::default(), Mutex::default());
-        Local { options, clock, replica, fatal, memory, incarnation, cluster_id, promises, refusals, met }
+        let roster = Roster::new(&options, incarnation.store_id, replica.clone());
+        Local {
+            options,
+            clock,
+            replica,
+            fatal,
+            memory,
+            roster,
+            incarnation,
+            cluster_id,
+            promises,
+            refusals,
+            met,
+        }
     }
 
     /// This node's data directory.
@@ -118,17 +135,6 @@ impl Local {
     /// Notes the cluster's id, after it is on disk.
     pub(crate) fn set_cluster_id(&self, id: u128) {
         *self.cluster_id.write().unwrap_or_else(PoisonError::into_inner) = Some(id);
-    }
-
-    /// A member of the cluster file.
-    pub(crate) fn member(&self, id: u64) -> Option<&Member> {
-        self.options.members.iter().find(|member| member.id == id)
-    }
-
-    /// The data directory that the membership knows a node by, once there is a membership.
-    pub(crate) fn known_store(&self, id: u64) -> Option<u128> {
-        let applied = self.replica.read();
-        applied.membership.membership().get_node(&id).map(|node| node.store_id)
     }
 
     /// Notes that something of a peer has arrived, and what its clock showed.

@@ -1,30 +1,39 @@
 //! A word to every peer that was not heard from lately: so each node knows whom it can reach, and what their wall
 //! clocks show, whether or not Raft has anything to say between the two.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use tokio::task::JoinSet;
 
 use super::message::Call;
-use super::{Caller, Local, callers};
+use super::{Caller, Callers, Local};
 
 /// How often, and how long the answer is waited for. Twice within the time after which a silent peer counts as
 /// unreachable.
 const BEAT: Duration = Duration::from_millis(400);
 
-/// Pings for ever.
+/// Pings for ever. A peer that does not answer holds up no other's.
 pub(crate) async fn run(local: Arc<Local>) {
-    join_all(callers(&local).into_iter().map(|(peer, caller)| ping(local.clone(), peer, caller))).await;
-}
-
-async fn ping(local: Arc<Local>, peer: u64, caller: Caller) {
+    let callers = Callers::new(local.clone());
+    let (mut pings, mut under_way) = (JoinSet::new(), BTreeSet::new());
     loop {
         tokio::time::sleep(BEAT).await;
-        if !local.memory.is_heard_within(peer, BEAT)
-            && let Err(why) = caller.call(&Call::Probe, BEAT).await
-        {
-            tracing::trace!(peer, "no answer to a ping: {why}");
+        while let Some(Ok(peer)) = pings.try_join_next() {
+            under_way.remove(&peer);
+        }
+        for (peer, caller) in callers.all() {
+            if !local.memory.is_heard_within(peer, BEAT) && under_way.insert(peer) {
+                pings.spawn(ping(peer, caller));
+            }
         }
     }
+}
+
+async fn ping(peer: u64, caller: Arc<Caller>) -> u64 {
+    if let Err(why) = caller.call(&Call::Probe, BEAT).await {
+        tracing::trace!(peer, "no answer to a ping: {why}");
+    }
+    peer
 }

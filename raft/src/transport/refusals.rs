@@ -1,7 +1,9 @@
 //! What the peers say against this node's directory, and when that is the end of it.
 //!
 //! ```text
-//!   the membership knows another directory ------------> at once
+//!   the membership knows another directory ------------> once it was said for LOST_TIME_MIN, by no older membership
+//!                                                        than any that knows this one, or does not know this node
+//!   a membership after this node's does not know it ---> at once, and the directory is marked: it was removed
 //!   it is not the newest of this node -----------------> at once, and the directory is marked
 //!   a copy of it is in use ----------------------------> once one peer has said so for IN_USE_TIME_MAX; marked as well
 //!   it belongs to another cluster of the same name ----> once a majority of the cluster file's nodes say so
@@ -9,7 +11,8 @@
 //!
 //! A node that has its own process take its place after a crash is in use for about a second; a copy of a directory
 //! whose node runs is in use for as long as that runs. Of two clusters with one name the greater part is right: this
-//! node cannot know better.
+//! node cannot know better. A peer that is behind may know a node by the directory that it had before it was removed and
+//! added again: the others, who know better, are waited for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -26,6 +29,13 @@ use crate::fatal::Stop;
 /// A copy in use for longer than this is no process that has just ended.
 const IN_USE_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// What to do with a node that was removed.
+const REMOVED_MEND: &str =
+    "leave it stopped; to take the machine in again, give it an empty directory and `lastunit member add` it";
+
+/// How long a directory that is new in its node's place waits for word of a newer membership.
+const LOST_TIME_MIN: Duration = Duration::from_secs(2);
+
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Refusals(Mutex<Said>);
@@ -34,6 +44,10 @@ pub(crate) struct Refusals(Mutex<Said>);
 struct Said {
     in_use_since: BTreeMap<u64, Instant>,
     other_cluster: BTreeSet<u64>,
+    lost_since: Option<Instant>,
+    is_to_be_added: bool,
+    /// The log entry of the newest membership heard of that does not know this node by another directory.
+    membership: Option<u64>,
 }
 
 impl Refusals {
@@ -48,6 +62,28 @@ impl Refusals {
     fn is_in_use(&self, peer: u64) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         said.in_use_since.entry(peer).or_insert_with(Instant::now).elapsed() > IN_USE_TIME_MAX
+    }
+
+    /// Notes that the membership of that entry knows this directory, or at least no other one of this node.
+    pub(crate) fn note_membership(&self, index: Option<u64>) {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.membership = said.membership.max(index);
+    }
+
+    /// Whether a peer has said that this node, which has no membership yet, is no member.
+    pub(crate) fn is_to_be_added(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_to_be_added
+    }
+
+    fn note_to_be_added(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_to_be_added = true;
+    }
+
+    /// Whether it is certain that the membership of that entry counts, by which this directory is not the node's.
+    fn is_lost(&self, index: u64) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *said.lost_since.get_or_insert_with(Instant::now);
+        Some(index) >= said.membership && since.elapsed() >= LOST_TIME_MIN
     }
 
     /// How many peers say that this directory belongs to another cluster.
@@ -66,20 +102,40 @@ pub(crate) async fn take(local: &Arc<Local>, peer: u64, greeting: Greeting) -> i
     match greeting {
         Greeting::Welcome { .. } => io::Error::other("a welcome is no refusal"),
         Greeting::Refused(why) => io::Error::other(format!("node {peer} refuses this node: {why}")),
-        Greeting::StoreLost => lost(local, peer),
+        Greeting::StoreLost(index) => lost(local, peer, index),
+        Greeting::NotMember(index) => not_member(local, peer, index).await,
         Greeting::OtherCluster(theirs) => of_other_cluster(local, peer, theirs),
         Greeting::InUse => in_use(local, peer).await,
         Greeting::Reverted(how) => {
             let mend = format!("put this node's newest directory back, or {LEAVE_STOPPED}");
-            disown(local, reverted(local, peer, how), mend).await
+            disown(local, reverted(local, peer, how), mend, None).await
         }
     }
 }
 
-fn lost(local: &Local, peer: u64) -> io::Error {
+fn lost(local: &Local, peer: u64, index: u64) -> io::Error {
     let what = format!("node {peer} knows this node by another data directory");
-    refuse(local, &format!("{what}; put that one back, or {LEAVE_STOPPED}"));
+    if local.refusals.is_lost(index) {
+        refuse(local, &format!("{what}; put that one back, or {LEAVE_STOPPED}"));
+    }
     io::Error::other(what)
+}
+
+async fn not_member(local: &Arc<Local>, peer: u64, index: u64) -> io::Error {
+    local.refusals.note_membership(Some(index));
+    match local.roster.applied_member_since() {
+        Some(since) if since < index => removed(local, index).await,
+        _ => {
+            local.refusals.note_to_be_added();
+            io::Error::other(format!("node {peer} does not know this node as a member"))
+        }
+    }
+}
+
+/// Ends this node, which the membership of that entry does not know any more.
+pub(crate) async fn removed(local: &Arc<Local>, index: u64) -> io::Error {
+    let what = format!("this node was removed from the cluster, by entry {index} of its log");
+    disown(local, what, REMOVED_MEND.to_owned(), Some(REMOVED_MEND)).await
 }
 
 fn of_other_cluster(local: &Local, peer: u64, theirs: u128) -> io::Error {
@@ -87,7 +143,7 @@ fn of_other_cluster(local: &Local, peer: u64, theirs: u128) -> io::Error {
     let what = format!(
         "belongs to the cluster with id {ours:032x}, but node {peer} to the one with id {theirs:032x}, of the same name"
     );
-    if local.refusals.other_cluster(peer) > local.options.members.len() / 2 {
+    if local.refusals.other_cluster(peer) > local.roster.members().len() / 2 {
         let mend = "point data_dir of this [[node]] in cluster.toml at this node's own directory";
         refuse(local, &format!("{what}, as most nodes do; {mend}"));
     }
@@ -99,7 +155,7 @@ async fn in_use(local: &Arc<Local>, peer: u64) -> io::Error {
     if !local.refusals.is_in_use(peer) {
         return io::Error::other(what);
     }
-    disown(local, what, "leave that one running, and remove this copy".to_owned()).await
+    disown(local, what, "leave that one running, and remove this copy".to_owned(), None).await
 }
 
 fn reverted(local: &Local, peer: u64, how: Reverted) -> String {
@@ -121,14 +177,19 @@ fn reverted(local: &Local, peer: u64, how: Reverted) -> String {
     }
 }
 
-/// Marks this node's directory, and ends the node.
-async fn disown(local: &Arc<Local>, what: String, mend: String) -> io::Error {
+/// Marks this node's directory, and ends the node. What is said of a later start may have another mend.
+async fn disown(
+    local: &Arc<Local>,
+    what: String,
+    mend: String,
+    later_mend: Option<&'static str>,
+) -> io::Error {
     let error = io::Error::other(what.clone());
     let local = local.clone();
     // A task of its own, for whoever dials may give up waiting: the mark is there before the node ends.
     let disowning = tokio::task::spawn_blocking(move || {
         let start = local.introduction().incarnation;
-        if let Err(why) = local.memory.disown(&start, &what) {
+        if let Err(why) = local.memory.disown(&start, &what, later_mend) {
             tracing::warn!("the directory is not marked as refused: {why}");
         }
         refuse(&local, &format!("{what}; {mend}"));

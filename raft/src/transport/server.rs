@@ -33,6 +33,7 @@ use crate::digests;
 use crate::form::Formation;
 use crate::gate;
 use crate::keeper::Keeper;
+use crate::membership::Changer;
 use crate::propose::Proposer;
 use crate::read::Confirmer;
 use crate::types::{Raft, TypeConfig, log_id};
@@ -59,6 +60,7 @@ pub(crate) struct Server {
     pub(crate) confirmer: Confirmer,
     pub(crate) formation: Formation,
     pub(crate) auditor: Arc<Auditor>,
+    pub(crate) changer: Arc<Changer>,
     pub(crate) room: Room,
     pub(crate) gate: Gate,
 }
@@ -130,9 +132,14 @@ impl Server {
         let hello: Hello = frame.message(Kind::Hello)?;
         let greeting = handshake::greet(&self.local, &hello).await;
         self.write(&mut connection.writer, Kind::Greeting, 0, &greeting).await?;
-        if !matches!(greeting, Greeting::Welcome { .. }) {
-            tracing::warn!(peer = hello.from, "refused a connection: {greeting:?}");
-            return Ok(None);
+        match greeting {
+            Greeting::Welcome { .. } => {}
+            // It is waiting to be added, and asks again and again.
+            Greeting::NotMember(_) => return Ok(None),
+            refused => {
+                tracing::warn!(peer = hello.from, "refused a connection: {refused:?}");
+                return Ok(None);
+            }
         }
         let from = Remote { id: hello.from, incarnation: hello.introduction.incarnation };
         self.local.meet(&from, &frame)?;
@@ -167,7 +174,7 @@ impl Server {
             while tasks.try_join_next().is_some() {}
             let (server, answers) = (self.clone(), answers.clone());
             tasks.spawn(async move {
-                if let Some(bytes) = server.answer(frame).await {
+                if let Some(bytes) = server.answer(from.id, frame).await {
                     // A peer that has gone needs no answer.
                     let _ = answers.send(bytes).await;
                 }
@@ -176,9 +183,9 @@ impl Server {
         Ok(())
     }
 
-    async fn answer(&self, frame: Frame) -> Option<Vec<u8>> {
+    async fn answer(&self, from: u64, frame: Frame) -> Option<Vec<u8>> {
         let mut reply = match frame.message(Kind::Call) {
-            Ok(call) => self.reply(call).await,
+            Ok(call) => self.reply(from, call).await,
             Err(e) => Reply::Failed(e.to_string()),
         };
         loop {
@@ -192,10 +199,12 @@ impl Server {
         }
     }
 
-    async fn reply(&self, call: Call) -> Reply {
+    async fn reply(&self, from: u64, call: Call) -> Reply {
         match call {
-            Call::Probe => self.formation.probed(),
-            Call::Join(cluster_id) => self.formation.joined(cluster_id).await.unwrap_or_else(failed),
+            Call::Probe => self.formation.probed(from),
+            Call::Join { cluster_id, membership } => {
+                self.formation.joined(cluster_id, membership).await.unwrap_or_else(failed)
+            }
             _ if self.local.cluster_id().is_none() => failed("this node belongs to no cluster yet"),
             Call::Vote(request) => self.raft.vote(request).await.map_or_else(failed, Reply::Vote),
             Call::PreVote(request) => self.raft.pre_vote(request).await.map_or_else(failed, Reply::Vote),
@@ -213,6 +222,7 @@ impl Server {
             }
             Call::Differs(comparison) => Reply::Differs(digests::told(&self.local, &comparison)),
             Call::Audit(index) => Reply::Audit(self.auditor.audit_here(index).await),
+            Call::Change(change) => Reply::Changed(self.changer.change_here(&change).await),
             Call::HasRoom => Reply::HasRoom(!self.room.is_short()),
             Call::Forward(units) => Reply::Forward(self.proposer.submit_forwarded(units).await),
         }

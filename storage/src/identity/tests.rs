@@ -93,7 +93,7 @@ fn a_directory_that_was_disowned_is_never_used_again() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path(), "lastunit-dev", 1).unwrap());
     let start = read(&RealDisk, dir.path()).unwrap().unwrap();
-    disown(&RealDisk, dir.path(), start.generation, start.nonce, "it is an old copy").unwrap();
+    disown(&RealDisk, dir.path(), start.generation, start.nonce, "it is an old copy", None).unwrap();
     for _ in 0..3 {
         assert_refused(open(dir.path(), "lastunit-dev", 1), &["refused: it is an old copy; put", "newest"]);
     }
@@ -112,7 +112,7 @@ fn a_start_that_was_found_out_does_not_take_the_next_one_along() {
     let last = read(&RealDisk, dir.path()).unwrap().unwrap();
     drop(open(dir.path(), "lastunit-dev", 1).unwrap());
     for (generation, nonce) in [(last.generation, last.nonce), (2, !last.nonce)] {
-        disown(&RealDisk, dir.path(), generation, nonce, "it is an old copy").unwrap();
+        disown(&RealDisk, dir.path(), generation, nonce, "it is an old copy", None).unwrap();
         assert!(!dir.path().join("refused").exists());
     }
     drop(open(dir.path(), "lastunit-dev", 1).unwrap());

@@ -1,11 +1,11 @@
 //! The records that the document's examples show: one shop, one afternoon, in the wire's own types.
 
 use client::api::{
-    AdjustOperation, AdjustRequest, AuditVerdict, AuditView, BatchRequest, BatchResponse, ClusterView,
-    CommitRequest, Event, EventData, ExtendRequest, IfExpired, ImageAuditView, InventoryRecord, Item,
-    MemberView, NodeAuditView, OnShortfall, Operation, OperationCall, OperationResult, Page, PutSkuRequest,
-    ReleaseRequest, Reservation, ReservationEvent, ReservationState, ReserveRequest, ReturnRequest,
-    StockEvent,
+    AddMemberRequest, AdjustOperation, AdjustRequest, AuditVerdict, AuditView, BatchRequest, BatchResponse,
+    ClusterView, CommitRequest, Event, EventData, ExtendRequest, IfExpired, ImageAuditView, InventoryRecord,
+    Item, LeadRequest, MemberView, MembershipMember, MembershipView, NodeAuditView, OnShortfall, Operation,
+    OperationCall, OperationResult, Page, PutSkuRequest, ReleaseRequest, ReplaceMemberRequest, Reservation,
+    ReservationEvent, ReservationState, ReserveRequest, ReturnRequest, StockEvent,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -328,6 +328,44 @@ pub(super) fn cluster() -> ClusterView {
         committed_index: Some(97),
         state_digest: "9c1f44d27b03e8a5".to_owned(),
         members: vec![member(1, "leader"), member(2, "follower"), member(3, "follower")],
+    }
+}
+
+/// Requests to add a member.
+pub(super) fn add_member() -> Vec<Example> {
+    let new =
+        AddMemberRequest { id: 4, raft: "127.0.0.1:9104".to_owned(), http: "127.0.0.1:8104".to_owned() };
+    vec![example("fourth", "A fourth node.", new)]
+}
+
+/// Requests to replace a member.
+pub(super) fn replace_member() -> Vec<Example> {
+    vec![example("by_fourth", "By node 4.", ReplaceMemberRequest { by: 4 })]
+}
+
+/// Requests to have another node lead.
+pub(super) fn lead() -> Vec<Example> {
+    vec![
+        example("second", "Node 2.", LeadRequest { to: Some(2) }),
+        example("any", "Whichever has most of the log.", LeadRequest { to: None }),
+    ]
+}
+
+/// Three voters, and a learner where there is one.
+pub(super) fn membership(learner: Option<u64>) -> MembershipView {
+    let member = |id: u64, votes| MembershipMember {
+        id,
+        votes,
+        http: format!("127.0.0.1:810{id}"),
+        raft: format!("127.0.0.1:910{id}"),
+    };
+    let voters = (1..=3).map(|id| member(id, true));
+    MembershipView {
+        changed: true,
+        leader_id: Some(1),
+        term: 3,
+        membership_index: Some(98),
+        members: voters.chain(learner.map(|id| member(id, false))).collect(),
     }
 }
 

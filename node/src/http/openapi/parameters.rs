@@ -57,6 +57,29 @@ pub(super) fn reservation() -> Parameter {
     }
 }
 
+/// The node in the path.
+pub(super) fn node() -> Parameter {
+    Parameter {
+        name: "id",
+        place: "path",
+        about: "The member's id.",
+        schema: json!({ "type": "integer", "minimum": 1, "maximum": u64::MAX }),
+        example: json!(3),
+    }
+}
+
+/// `to_replace`.
+pub(super) fn to_replace() -> Parameter {
+    Parameter {
+        name: "to_replace",
+        place: "query",
+        about: "`true` where the member does not answer, and will be added again under its id with a new directory: of \
+                three voters two may be left meanwhile.",
+        schema: json!({ "type": "boolean", "default": false }),
+        example: json!(true),
+    }
+}
+
 /// `Idempotency-Key`.
 pub(super) fn idempotency_key() -> Parameter {
     Parameter {

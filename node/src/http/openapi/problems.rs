@@ -285,6 +285,44 @@ fn about_stock(code: &str) -> About {
             "Not executed: the leader cannot reach a majority of the nodes. Ask again later.",
             "Not executed: the leader cannot reach a majority of the nodes.",
         ),
+        code::MEMBERSHIP_CHANGING => plain(
+            "Members are changed one at a time. Ask again when the other change is done.",
+            "Another change of the membership is under way.",
+        ),
+        code::MEMBER_EXISTS => plain(
+            "The id, or an address, belongs to a member. Choose another, or remove that member first.",
+            "Node 3 is a member already, at 127.0.0.1:9103 and 127.0.0.1:8103.",
+        ),
+        code::MEMBER_NOT_FOUND => plain("There is no member of that id.", "Node 9 is not a member."),
+        code::MEMBER_UNREACHABLE => plain(
+            "The leader cannot reach the node. Start it, or mend its address, and ask again.",
+            "Node 4 does not answer at 127.0.0.1:9104: not sent: Connection refused (os error 111).",
+        ),
+        code::MEMBER_NOT_NEW => plain(
+            "The node's directory was part of a cluster before, and has promised things. Give it an empty one.",
+            "Node 4 was part of a cluster before: give it an empty directory.",
+        ),
+        code::MEMBER_BEHIND => plain(
+            "The node is still taking what it lacks. Ask again later.",
+            "Node 4 lacks 51200 log entries; 1000 are the most it may lack.",
+        ),
+        code::MEMBER_IS_LEARNER => plain(
+            "The node follows without a vote. Promote it first; or, to be rid of it, remove it.",
+            "Node 4 has no vote: promote it first.",
+        ),
+        code::MEMBERS_OUT_OF_RANGE => plain(
+            "A cluster has 3 to 5 voters, and at most 7 members. Replace a member, or remove another one first.",
+            "A cluster has at least 3 voters: replace node 3 by another one instead.",
+        ),
+        code::QUORUM_WOULD_BE_LOST => plain(
+            "Too few of the voters that would be left answer and have caught up: the cluster would stand still. Mend \
+             those first.",
+            "Of the 4 voters that there would be, only 2 answer and have caught up; 3 are needed.",
+        ),
+        code::LEADER_NOT_TRANSFERRED => plain(
+            "No other voter took over in time, and the leader leads on. Ask again.",
+            "No other voter that has caught up took over in time.",
+        ),
         code::OVERLOADED => later(
             "Not executed: too many calls are waiting. Ask again after `Retry-After`.",
             "Not executed: this node has as many calls waiting as it takes.",

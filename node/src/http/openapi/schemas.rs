@@ -12,9 +12,9 @@
 //! - A field's name means one thing, whatever body it stands in: one table bounds them all.
 
 use client::api::{
-    AdjustRequest, AuditView, BatchRequest, BatchResponse, ClusterView, CommitRequest, Event, ExtendRequest,
-    InventoryRecord, Page, Problem, PutSkuRequest, ReleaseRequest, Reservation, ReserveRequest,
-    ReturnRequest,
+    AddMemberRequest, AdjustRequest, AuditView, BatchRequest, BatchResponse, ClusterView, CommitRequest,
+    Event, ExtendRequest, InventoryRecord, LeadRequest, MembershipView, Page, Problem, PutSkuRequest,
+    ReleaseRequest, ReplaceMemberRequest, Reservation, ReserveRequest, ReturnRequest,
 };
 use client::code;
 use schemars::SchemaGenerator;
@@ -24,7 +24,7 @@ use storage::inventory::ids::UNITS_MAX;
 
 use super::problems;
 use crate::http::limits::{
-    ITEMS_MAX, KEY_BYTES_MAX, NAME_CHARS_MAX, OPERATIONS_MAX, QTY_MAX, TEXT_CHARS_MAX,
+    ADDRESS_CHARS_MAX, ITEMS_MAX, KEY_BYTES_MAX, NAME_CHARS_MAX, OPERATIONS_MAX, QTY_MAX, TEXT_CHARS_MAX,
 };
 
 /// What a SKU looks like.
@@ -32,6 +32,9 @@ pub(super) const SKU_PATTERN: &str = "^[A-Za-z0-9._:-]{1,128}$";
 
 /// What a reservation's id looks like.
 pub(super) const RESERVATION_ID_PATTERN: &str = "^res_[0-7][0-9A-HJKMNP-TV-Z]{25}$";
+
+/// What an address looks like; not all that does is one.
+const ADDRESS_PATTERN: &str = "^.+:[0-9]{1,5}$";
 
 /// Every schema by its name.
 pub(super) fn schemas(ttl_seconds_max: u64) -> Map<String, Value> {
@@ -67,6 +70,9 @@ fn requests() -> Map<String, Value> {
     generator.subschema_for::<PutSkuRequest>();
     generator.subschema_for::<AdjustRequest>();
     generator.subschema_for::<BatchRequest>();
+    generator.subschema_for::<AddMemberRequest>();
+    generator.subschema_for::<ReplaceMemberRequest>();
+    generator.subschema_for::<LeadRequest>();
     generator.take_definitions(false)
 }
 
@@ -80,6 +86,7 @@ fn answers() -> Map<String, Value> {
     generator.subschema_for::<Page<Event>>();
     generator.subschema_for::<ClusterView>();
     generator.subschema_for::<AuditView>();
+    generator.subschema_for::<MembershipView>();
     generator.subschema_for::<Problem>();
     generator.take_definitions(false)
 }
@@ -132,6 +139,8 @@ fn range(name: &str, ttl_seconds_max: u64) -> Value {
         "on_hand" | "safety_stock" => json!({ "minimum": 0, "maximum": UNITS_MAX }),
         "max_per_customer" => json!({ "minimum": 1, "maximum": UNITS_MAX }),
         "delta" => delta_range(),
+        "id" | "by" | "to" => json!({ "minimum": 1, "maximum": u64::MAX }),
+        "raft" | "http" => json!({ "pattern": ADDRESS_PATTERN, "maxLength": ADDRESS_CHARS_MAX }),
         _ => json!({}),
     }
 }

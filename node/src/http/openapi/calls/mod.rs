@@ -3,6 +3,7 @@
 mod checkout;
 mod events;
 mod inventory;
+mod members;
 mod operators;
 mod reservations;
 

@@ -9,7 +9,8 @@ use crate::http::openapi::examples::{self, example};
 
 /// Its calls.
 pub(super) fn calls() -> Vec<Call> {
-    vec![cluster(), audit(), readyz(), livez(), metrics(), openapi(), docs()]
+    let operators = vec![cluster(), audit(), readyz(), livez(), metrics(), openapi(), docs()];
+    operators.into_iter().chain(super::members::calls()).collect()
 }
 
 fn get(path: &'static str, id: &'static str, about: &'static str, content: Content) -> Call {
