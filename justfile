@@ -17,6 +17,10 @@ fix:
     cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
     cargo fmt --all
 
+# Plants one bug after the other, all or those named, and fails where no test notices.
+planted *bugs:
+    .ci/planted {{ bugs }}
+
 # A flash sale in a cluster of its own, with a leader that is killed.
 sale *flags="--stock 1 --buyers 50000 --connections 256 --kill-leader-after 200ms":
     cargo run --release -- sale {{ flags }}

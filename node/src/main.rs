@@ -44,9 +44,15 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// What `--version` tells.
+const VERSION: &str = match cfg!(feature = "planted-bugs") {
+    true => concat!(env!("CARGO_PKG_VERSION"), " with planted bugs: for .ci/planted, and for nothing else"),
+    false => env!("CARGO_PKG_VERSION"),
+};
+
 /// Raft-replicated, self-hosted inventory: the last unit is sold once, whatever crashes.
 #[derive(Debug, Parser)]
-#[command(name = "lastunit", version)]
+#[command(name = "lastunit", version = VERSION)]
 struct Line {
     #[command(subcommand)]
     command: Command,

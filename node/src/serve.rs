@@ -109,6 +109,8 @@ fn say_last(why: &str) {
 
 async fn node(args: Args) -> Result<(), Failure> {
     logs::init(args.log_format).map_err(usage)?;
+    #[cfg(feature = "planted-bugs")]
+    let bug = planted_bug()?;
     let file = ClusterFile::load(&args.config).map_err(usage)?;
     let Some(node) = file.node(args.node) else {
         let (asked, config, ids) = (args.node, args.config.display(), file.ids());
@@ -124,6 +126,8 @@ async fn node(args: Args) -> Result<(), Failure> {
     tokio::spawn(access.clone().watch());
     let options = options(&file, node, args.tuning.tuning());
     let mut started = start(node, &options, &lab).await?;
+    #[cfg(feature = "planted-bugs")]
+    warn_of(bug);
     let mut pause = ROOM_AFTER;
     loop {
         let began = Instant::now();
@@ -147,6 +151,21 @@ async fn node(args: Args) -> Result<(), Failure> {
             started = start_when_there_is_room(node, &options, &lab, listener, pause) => started?,
         };
         listener = listen(node).await?;
+    }
+}
+
+/// Which planted bug this process has. Nobody shall take such a build for one that can be used.
+#[cfg(feature = "planted-bugs")]
+fn planted_bug() -> Result<Option<&'static str>, Failure> {
+    use storage::planted::{VARIABLE, choice};
+    choice().map_err(|asked| usage(format!("{VARIABLE}: {asked} is no planted bug; see docs/guarantees.md")))
+}
+
+#[cfg(feature = "planted-bugs")]
+fn warn_of(bug: Option<&str>) {
+    match bug {
+        Some(bug) => tracing::error!("this node has a planted bug, {bug}: it may lose or break all it holds"),
+        None => tracing::warn!("this build has planted bugs, though none was chosen: it is for tests alone"),
     }
 }
 

@@ -225,12 +225,17 @@ async fn bring_back(cluster: &mut Cluster, alone: Alone, id: u64) {
 
 /// Twice, since the node learns only bit by bit that it is alone: what it says may change, but is never yes.
 async fn refuses(address: &str, sku: &str, alone: &str) {
-    let reserve = format!(r#"{{"cart_id":"c-{sku}","items":[{{"sku":"{sku}","qty":1}}]}}"#);
+    let of = |cart: &str, qty: u64| {
+        format!(r#"{{"cart_id":"{cart}-{sku}","items":[{{"sku":"{sku}","qty":{qty}}}]}}"#)
+    };
+    // There is one that fits, and one that this node would refuse by itself if it could know that nothing has changed.
+    let (reserve, too_much) = (of("c", 1), of("d", 6));
     let (key, path) = (format!("k-{sku}"), format!("/api/inventory/{sku}"));
     let path_stale = format!("{path}?consistency=stale");
     for _ in 0..2 {
-        let (write, read, stale, ready) = tokio::join!(
+        let (write, gated, read, stale, ready) = tokio::join!(
             timed(http::keyed(address, "POST", "/api/checkout/reserve", &key, &reserve)),
+            timed(http::json(address, "POST", "/api/checkout/reserve", &too_much)),
             timed(http::get(address, &path)),
             timed(http::get(address, &path_stale)),
             timed(http::get(address, "/readyz")),
@@ -238,6 +243,7 @@ async fn refuses(address: &str, sku: &str, alone: &str) {
         let codes = (write.code(), read.code());
         assert!(matches!(write.status, 503 | 504), "{alone}: {write:?}");
         assert!(["no_leader", "no_quorum", "outcome_unknown"].contains(&codes.0.as_str()), "{write:?}");
+        assert!(matches!(gated.status, 503 | 504), "{alone}: {gated:?}");
         assert_eq!(read.status, 503, "{alone}: {read:?}");
         assert!(["no_leader", "no_quorum"].contains(&codes.1.as_str()), "{read:?}");
         let told = stale.json();

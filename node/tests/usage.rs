@@ -12,7 +12,7 @@ use std::process::{Command, ExitStatus};
 
 use support::cluster::{Cluster, free_ports};
 use support::process::{Lines, Process};
-use support::program::program;
+use support::program::{Ended, program};
 use tempfile::TempDir;
 
 /// A whole cluster file with free ports, in a directory of its own.
@@ -233,4 +233,19 @@ async fn a_directory_of_another_node_or_cluster_is_refused() {
         check(what, &serve(&config, "1").await, &[directory.trim_matches('"')]);
     }
     cluster.start_all().await;
+}
+
+/// Nobody shall take a build with planted bugs for one that can be used; and no other build knows of any.
+#[tokio::test]
+async fn a_build_says_whether_it_has_planted_bugs() {
+    let planted = cfg!(feature = "planted-bugs");
+    let version = Ended::of(program().arg("--version").output().unwrap());
+    assert_eq!(version.stdout.contains("with planted bugs"), planted, "{version:?}");
+    let mut serve = program();
+    serve
+        .args(["serve", "--config", "/nowhere/cluster.toml", "--node", "1"])
+        .env("LASTUNIT_PLANTED", "no-such-bug");
+    let refused = Ended::of(serve.output().unwrap());
+    assert_eq!((refused.code, refused.stderr.lines().count()), (2, 1), "{refused:?}");
+    assert_eq!(refused.stderr.contains("no-such-bug is no planted bug"), planted, "{refused:?}");
 }

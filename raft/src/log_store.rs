@@ -12,7 +12,7 @@ use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use openraft::{OptionalSend, Vote as RaftVote};
 use storage::log::{Entry as StoredEntry, Log, Vote as StoredVote};
-use storage::{Position, StorageError};
+use storage::{Position, StorageError, planted};
 use tokio::sync::oneshot;
 
 use crate::codec;
@@ -164,6 +164,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let vote = to_vote(vote);
+        if planted!("vote-not-persisted") {
+            return self.log.save_vote(vote, Box::new(drop)).map_err(io::Error::other);
+        }
         durable(|flushed| self.log.save_vote(vote, flushed)).await?;
         self.promises.note_vote(vote);
         Ok(())
@@ -209,5 +212,37 @@ async fn durable(start: impl FnOnce(storage::log::Flushed) -> Result<(), Storage
     match flushed.await {
         Ok(result) => result.map_err(io::Error::other),
         Err(_) => Err(io::Error::other("the log stopped before the write was on disk")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use storage::disk::sim::SimDisk;
+    use storage::log::LogOptions;
+
+    use super::*;
+
+    fn open(disk: &SimDisk) -> LogStore {
+        let options = LogOptions { group: 1, segment_bytes: 1 << 16, cache_bytes: 1 << 10 };
+        let log = Log::open(Arc::new(disk.clone()), Path::new("/log"), options).unwrap();
+        LogStore::new(log.clone(), Promises::new(log).into())
+    }
+
+    /// One that forgets a vote may vote twice in a term, and then there are two leaders.
+    #[tokio::test]
+    async fn a_vote_is_on_disk_before_it_is_answered() {
+        let (disk, vote) = (SimDisk::new(), |term| from_vote(StoredVote { term, node: 2, committed: false }));
+        let mut store = open(&disk);
+        for term in 1..20 {
+            store.save_vote(&vote(term)).await.unwrap();
+            let left = disk.fork();
+            left.crash(term);
+            assert_eq!(open(&left).read_vote().await.unwrap(), Some(vote(term)));
+        }
+        // Nothing can be written from here on.
+        disk.power_fails_at(disk.steps());
+        assert!(store.save_vote(&vote(20)).await.is_err(), "it is answered, and on no disk");
     }
 }

@@ -24,6 +24,7 @@ use openraft::raft::ClientWriteResult;
 use storage::inventory::command::{Request, Stamp};
 use storage::inventory::outcome::Applied;
 use storage::log::Log;
+use storage::planted;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{timeout, timeout_at};
 
@@ -456,6 +457,7 @@ fn answers_of(reply: std::result::Result<PeerReply, CallError>, commands: usize)
     match reply {
         Ok(PeerReply::Forward(answers)) if answers.len() == commands => answers,
         Ok(PeerReply::Failed(_)) | Err(CallError::NotSent(_)) => vec![Err(ProposeError::NoLeader); commands],
+        Err(CallError::Lost(_)) if planted!("forwarded-twice") => vec![Err(ProposeError::NoLeader); commands],
         Ok(_) | Err(CallError::Lost(_)) => vec![Err(ProposeError::OutcomeUnknown); commands],
     }
 }

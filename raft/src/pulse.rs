@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storage::inventory::command::{Command, Request};
+use storage::planted;
 
 use crate::propose::Proposer;
 use crate::transport::Local;
@@ -43,6 +44,32 @@ pub(crate) async fn run(local: Arc<Local>, raft: Raft, proposer: Proposer) {
 fn is_due(local: &Local) -> bool {
     let applied = local.replica.read();
     let now_ms = local.clock.stamp_ms(applied.inventory.now_ms(), applied.advanced_at);
-    let due = applied.inventory.next_due_ms().is_some_and(|due| due <= now_ms);
-    due || applied.advanced_at.elapsed() > IDLE
+    needs_tick(applied.inventory.next_due_ms(), now_ms, applied.advanced_at.elapsed())
+}
+
+/// Whether a tick is due at a moment of the cluster clock, where the log's own time has rested for so long.
+fn needs_tick(due_ms: Option<u64>, now_ms: u64, rested: Duration) -> bool {
+    let due = due_ms.is_some_and(|due_ms| due_ms <= now_ms) && !planted!("no-tick-when-due");
+    due || rested > IDLE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_follows_a_deadline_at_once_and_a_long_rest_in_any_case() {
+        let (short, long) = (Duration::from_millis(1), IDLE + Duration::from_millis(1));
+        let cases = [
+            (None, short, false),
+            (Some(1_001), short, false),
+            (Some(1_000), short, true),
+            (Some(1), short, true),
+            (None, long, true),
+            (Some(1_001), long, true),
+        ];
+        for (due_ms, rested, needed) in cases {
+            assert_eq!(needs_tick(due_ms, 1_000, rested), needed, "{due_ms:?} {rested:?}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, OptionalSend};
 use storage::checkpoint::Changes;
 use storage::inventory::outcome::Applied as CommandApplied;
+use storage::planted;
 use storage::snapshot::Snapshot;
 
 use crate::audit::ImageAudit;
@@ -92,13 +93,16 @@ impl StateMachine {
         payload: EntryPayload<Proposal, u64, PeerNode>,
     ) -> io::Result<(Vec<CommandApplied>, Progress)> {
         let mut answers = Vec::new();
-        let batch = match &payload {
+        let mut batch = match &payload {
             EntryPayload::Normal(proposal) => Some(codec::decode_batch(proposal)?),
             EntryPayload::Blank | EntryPayload::Membership(_) => None,
         };
         let mut applied = self.replica.write();
-        if let Some(batch) = batch {
+        if let Some(batch) = &mut batch {
             let before = applied.inventory.now_ms();
+            if planted!("clock-read-in-apply") {
+                batch.stamp.now_ms = before + applied.advanced_at.elapsed().as_millis() as u64;
+            }
             let inventory = &mut applied.inventory;
             // A panic there is a broken invariant: it must stop the node, and unwinding through Raft's task might not.
             let applying = || {
@@ -115,6 +119,11 @@ impl StateMachine {
         }
         if let EntryPayload::Membership(membership) = payload {
             applied.membership = StoredMembership::new(Some(id), membership);
+        }
+        if planted!("position-apart-from-its-entry") {
+            drop(applied);
+            self.save_if(self.save_records)?;
+            applied = self.replica.write();
         }
         applied.advance(position(&id));
         Ok((answers, applied.progress()))
@@ -220,5 +229,62 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<SnapshotOf<TypeConfig, Snapshot>>> {
         self.replica.snapshot().map(to_openraft).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use storage::checkpoint::{Checkpoint, Opened};
+    use storage::disk::RealDisk;
+    use storage::inventory::command::{Command, OnShortfall, Precondition, PutSku, Request, Setting, Stamp};
+    use storage::inventory::ids::Sku;
+
+    use super::*;
+    use crate::codec::BatchWriter;
+    use crate::suite::machine;
+
+    fn put(on_hand: u64) -> Command {
+        Command::PutSku(PutSku {
+            sku: Sku::new("PS5").unwrap(),
+            on_hand,
+            safety_stock: None,
+            max_per_customer: Setting::Keep,
+            on_shortfall: OnShortfall::Refuse,
+            precondition: Precondition::None,
+        })
+    }
+
+    /// An entry of one command, the first of which has index 1.
+    fn entry(index: u64) -> EntryResponder<TypeConfig> {
+        let long_ms = 86_400_000;
+        let stamp = Stamp {
+            now_ms: index,
+            retention_ms: long_ms,
+            idempotency_ms: long_ms,
+            max_hold_ms: long_ms,
+            events_ms: long_ms,
+            events_max: 100,
+        };
+        let mut batch = BatchWriter::new(&stamp).unwrap();
+        batch.push(&Request { idempotency_key: None, command: put(index) }).unwrap();
+        let log_id = log_id(storage::Position { term: 1, leader: 1, index });
+        (openraft::impls::Entry { log_id, payload: EntryPayload::Normal(batch.finish()) }, None)
+    }
+
+    /// What a node that is killed finds at its next start: it goes on with the entry after the one that the checkpoint
+    /// names, so that none is applied twice and none is left out.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_checkpoint_is_of_the_very_entry_that_it_names() {
+        let directory = tempfile::tempdir().unwrap();
+        // It saves whenever something changed.
+        let (mut machine, checkpoint) = machine(&directory, 1);
+        for index in 1..=30 {
+            machine.apply(stream::iter([Ok(entry(index))])).await.unwrap();
+        }
+        machine.keeper.close().await;
+        let (_, opened) = Checkpoint::open(Arc::new(RealDisk), &checkpoint).unwrap();
+        let Opened::Loaded { header, inventory } = opened else { panic!("nothing was saved") };
+        assert_eq!(header.applied.map(|last| last.index), Some(inventory.sequence()));
     }
 }

@@ -1,5 +1,6 @@
 //! openraft's own tests of a log store and a state machine, on ours; and a group of one for tests of this crate.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,18 +57,27 @@ pub(crate) async fn alone(directory: &TempDir) -> Group {
     Group::start(options, Arc::new(Wall)).await.expect("a new directory and a free port")
 }
 
+/// A state machine over a new directory, which saves once so many records changed; and where its checkpoint is.
+pub(crate) fn machine(directory: &TempDir, save_records: usize) -> (StateMachine, PathBuf) {
+    let (_, machine) = stores(directory, save_records);
+    (machine, options(directory).data_dir.join("checkpoint"))
+}
+
+fn stores(directory: &TempDir, save_records: usize) -> (LogStore, StateMachine) {
+    let store: Store = open::open(Arc::new(RealDisk), &options(directory)).expect("a new directory opens");
+    let space = Space::new(Arc::new(RealDisk), options(directory).data_dir);
+    let keeper =
+        Keeper::start(store.checkpoint, store.snapshots, space, Fatal::new()).expect("a thread starts");
+    let replica = Replica::new(store.applied, store.snapshot).into();
+    let promises = Promises::new(store.log.clone()).into();
+    (LogStore::new(store.log, promises), StateMachine::new(replica, keeper, save_records))
+}
+
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let directory = tempfile::tempdir().expect("a scratch directory");
-        let store: Store =
-            open::open(Arc::new(RealDisk), &options(&directory)).expect("a new directory opens");
-        let space = Space::new(Arc::new(RealDisk), options(&directory).data_dir);
-        let keeper =
-            Keeper::start(store.checkpoint, store.snapshots, space, Fatal::new()).expect("a thread starts");
-        let replica = Replica::new(store.applied, store.snapshot).into();
-        let promises = Promises::new(store.log.clone()).into();
-        let machine = StateMachine::new(replica, keeper, usize::MAX);
-        Ok((directory, LogStore::new(store.log, promises), machine))
+        let (log, machine) = stores(&directory, usize::MAX);
+        Ok((directory, log, machine))
     }
 }
 

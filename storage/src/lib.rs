@@ -3,7 +3,7 @@
 //! Nothing here knows the network, HTTP or openraft. The modules, and what may import what:
 //!
 //! ```text
-//!   snapshot --> checkpoint --> inventory      inventory: pure, imports std and serde alone
+//!   snapshot --> checkpoint --> inventory      inventory: pure, imports std and serde
 //!       \            |
 //!        \-----------+--> disk, error, position <--- log
 //!                         disk, error <--- small <--- identity, peers
@@ -14,6 +14,7 @@
 //! * [`checkpoint`] is the local image of the inventory in sled, rebuilt whenever in doubt.
 //! * [`snapshot`] is the image at one index, as a file that peers receive.
 //! * [`identity`] says whose directory this is; [`peers`] what is known of the other nodes' directories.
+//! * [`planted`] are mistakes made on purpose, for tests of the tests; no release has any.
 //! * [`disk`] is the one seam to the file system; [`error`] the one kind of failure: a fatal one.
 
 // clippy.toml bans clocks and hash order for the state machine, which denies them for itself.
@@ -26,6 +27,7 @@ pub mod identity;
 pub mod inventory;
 pub mod log;
 pub mod peers;
+pub mod planted;
 pub mod position;
 mod small;
 pub mod snapshot;

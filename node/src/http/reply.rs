@@ -32,6 +32,7 @@ use axum::response::Response;
 use client::api;
 use raft::{ProposeError, Read, ReadError};
 use serde::Serialize;
+use storage::planted;
 
 pub(crate) use self::commands::command;
 pub(crate) use self::lists::{reservations, stocks};
@@ -110,10 +111,15 @@ fn empty(status: StatusCode) -> Response {
     response
 }
 
+/// Whether a read says that it is stale: where it is.
+fn is_labelled(consistency: Consistency) -> bool {
+    consistency == Consistency::Stale && !planted!("stale-read-not-labelled")
+}
+
 /// Of which moment a read is.
 pub(super) fn moment<V>(headers: &mut HeaderMap, read: &Read<V>, consistency: Consistency) {
     headers.insert(SEQUENCE, HeaderValue::from(read.sequence));
-    if let (Consistency::Stale, Some(index)) = (consistency, read.applied_index) {
+    if let (true, Some(index)) = (is_labelled(consistency), read.applied_index) {
         headers.insert(APPLIED_INDEX, HeaderValue::from(index));
     }
 }
@@ -129,7 +135,7 @@ pub(super) struct Fresh<R> {
 
 impl<R> Fresh<R> {
     pub(super) fn new<V>(record: R, read: &Read<V>, consistency: Consistency) -> Fresh<R> {
-        let applied_index = (consistency == Consistency::Stale).then_some(read.applied_index);
+        let applied_index = is_labelled(consistency).then_some(read.applied_index);
         Fresh { record, applied_index }
     }
 }

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use storage::peers::Promised;
+use storage::planted;
 
 use crate::codec::{self, MESSAGE_BYTES_MAX};
 
@@ -164,7 +165,7 @@ pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Opti
     let mut crc = crc32fast::Hasher::new();
     crc.update(&header[8..]);
     crc.update(&body);
-    if crc.finalize() != u32::from_le_bytes(take(&header, 4)) {
+    if crc.finalize() != u32::from_le_bytes(take(&header, 4)) && !planted!("frame-checksum-ignored") {
         return Err(invalid("a frame with a wrong checksum"));
     }
     let kind =

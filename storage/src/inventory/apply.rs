@@ -26,6 +26,7 @@ use super::ids::{CLOCK_MS_MAX, ITEMS_MAX, Item, ReservationId, UNITS_MAX, VERSIO
 use super::outcome::{Applied, Outcome, Rejection};
 use super::record::AnswerRecord;
 use super::serve::PROMOTE_MAX;
+use crate::planted;
 
 impl Inventory {
     /// Applies one command. Total, deterministic, clockless.
@@ -37,6 +38,11 @@ impl Inventory {
         self.sweep(&request.command);
         self.serve_what_lapsed(stamp);
         let applied = self.answer(stamp, request).unwrap_or_else(|rejection| self.refused(rejection));
+        if planted!("sequence-skipped-at-a-refusal")
+            && matches!(applied.result, Err(Rejection::CustomerLimit { .. }))
+        {
+            self.counters.sequence += 1;
+        }
         self.forget_events(stamp);
         self.counters.records_digest = self.sum_of_digests();
         applied
@@ -57,7 +63,8 @@ impl Inventory {
         }
         let rejection = self.check_command(&request.command)?;
         // Only what would be refused is looked for among the kept answers: where there is one, it may be given again.
-        let kept = |key| self.answers.find(key, self.now_ms()).is_some();
+        let kept =
+            |key| self.answers.find(key, self.now_ms()).is_some() && !planted!("gate-forgets-kept-answers");
         (!request.idempotency_key.as_deref().is_some_and(kept)).then_some(rejection)
     }
 

@@ -16,6 +16,7 @@ use super::kept::{KeptChange, KeptReservation};
 use super::outcome::{ReservationView, State};
 use super::record::{ReservationRecord, ReservedItem};
 use super::stock::{Move, Stock};
+use crate::planted;
 
 impl Inventory {
     /// Changes the SKU of a live hold, or one that this command has looked up.
@@ -46,6 +47,9 @@ impl Inventory {
         act: impl FnOnce(&mut ReservationRecord),
     ) {
         let (before, record) = self.reservations.change(id, act);
+        if planted!("event-lost-at-revoke") && kind == ReservationChangeKind::Revoked {
+            return;
+        }
         let items_before = record.items_before(&before);
         let (before, position) = (Some(before.state), self.position(id, &record));
         let kept = KeptReservation { kind, before, items_before, id, position, record };

@@ -8,6 +8,7 @@ use super::outcome::{Outcome, Rejection, State};
 use super::parts;
 use super::record::{ReservationRecord, ReservedItem};
 use super::stock::{Move, Stock};
+use crate::planted;
 
 /// How a commit that is not refused goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,7 @@ impl Inventory {
         let record = self.find(commit.reservation_id)?;
         check_fencing(commit, record)?;
         let plan = match record.state_at(self.now_ms()) {
+            State::Committed if planted!("committed-twice-sells-twice") => CommitPlan::Reacquire,
             State::Committed if commit.payment_token == record.payment_token => {
                 return Ok(CommitPlan::Already);
             }
@@ -92,7 +94,8 @@ impl Inventory {
         let wanted = record.items.iter().map(|item| (&item.sku, parts::named(part, item)));
         wanted.filter(|&(_, qty)| qty > 0).all(|(sku, qty)| {
             let stock = self.stocks.of(sku, id);
-            let fits = |stock: &Stock| stock.at(self.now_ms()).available() >= qty && stock.line().is_empty();
+            let free = |stock: &Stock| stock.at(self.now_ms()).available() >= qty && stock.line().is_empty();
+            let fits = |stock: &Stock| free(stock) || planted!("reacquired-without-stock");
             stock.is_some_and(fits)
                 && customer_id.is_none_or(|customer| self.check_limit(customer, sku, qty).is_ok())
         })

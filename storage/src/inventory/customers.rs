@@ -22,6 +22,7 @@ use super::record::{CustomerRecord, ReservedItem};
 use super::series::Series;
 use super::stock::Move;
 use super::table::Table;
+use crate::planted;
 
 /// What all customers have.
 #[derive(Debug, Clone, Default)]
@@ -99,8 +100,12 @@ impl Inventory {
 impl Customers {
     /// Units that a customer holds, and has bought, of a SKU at a moment.
     pub(super) fn figures(&self, sku: &Sku, customer: &str, now_ms: u64) -> (u64, u64) {
-        self.share(sku, customer)
-            .map_or((0, 0), |share| (share.held.saturating_sub(share.lapses.due(now_ms).qty), share.sold))
+        let Some(share) = self.share(sku, customer) else {
+            return (0, 0);
+        };
+        let lapsed = if planted!("limit-counts-lapsed-holds") { 0 } else { share.lapses.due(now_ms).qty };
+        let sold = if planted!("limit-forgets-what-was-bought") { 0 } else { share.sold };
+        (share.held.saturating_sub(lapsed), sold)
     }
 
     /// Follows a move of a customer's units. What lapses by itself is moved when the sweep reaches its hold.

@@ -5,6 +5,7 @@ use super::ids::Item;
 use super::outcome::{Rejection, Shortage};
 use super::record::StockRecord;
 use super::stock::Stock;
+use crate::planted;
 
 /// The short SKUs of a cart, as they are found.
 #[derive(Debug, Default)]
@@ -27,9 +28,13 @@ impl Inventory {
                 return Err(Rejection::SkuNotFound { sku: item.sku.clone() });
             };
             let figures = stock.at(now_ms);
-            if figures.available() < item.qty || !stock.line().is_empty() {
+            let waited_for = !stock.line().is_empty() && !planted!("line-overtaken");
+            if figures.available() < item.qty || waited_for {
                 shortfall.add(item, stock, &figures, now_ms);
             }
+        }
+        if planted!("part-of-a-cart-taken") && shortfall.shortages.len() < items.len() {
+            return Ok(());
         }
         shortfall.verdict(now_ms)
     }

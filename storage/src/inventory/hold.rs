@@ -7,11 +7,12 @@
 
 use super::Inventory;
 use super::command::{Extend, Reserve, Stamp};
-use super::event::ReservationChangeKind;
+use super::event::{Cause, ReservationChangeKind};
 use super::ids::{Item, ReservationId};
 use super::outcome::{Grant, Outcome, Rejection, ReservationView, State};
 use super::record::{ReservationRecord, ReservedItem};
 use super::stock::Move;
+use crate::planted;
 
 /// How a reserve that is not refused goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +106,9 @@ impl Inventory {
 
     /// A hold from now on, with the next fencing token.
     pub(super) fn next_grant(&mut self, ttl_ms: u64) -> Grant {
-        self.counters.fencing_token += 1;
+        if !planted!("fencing-token-used-twice") || self.cause != Cause::Line {
+            self.counters.fencing_token += 1;
+        }
         let granted_ms = self.now_ms();
         let deadline_ms = granted_ms.saturating_add(ttl_ms);
         Grant { fencing_token: self.counters.fencing_token, granted_ms, deadline_ms }

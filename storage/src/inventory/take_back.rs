@@ -8,6 +8,7 @@ use super::outcome::{Outcome, Rejection, State};
 use super::parts;
 use super::record::{ReservationRecord, ReservedItem};
 use super::stock::Move;
+use crate::planted;
 
 impl Inventory {
     /// Takes units of a committed reservation back into stock.
@@ -56,7 +57,8 @@ fn units_back(back: &Return, item: &ReservedItem) -> u64 {
 
 /// Whether all that would come back was sold and is not back yet, and is something.
 fn are_sold(back: &Return, record: &ReservationRecord) -> bool {
-    let there = |item: &ReservedItem| units_back(back, item) <= item.qty - item.returned;
+    let returned = |item: &ReservedItem| if planted!("returned-more-than-sold") { 0 } else { item.returned };
+    let there = |item: &ReservedItem| units_back(back, item) <= item.qty - returned(item);
     let some = record.items.iter().any(|item| units_back(back, item) > 0);
     some && record.items.iter().all(there) && parts::is_part(back.items.as_deref(), &record.items)
 }

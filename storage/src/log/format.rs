@@ -9,7 +9,7 @@
 //! All integers are little-endian. Nothing here does IO. Decoding goes by no length that reaches beyond the bytes at
 //! hand, believes nothing before its checksum, and never panics. `buffer` is the encoding side.
 
-use crate::Position;
+use crate::{Position, planted};
 
 use super::Vote;
 use super::index::Span;
@@ -133,7 +133,8 @@ pub(super) fn read_group(bytes: &[u8], at: usize) -> Option<Group<'_>> {
     let records_at = at + GROUP_BYTES;
     let records_end = records_at.checked_add(u32_at(header, 8) as usize)?;
     let crc = crc32fast::hash(bytes.get(at + 4..records_end)?);
-    (crc == u32_at(header, 0)).then(|| Group {
+    let whole = crc == u32_at(header, 0) || planted!("group-checksum-ignored");
+    whole.then(|| Group {
         sequence: u64_at(header, 16),
         link: Link { session: u64_at(header, 24), number: u64_at(header, 32), crc },
         chain: u32_at(header, 12),
@@ -267,7 +268,8 @@ pub(super) fn read_record(bytes: &[u8], at: usize, sequence: u64) -> Option<Body
     let body_at = at + RECORD_BYTES;
     let end = body_at.checked_add(u32_at(header, 4) as usize)?;
     let covered = bytes.get(at + 4..end)?;
-    let whole = u32_at(header, 0) == record_crc(sequence, covered) && header[9..12] == [0; 3];
+    let right = u32_at(header, 0) == record_crc(sequence, covered) || planted!("record-checksum-ignored");
+    let whole = right && header[9..12] == [0; 3];
     whole.then(|| Body { kind: header[8], bytes: &bytes[body_at..end] })
 }
 

@@ -194,6 +194,29 @@ fn a_header_that_is_cut_short_is_invalid() {
     }
 }
 
+/// Recovery believes nothing but whole groups; whatever rots afterwards, only the entry's own checksum can tell.
+#[test]
+fn an_entry_that_rots_under_an_open_log_is_told() {
+    let disk = SimDisk::new();
+    let log = open(&disk);
+    // More than stays in memory.
+    append(&log, 0..20);
+    let rotten = b"payload 3payload 3";
+    let find = |bytes: &[u8]| bytes.windows(rotten.len()).position(|window| window == rotten);
+    let mut found = 0;
+    for path in segments(&disk) {
+        disk.edit(&path, |bytes| {
+            if let Some(at) = find(bytes) {
+                bytes[at] ^= 1;
+                found += 1;
+            }
+        });
+    }
+    assert_eq!(found, 1);
+    assert_eq!(log.read(0..3, usize::MAX).expect("whole"), (0..3).map(entry).collect::<Vec<_>>());
+    assert!(matches!(log.read(3..4, usize::MAX), Err(StorageError::Corrupt { .. })), "it is believed");
+}
+
 #[test]
 fn an_idle_log_seals_its_last_group() {
     let disk = SimDisk::new();

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::disk::File;
-use crate::{Position, StorageError};
+use crate::{Position, StorageError, planted};
 
 use super::buffer::GroupBuffer;
 use super::failure::at;
@@ -193,7 +193,12 @@ impl Writer {
 
     fn write_batch(&mut self) -> Result<(), StorageError> {
         while let Some(Queued { operation, flushed }) = self.batch.pop_front() {
+            let early = planted!("truncation-not-synced") && matches!(operation, Operation::Truncate(_));
             let put = self.put(operation);
+            if early {
+                flushed(Ok(()));
+                continue;
+            }
             self.waiting.push_back(flushed);
             put?;
         }
@@ -262,7 +267,8 @@ impl Writer {
 
     /// The oldest segment that has an entry which is not purged, or else the one that is written to.
     fn first_needed(&self) -> u64 {
-        let purged = self.span.purged.map(|purged| purged.index);
+        let more = if planted!("purged-one-too-far") { 1 } else { 0 };
+        let purged = self.span.purged.map(|purged| purged.index + more);
         let needed = self.segments.iter().find(|segment| segment.index_max > purged).or(self.segments.back());
         needed.map_or(self.next_sequence, |segment| segment.sequence)
     }
@@ -317,6 +323,9 @@ impl Writer {
             let link = self.buffer.finish(self.last, self.session);
             file.file.write_all_at(self.buffer.bytes(), self.end).map_err(at("write", &file.path))?;
             Counters::add(&self.shared.counters.written_bytes, self.buffer.len() as u64);
+            if planted!("acknowledged-before-fsync") {
+                self.waiting.drain(..).for_each(|flushed| flushed(Ok(())));
+            }
             self.sync(&file)?;
             self.end += self.buffer.len() as u64;
             self.last = link;

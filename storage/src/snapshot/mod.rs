@@ -40,7 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::checkpoint::{Checkpoint, ImageHeader};
 use crate::disk::{Disk, File, Mode, parent};
 use crate::inventory::{Inconsistent, Inventory, RecordsDigest};
-use crate::{LEAVE_STOPPED, Position, StorageError};
+use crate::{LEAVE_STOPPED, Position, StorageError, planted};
 
 use growing::Growing;
 pub use inspect::{SnapshotView, inspect};
@@ -170,7 +170,10 @@ impl SnapshotStore {
         }
         writer.finish()?;
         let path = temporary.path.clone();
-        let snapshot = verify(&*self.shared.disk, &path, Name::Temporary(temporary));
+        let snapshot = match planted!("purged-before-the-snapshot-was-read-back") {
+            true => look(&*self.shared.disk, &path, Name::Temporary(temporary)),
+            false => verify(&*self.shared.disk, &path, Name::Temporary(temporary)),
+        };
         let snapshot = snapshot.map_err(|e| unreadable(&path, e))?;
         self.adopt(&snapshot)?;
         Ok(snapshot)
@@ -314,6 +317,9 @@ impl Snapshot {
             disk.rename(&temporary.path, &path).map_err(StorageError::io("rename", &temporary.path))?;
             *name = Name::Published(path);
         }
+        if planted!("snapshot-name-not-synced") {
+            return Ok(());
+        }
         disk.sync_dir(dir).map_err(StorageError::io("fsync", dir))
     }
 
@@ -337,9 +343,16 @@ impl Drop for Temporary {
 
 /// Opens a file and reads it from the first byte to the last.
 fn verify(disk: &dyn Disk, path: &Path, name: Name) -> Result<Snapshot, Unreadable> {
+    let snapshot = look(disk, path, name)?;
+    read_whole(&*snapshot.opened.file)?;
+    Ok(snapshot)
+}
+
+/// Opens a file and reads its head alone.
+fn look(disk: &dyn Disk, path: &Path, name: Name) -> Result<Snapshot, Unreadable> {
     let file = disk.open(path, Mode::Read).map_err(Unreadable::Io)?;
     let len = file.len().map_err(Unreadable::Io)?;
-    let (header, _) = read_whole(&*file)?;
+    let header = Reader::start(&*file)?.header().clone();
     Ok(Snapshot { opened: Arc::new(OpenSnapshot { file, header, len, name: Mutex::new(name) }) })
 }
 

@@ -8,6 +8,7 @@ use crate::checkpoint::rows::split_record;
 use crate::checkpoint::{ImageHeader, codec, decode_row};
 use crate::disk::File;
 use crate::inventory::record::{Record, RecordKey};
+use crate::planted;
 
 /// Why a file is not a snapshot that can be used.
 #[derive(Debug)]
@@ -121,6 +122,9 @@ impl<'a> Reader<'a> {
         let at = self.offset + BLOCK_HEAD_BYTES as u64;
         let fields = read_exact(self.file, at, TRAILER_BYTES)?;
         let wrong = |what| Err(damaged(self.offset, what));
+        if planted!("snapshot-without-its-end-checked") {
+            return Ok(());
+        }
         if crc != crc32fast::hash(&fields) {
             return wrong("the trailer has a wrong checksum");
         }
