@@ -15,9 +15,14 @@ pub(crate) struct SystemClock;
 
 impl raft::WallClock for SystemClock {
     fn now_ms(&self) -> u64 {
-        // A clock before 1970 is a wrong clock like any other: the median outvotes it.
-        since_epoch().as_millis().try_into().unwrap_or(u64::MAX)
+        wall_ms()
     }
+}
+
+/// What this machine's wall clock shows, in milliseconds since 1970.
+pub(crate) fn wall_ms() -> u64 {
+    // A clock before 1970 is a wrong clock like any other: the median outvotes it.
+    since_epoch().as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 /// What this machine's wall clock shows, for people: RFC 3339, to the millisecond.

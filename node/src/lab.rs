@@ -16,11 +16,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use raft::WallClock;
 use storage::disk::hurt::{Ailment, HurtDisk};
 use storage::disk::{Disk, RealDisk};
 
-use crate::clock::{self, SystemClock};
+use crate::clock;
 
 /// What a node runs on, which may be hurt.
 #[derive(Clone)]
@@ -57,7 +56,7 @@ impl Lab {
             Some(Order::Disk(ailment)) => disk.hurt(ailment),
             None => return eprintln!("lab: {line}: not understood"),
         }
-        let (hurts, shown_ms) = (disk.hurts(), SystemClock.now_ms());
+        let (hurts, shown_ms) = (disk.hurts(), clock::wall_ms());
         eprintln!("lab: {line}: {hurts} operations were hurt, the wall clock shows {shown_ms} ms");
     }
 }

@@ -14,7 +14,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use client::Client;
-use client::api::{ClusterView, MembershipView};
+use client::api::{AuditVerdict, ClusterView, MembershipView};
 use rand::Rng;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -160,22 +160,26 @@ impl Drill {
         call.await.ok().map(|answer| answer.value)
     }
 
-    /// Waits until these nodes, and no others, are members for each of them, and all of them serve; and until all of
-    /// them have been at one index with one state.
+    /// Waits until these nodes, and no others, are members for each of them, and all of them serve; and until an audit
+    /// has found that all have the same state.
     async fn agree(&self, ids: &[u64]) {
-        wait_for(format!("the members are {ids:?} and agree"), async || {
-            let mut views = Vec::new();
+        wait_for(format!("the members are {ids:?}"), async || {
             for id in ids {
                 self.only(*id).ready().tries_max(1).deadline(Duration::from_secs(2)).await.ok()?;
-                views.push(self.view(*id).await?);
+                let members: Vec<u64> =
+                    self.view(*id).await?.members.iter().map(|member| member.id).collect();
+                if members != ids {
+                    return None;
+                }
             }
-            let members = |view: &ClusterView| view.members.iter().map(|m| m.id).collect::<Vec<_>>();
-            let same = views.iter().all(|view| members(view) == ids);
-            let at_one_index = views.iter().all(|view| view.applied_index == views[0].applied_index);
-            (same && at_one_index).then(|| {
-                let digests = views.iter().map(|view| &view.state_digest);
-                assert!(digests.clone().all(|digest| *digest == views[0].state_digest), "{views:?}");
-            })
+            Some(())
+        })
+        .await;
+        wait_for("an audit is sound", async || {
+            let audit = self.only(ids[0]).audit().await.ok()?.value;
+            assert_ne!(audit.verdict, AuditVerdict::Broken, "{audit:?}");
+            assert_eq!(audit.nodes.iter().map(|node| node.id).collect::<Vec<_>>(), ids);
+            (audit.verdict == AuditVerdict::Sound).then_some(())
         })
         .await;
     }

@@ -17,7 +17,18 @@ use support::{seed, wait_for};
 
 /// Every kind that is built.
 const KINDS: [&str; 12] = [
-    "all", "clock", "disk", "flap", "halfopen", "kill", "oneway", "partition", "pause", "reorder", "restart", "slow",
+    "all",
+    "clock",
+    "disk",
+    "flap",
+    "halfopen",
+    "kill",
+    "oneway",
+    "partition",
+    "pause",
+    "reorder",
+    "restart",
+    "slow",
 ];
 
 /// Runs `lastunit prove` with these arguments to its end.
@@ -101,19 +112,21 @@ async fn an_interrupted_run_leaves_no_process() {
     let mut command = program();
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
-    let history = dir.join("history.ndjson");
-    wait_for("the first fault", async || fs::read_to_string(&history).ok()?.contains("\"pause\"").then_some(())).await;
-    assert!(!processes(&dir).is_empty());
+    wait_for("a paused node", async || processes(&dir).into_iter().find(|(_, is_paused)| *is_paused)).await;
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let status = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
     assert_eq!(status.code(), Some(3));
-    assert_eq!(processes(&dir), Vec::<String>::new());
+    assert_eq!(processes(&dir), []);
 }
 
-/// The command lines of all processes that work in that directory.
-fn processes(dir: &Path) -> Vec<String> {
-    let dir = dir.to_str().unwrap();
-    let lines = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read(entry.ok()?.path().join("cmdline")).ok());
-    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
-    lines.filter(|line| line.contains("serve") && line.contains(dir)).collect()
+/// The nodes that work in that directory: their command lines, and whether each is stopped by a signal.
+fn processes(dir: &Path) -> Vec<(String, bool)> {
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| node(&entry.ok()?.path()));
+    all.filter(|(line, _)| line.contains(dir.to_str().unwrap())).collect()
+}
+
+fn node(process: &Path) -> Option<(String, bool)> {
+    let line = String::from_utf8_lossy(&fs::read(process.join("cmdline")).ok()?).replace('\0', " ");
+    let is_paused = fs::read_to_string(process.join("stat")).ok()?.contains(") T ");
+    line.contains(" serve ").then_some((line, is_paused))
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use storage::StorageError;
-use tokio::sync::watch;
+
+use crate::watch;
 
 /// Why a group has stopped. Displayed as one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,11 +85,12 @@ impl Fatal {
 
     /// Waits for a reason.
     pub(crate) async fn reason(&self) -> Stop {
-        let mut reasons = self.0.subscribe();
-        match reasons.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
-            Ok(Some(reason)) => reason,
+        self.0.subscribe().wait_for(Option::is_some).await;
+        let reason = self.0.borrow().clone();
+        match reason {
+            Some(reason) => reason,
             // The sender is self: it cannot be gone. And what was waited for is there.
-            _ => std::future::pending().await,
+            None => std::future::pending().await,
         }
     }
 }

@@ -18,12 +18,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rand::random;
 use storage::LEAVE_STOPPED;
 use storage::identity::DataDir;
 use storage::log::Log;
 
 use crate::fatal::Stop;
+use crate::simulated::{blocking, random};
 use crate::transport::message::{Call, Reply};
 use crate::transport::{Caller, Callers, Local};
 use crate::types::{PeerNode, Raft};
@@ -78,7 +78,7 @@ impl Formation {
     /// Waits for the disk on a thread of its own.
     async fn join(&self, cluster_id: u128) -> Result<(), String> {
         let formation = self.clone();
-        let joining = tokio::task::spawn_blocking(move || formation.join_here(cluster_id));
+        let joining = blocking(move || formation.join_here(cluster_id));
         joining.await.map_err(|e| e.to_string())?
     }
 

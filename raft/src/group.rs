@@ -12,7 +12,6 @@ use storage::disk::{Disk, RealDisk};
 use storage::inventory::Inventory;
 use storage::inventory::command::Request;
 use storage::log::Log;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -27,14 +26,17 @@ use crate::hand_over::hand_over;
 use crate::keeper::Keeper;
 use crate::log_store::LogStore;
 use crate::membership::{Changer, settle};
+use crate::look::{Look, Standing};
 use crate::open::{self, Store};
 use crate::promises::Promises;
 use crate::propose::{self, Proposer};
 use crate::read::{self, Confirmer};
 use crate::replica::Replica;
+use crate::simulated::blocking;
 use crate::space::Space;
 use crate::state_machine::StateMachine;
 use crate::transport::server::{Gate, Server};
+use crate::transport::wire::{Listening, Tcp, Wire};
 use crate::transport::{Local, Network, memory, ping};
 use crate::types::{Raft, TypeConfig};
 use crate::{
@@ -95,17 +97,29 @@ impl Group {
         options: GroupOptions,
         wall: Arc<dyn WallClock>,
     ) -> Result<Group, StartError> {
-        let listener = listen(&options).await?;
+        Group::start_in(disk, Arc::new(Tcp), options, wall).await
+    }
+
+    /// As [`Group::start_on`], on another network as well: one in memory, in simulations.
+    #[doc(hidden)]
+    pub async fn start_in(
+        disk: Arc<dyn Disk>,
+        wire: Arc<dyn Wire>,
+        options: GroupOptions,
+        wall: Arc<dyn WallClock>,
+    ) -> Result<Group, StartError> {
+        let listener = listen(&*wire, &options).await?;
         let (opening, space) = (options.clone(), Space::new(disk.clone(), options.data_dir.clone()));
-        let opened = tokio::task::spawn_blocking(move || open::open(disk, &opening)).await;
+        let opened = blocking(move || open::open(disk, &opening)).await;
         let store = opened.map_err(|e| StartError::Raft(e.to_string()))??;
-        Group::wire(options, wall, listener, store, space).await
+        Group::wire(options, wall, wire, listener, store, space).await
     }
 
     async fn wire(
         options: GroupOptions,
         wall: Arc<dyn WallClock>,
-        listener: TcpListener,
+        wire: Arc<dyn Wire>,
+        listener: Box<dyn Listening>,
         store: Store,
         space: Space,
     ) -> Result<Group, StartError> {
@@ -120,7 +134,7 @@ impl Group {
         let clock = ClusterClock::new(wall, options.node_id, voters);
         let promises = Arc::new(Promises::new(log.clone()));
         let local =
-            Local::new(options, directory.identity(), clock, replica, fatal, memory, promises.clone());
+            Local::new(options, directory.identity(), clock, replica, fatal, memory, wire, promises.clone());
         let local = Arc::new(local);
         let raft = start_raft(&local, LogStore::new(log.clone(), promises), machine.clone()).await?;
         local.roster.follow(raft.metrics());
@@ -284,6 +298,32 @@ impl Group {
         }
     }
 
+    /// What a simulation sees of it.
+    #[doc(hidden)]
+    pub fn look(&self) -> Look {
+        let Inner { raft, log, local, .. } = &*self.inner;
+        let Standing { term, leads, committed } = Standing::of(raft);
+        let promised = local.promised();
+        let applied = local.replica.read();
+        Look {
+            term,
+            leads,
+            committed,
+            applied: applied.position,
+            digest: applied.inventory.state_digest(),
+            sequence: applied.inventory.sequence(),
+            log: log.state(),
+            vote: log.vote(),
+            promised,
+        }
+    }
+
+    /// Its log, for the same.
+    #[doc(hidden)]
+    pub fn log(&self) -> &Log {
+        &self.inner.log
+    }
+
     /// Resolves when this group must end: a failed write or fsync, damage, a Raft core that stopped, or no room.
     pub async fn fatal(&self) -> Stop {
         self.inner.local.fatal.reason().await
@@ -309,7 +349,7 @@ impl Group {
             log.close();
             local.memory.close(&local.fatal);
         };
-        let closed = tokio::task::spawn_blocking(closing).await;
+        let closed = blocking(closing).await;
         inner.formation.leave();
         closed.map_err(|e| format!("the log was not closed: {e}"))?;
         saved.map_err(|e| format!("the last checkpoint was not written: {e}"))
@@ -319,7 +359,7 @@ impl Group {
 impl Inner {
     fn spawn_all(
         self: &Arc<Self>,
-        listener: TcpListener,
+        listener: Box<dyn Listening>,
         confirming: read::Worker,
         proposing: propose::Worker,
     ) {
@@ -395,11 +435,11 @@ impl Inner {
     }
 }
 
-async fn listen(options: &GroupOptions) -> Result<TcpListener, StartError> {
+async fn listen(wire: &dyn Wire, options: &GroupOptions) -> Result<Box<dyn Listening>, StartError> {
     let own = options.members.iter().find(|m| m.id == options.node_id);
     let addr = own.map(|m| m.raft.clone()).unwrap_or_default();
     let node_id = options.node_id;
-    TcpListener::bind(&addr).await.map_err(|source| StartError::Listen { addr, node_id, source })
+    wire.listen(&addr).await.map_err(|source| StartError::Listen { addr, node_id, source })
 }
 
 fn raft_error(why: impl ToString) -> StartError {

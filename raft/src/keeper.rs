@@ -6,20 +6,22 @@
 //! snapshots wait (see `space`).
 
 use std::io;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use storage::StorageError;
 use storage::checkpoint::{Changes, Checkpoint, ImageHeader};
 use storage::inventory::Inventory;
 use storage::snapshot::{Receiving, Snapshot, SnapshotStore};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::audit::{self, ImageAudit};
 use crate::fatal::Fatal;
+use crate::simulated::{self, blocking};
 use crate::space::Space;
 
 /// How often it is looked whether there is room by now.
@@ -30,6 +32,11 @@ pub(crate) struct Save {
     pub(crate) header: ImageHeader,
     pub(crate) changes: Changes,
 }
+
+type Queue = mpsc::UnboundedReceiver<Job>;
+
+/// Whom to tell once everything is closed.
+type Closing = Option<oneshot::Sender<()>>;
 
 type Reply<T> = oneshot::Sender<Result<T, StorageError>>;
 
@@ -44,7 +51,7 @@ enum Job {
 /// A handle to the thread.
 #[derive(Clone)]
 pub(crate) struct Keeper {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
     state: Arc<State>,
     snapshots: SnapshotStore,
     space: Space,
@@ -80,27 +87,21 @@ impl Keeper {
         space: Space,
         fatal: Fatal,
     ) -> io::Result<Keeper> {
-        let (jobs, queue) = mpsc::channel();
+        let (jobs, queue) = mpsc::unbounded_channel();
         let state = Arc::new(State { image_bytes: AtomicU64::new(u64::MAX), ..State::default() });
-        let mut worker = Worker {
+        let worker = Worker {
             checkpoint,
             snapshots: snapshots.clone(),
             space: space.clone(),
             state: state.clone(),
             fatal,
         };
-        let work = move || {
-            let ended = catch_unwind(AssertUnwindSafe(|| worker.run(&queue)));
-            let closing = ended.unwrap_or_else(|_| {
-                worker.fatal.report("the keeper of the images panicked");
-                None
-            });
-            worker.state.ended.store(true, Ordering::Release);
-            drop(worker);
-            // Only now may the directory be opened again.
-            closing.map(|reply| reply.send(()))
-        };
-        std::thread::Builder::new().name("keeper".into()).spawn(work)?;
+        if simulated::is_on() {
+            tokio::spawn(worker.run_in_simulation(queue));
+        } else {
+            let work = move || worker.run(queue);
+            std::thread::Builder::new().name("keeper".into()).spawn(work)?;
+        }
         Ok(Keeper { jobs, state, snapshots, space })
     }
 
@@ -147,7 +148,7 @@ impl Keeper {
         let (space, image_bytes) = (self.space.clone(), self.image_bytes());
         // A disk that hangs shall hold up nobody else.
         let asking = move || space.has_for_build(snapshot_bytes, image_bytes, records);
-        tokio::task::spawn_blocking(asking).await.map_err(io::Error::other)
+        blocking(asking).await
     }
 
     fn image_bytes(&self) -> u64 {
@@ -238,44 +239,83 @@ struct Worker {
 }
 
 impl Worker {
-    /// Serves the queue; answers whom to tell once everything is closed, where that was asked for.
-    fn run(&mut self, queue: &mpsc::Receiver<Job>) -> Option<oneshot::Sender<()>> {
+    /// Serves the queue to its end.
+    fn run(mut self, mut queue: Queue) {
         self.measure();
-        loop {
-            let done = match self.next(queue)? {
-                Job::Close(reply) => return Some(reply),
-                Job::Save(save, reply) => {
-                    let saved = self.save(save);
-                    self.answer(reply, saved)
-                }
-                Job::Build(save, reply) => {
-                    let built = self.save(save).and_then(|()| self.build());
-                    self.answer(Some(reply), built)
-                }
-                Job::Audit(save, reply) => {
-                    let audited = self.save(save).map(|()| self.audit(&reply));
-                    self.answer(Some(reply), audited)
-                }
-                Job::Install(snapshot, reply) => {
-                    let installed = self.install(&snapshot);
-                    self.answer(Some(reply), installed)
-                }
-            };
-            if !done {
-                return None;
+        let mut closing = ControlFlow::Continue(());
+        while closing.is_continue()
+            && let Some(job) = self.next(&mut queue)
+        {
+            closing = self.serve(job);
+        }
+        self.end(closing);
+    }
+
+    /// The same as a task: each job is done when the disk's time has passed.
+    async fn run_in_simulation(mut self, mut queue: Queue) {
+        self.measure();
+        let mut closing = ControlFlow::Continue(());
+        while closing.is_continue()
+            && let Some(job) = queue.recv().await
+        {
+            simulated::disk_time().await;
+            closing = self.serve(job);
+            self.state.busy.store(!queue.is_empty(), Ordering::Release);
+        }
+        self.end(closing);
+    }
+
+    /// The next job; the thread is idle while it waits for one.
+    fn next(&self, queue: &mut Queue) -> Option<Job> {
+        match queue.try_recv() {
+            Ok(job) => Some(job),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                self.state.busy.store(false, Ordering::Release);
+                queue.blocking_recv()
             }
         }
     }
 
-    /// The next job; the thread is idle while it waits for one.
-    fn next(&self, queue: &mpsc::Receiver<Job>) -> Option<Job> {
-        match queue.try_recv() {
-            Ok(job) => Some(job),
-            Err(mpsc::TryRecvError::Disconnected) => None,
-            Err(mpsc::TryRecvError::Empty) => {
-                self.state.busy.store(false, Ordering::Release);
-                queue.recv().ok()
+    /// Does a job. Breaks with whom to tell once everything is closed, where that was asked for.
+    fn serve(&mut self, job: Job) -> ControlFlow<Closing> {
+        let served = catch_unwind(AssertUnwindSafe(|| self.try_serve(job)));
+        served.unwrap_or_else(|_| {
+            self.fatal.report("the keeper of the images panicked");
+            ControlFlow::Break(None)
+        })
+    }
+
+    fn try_serve(&mut self, job: Job) -> ControlFlow<Closing> {
+        let done = match job {
+            Job::Close(reply) => return ControlFlow::Break(Some(reply)),
+            Job::Save(save, reply) => {
+                let saved = self.save(save);
+                self.answer(reply, saved)
             }
+            Job::Build(save, reply) => {
+                let built = self.save(save).and_then(|()| self.build());
+                self.answer(Some(reply), built)
+            }
+            Job::Audit(save, reply) => {
+                let audited = self.save(save).map(|()| self.audit(&reply));
+                self.answer(Some(reply), audited)
+            }
+            Job::Install(snapshot, reply) => {
+                let installed = self.install(&snapshot);
+                self.answer(Some(reply), installed)
+            }
+        };
+        if done { ControlFlow::Continue(()) } else { ControlFlow::Break(None) }
+    }
+
+    fn end(self, closing: ControlFlow<Closing>) {
+        self.state.ended.store(true, Ordering::Release);
+        drop(self);
+        // Only now may the directory be opened again.
+        if let ControlFlow::Break(Some(reply)) = closing {
+            // Whoever asked may have given up.
+            let _ = reply.send(());
         }
     }
 

@@ -17,6 +17,8 @@
 //! * `form` forms the cluster once; `open` puts a directory's parts together; `promises` is what of it is for good.
 //! * `digests` compares the replicas while they run; `audit` recomputes all that they hold, when asked.
 //! * [`inspect`] looks at the directory of a node that is stopped.
+//! * `simulated` is what a simulation puts in the place of threads, chance and network, `runtime` and
+//!   `watch` tokio with that chance, `look` what it sees of a group.
 //! * `keeper` is the thread that writes images; `replica` the applied state that readers share.
 //! * `compaction` cuts the log short. `space` is what the file system still takes; `aside` what a leader does when it
 //!   is too little for its log, with `hand_over`.
@@ -43,6 +45,8 @@ pub mod inspect;
 mod keeper;
 mod log_store;
 mod membership;
+#[doc(hidden)]
+pub mod look;
 mod open;
 mod options;
 mod pack;
@@ -53,6 +57,9 @@ mod read;
 mod replica;
 #[cfg(test)]
 mod rot;
+mod runtime;
+#[doc(hidden)]
+pub mod simulated;
 mod space;
 mod stall;
 mod state_machine;
@@ -62,6 +69,7 @@ mod suite;
 mod transport;
 mod types;
 mod waiting;
+mod watch;
 
 pub use answer::{Answer, ProposeError, Read, ReadError};
 pub use audit::{Audit, AuditError, ImageAudit, NodeAudit, Verdict};

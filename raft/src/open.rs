@@ -2,9 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-use rand::random;
 use storage::checkpoint::{Changes, Checkpoint, ImageHeader, Opened};
 use storage::disk::Disk;
 use storage::identity::DataDir;
@@ -12,10 +10,12 @@ use storage::inventory::Inventory;
 use storage::log::{Log, LogOptions, LogState, Vote};
 use storage::snapshot::{Snapshot, SnapshotStore};
 use storage::{LEAVE_STOPPED, Position, StorageError};
+use tokio::time::Instant;
 
 use crate::codec;
 use crate::digests::Ring;
 use crate::replica::Applied;
+use crate::simulated::{self, random};
 use crate::transport::GROUP;
 use crate::transport::memory::Memory;
 use crate::types::StoredMembership;
@@ -56,11 +56,11 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
     let memory = Memory::open(disk.clone(), path)?;
     let segment_bytes = options.tuning.segment_bytes;
     let log_options = LogOptions { group: GROUP, segment_bytes, cache_bytes: CACHE_BYTES };
-    let open_log = if directory.identity().log_made { Log::reopen } else { Log::open };
-    let log = open_log(disk.clone(), &path.join("log"), log_options)?;
+    let log = open_log(disk.clone(), &path.join("log"), log_options, directory.identity().log_made)?;
     directory.note_log()?;
     let snapshots = SnapshotStore::open(disk.clone(), &path.join("snapshots"))?;
-    let (mut checkpoint, opened) = Checkpoint::open(disk, &path.join("checkpoint"))?;
+    let open_checkpoint = if simulated::is_on() { Checkpoint::open_plain } else { Checkpoint::open };
+    let (mut checkpoint, opened) = open_checkpoint(disk, &path.join("checkpoint"))?;
     let (newest, damage) = newest_snapshot(&snapshots)?;
     let (header, inventory) = newest_image(&mut checkpoint, opened, newest.as_ref())?;
     let span = LogSpan::of(&log);
@@ -79,6 +79,22 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
         digests: Ring::since(header.applied, header.digest),
     };
     Ok(Store { directory, memory, log, checkpoint, snapshots, snapshot: newest, applied })
+}
+
+/// Opens the log, which has a thread from then on, or in a simulation a task.
+fn open_log(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: LogOptions,
+    is_made: bool,
+) -> Result<Log, StorageError> {
+    if simulated::is_on() {
+        let (log, steps) = Log::open_in_steps(disk, dir, options, is_made)?;
+        simulated::take_steps(steps);
+        return Ok(log);
+    }
+    let open = if is_made { Log::reopen } else { Log::open };
+    open(disk, dir, options)
 }
 
 /// The newest snapshot, or how it is damaged.

@@ -122,7 +122,7 @@ fn parts(stamp: &Stamp, unit: &Waiting) -> io::Result<Vec<(Proposal, usize)>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use tokio::time::Instant;
 
     use storage::inventory::command::{Command, Request, Reserve};
     use storage::inventory::ids::{Item, Sku};

@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::errors::{ClientWriteError, ForwardReason};
 use openraft::raft::ClientWriteResult;
@@ -26,7 +26,7 @@ use storage::inventory::outcome::Applied;
 use storage::log::Log;
 use storage::planted;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aside::Room;
 use crate::gate;
@@ -120,7 +120,7 @@ impl Proposer {
         let now = Instant::now();
         let (reply, answer) = oneshot::channel();
         self.queue.push(Waiting::new(Requests::One(request), now, false, Reply::One(reply)));
-        match timeout_at((now + DEADLINE).into(), answer).await {
+        match timeout_at(now + DEADLINE, answer).await {
             Ok(Ok(answer)) => answer,
             // An answer that does not come, or whose sender is gone: the command may be in the log.
             Ok(Err(_)) | Err(_) => Err(ProposeError::OutcomeUnknown),

@@ -4,13 +4,14 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{LinearizableReadError, RaftError};
 use storage::planted;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::ReadError;
 use crate::transport::message::{Call, Reply};

@@ -2,17 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::Instant;
 
 use storage::checkpoint::{Changes, ImageHeader};
 use storage::inventory::Inventory;
 use storage::snapshot::Snapshot;
 use storage::{Position, planted};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::codec;
 use crate::digests::Ring;
 use crate::types::StoredMembership;
+use crate::watch;
 
 /// How long the changes may become that gather for the next save, in bytes. While none can be made, because a snapshot
 /// is being built or there is no room, they come to this, and what changes from there on is taken by the save itself.
@@ -135,8 +136,8 @@ impl Replica {
 
     async fn wait(&self, is_enough: impl Fn(&Progress) -> bool) {
         let mut progress = self.progress.subscribe();
-        // The sender lives as long as self, so waiting cannot fail.
-        let _ = progress.wait_for(is_enough).await;
+        // The sender lives as long as self, so waiting cannot end before.
+        progress.wait_for(is_enough).await;
     }
 
     /// The newest snapshot on this node's disk.

@@ -3,7 +3,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -13,6 +13,7 @@ use storage::checkpoint::Changes;
 use storage::inventory::outcome::Applied as CommandApplied;
 use storage::planted;
 use storage::snapshot::Snapshot;
+use tokio::time::Instant;
 
 use crate::audit::ImageAudit;
 use crate::codec;

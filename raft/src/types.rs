@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use storage::Position;
 use storage::inventory::outcome::Applied;
 
+use crate::runtime::Runtime;
 use crate::state_machine::StateMachine;
 
 /// One group of lastunit.
@@ -26,7 +27,7 @@ impl RaftTypeConfig for TypeConfig {
     type Vote = openraft::impls::Vote<LeaderId>;
     type Payload = EntryPayload<Proposal, u64, PeerNode>;
     type Entry = openraft::impls::Entry<LeaderId, Self::Payload>;
-    type AsyncRuntime = openraft_rt_tokio::TokioRuntime;
+    type AsyncRuntime = Runtime;
     type Responder<T: OptionalSend + 'static> = Callback<T>;
     type Batch<T: OptionalSend + 'static> = openraft::impls::InlineBatch<T>;
     type ErrorSource = openraft::impls::BoxedErrorSource;

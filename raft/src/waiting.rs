@@ -17,12 +17,11 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use storage::inventory::command::{Command, Request};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{Answer, ProposeError};
 
@@ -212,7 +211,7 @@ impl Answers {
     pub(crate) async fn wait(self, deadline: Instant) -> Vec<Result> {
         if self.0.unanswered.load(Ordering::Acquire) > 0 {
             // Late or not, what is there is taken.
-            let _ = timeout_at(deadline.into(), self.0.done.notified()).await;
+            let _ = timeout_at(deadline, self.0.done.notified()).await;
         }
         std::mem::take(&mut *self.0.answers())
     }

@@ -13,7 +13,7 @@ use client::api::{BatchRequest, BatchResponse, Event};
 pub(crate) use ask::{Ask, summed};
 pub(crate) use told::{Body, Told};
 
-use crate::history::{Call, Condition, History, Op};
+use crate::history::{Call, Condition, History, Op, Outcome};
 
 /// Everything that the rules look at.
 pub(crate) struct Book<'h> {
@@ -116,7 +116,7 @@ impl<'h> Book<'h> {
             Ok(told) => (told, Ok(())),
             Err(why) => (None, Err(why)),
         };
-        let doubts = doubts(call, told.is_some());
+        let doubts = doubts(call, told.as_ref());
         let (key, condition) = (call.key.clone(), call.condition);
         self.commands.push(Command { call, ask, key, condition, doubts, told });
         unreadable
@@ -139,7 +139,7 @@ impl<'h> Book<'h> {
             let result = results.next().flatten();
             let ask = Ask::of_operation(operation.call);
             let told = result.map(|result| Told::of_result(ask.op(), result)).transpose()?;
-            let doubts = doubts(call, told.as_ref().is_some_and(|told| told.status != 504));
+            let doubts = doubts(call, told.as_ref());
             let key = operation.idempotency_key;
             self.commands.push(Command { call, ask, key, condition: None, doubts, told });
         }
@@ -178,12 +178,14 @@ impl<'h> Book<'h> {
     }
 }
 
-/// How many tries leave in doubt whether they were executed; where nothing was answered, at least one does unless the
-/// call was surely not executed.
-fn doubts(call: &Call, answered: bool) -> usize {
+/// How many tries leave in doubt whether they were executed. Where the outcome itself is one, there is at least one.
+fn doubts(call: &Call, told: Option<&Told>) -> usize {
     let doubtful = call.tries.iter().filter(|one| one.leaves_doubt()).count();
-    let unknown = matches!(call.outcome, crate::history::Outcome::Unknown { .. });
-    if !answered && unknown { doubtful.max(1) } else { doubtful }
+    let unknown = match told {
+        Some(told) => told.status >= 500 && told.status != 503,
+        None => matches!(call.outcome, Outcome::Unknown { .. }),
+    };
+    if unknown { doubtful.max(1) } else { doubtful }
 }
 
 /// Whether at any moment a majority of the nodes was given a wrong clock.

@@ -9,7 +9,6 @@ use openraft::base::BoxStream;
 use openraft::errors::{NetworkError, RPCError, Unreachable};
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use tokio::io::BufReader;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -17,6 +16,7 @@ use tokio::time::timeout;
 use super::dial::dial;
 use super::frame::{self, Kind};
 use super::message::{Appended, Channel};
+use super::wire::{ReadEnd, WriteEnd};
 use super::{Local, Remote};
 use crate::types::TypeConfig;
 
@@ -57,7 +57,7 @@ pub(crate) async fn stream_append(
 async fn write_requests(
     local: Arc<Local>,
     mut requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin,
-    mut writer: OwnedWriteHalf,
+    mut writer: WriteEnd,
     sent: mpsc::Sender<()>,
 ) {
     while let Some(request) = requests.next().await {
@@ -77,7 +77,7 @@ async fn write_requests(
 struct Answers {
     local: Arc<Local>,
     remote: Remote,
-    reader: BufReader<OwnedReadHalf>,
+    reader: BufReader<ReadEnd>,
     unanswered: mpsc::Receiver<()>,
     _writing: JoinSet<()>,
 }

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::BufReader;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::dial::dial;
 use super::frame::{self, Kind, Sender};
 use super::message::{Call, Channel, Reply};
+use super::wire::{ReadEnd, WriteEnd};
 use super::{Local, Remote};
 
 /// Calls that may wait to be written.
@@ -118,12 +118,7 @@ struct Link {
 }
 
 impl Link {
-    fn start(
-        local: Arc<Local>,
-        remote: Remote,
-        reader: BufReader<OwnedReadHalf>,
-        writer: OwnedWriteHalf,
-    ) -> Link {
+    fn start(local: Arc<Local>, remote: Remote, reader: BufReader<ReadEnd>, writer: WriteEnd) -> Link {
         let (frames, queue) = mpsc::channel(QUEUE);
         let pending: Arc<Pending> = Arc::new(Mutex::new(Some(BTreeMap::new())));
         let mut tasks = JoinSet::new();
@@ -185,7 +180,7 @@ fn close(pending: &Pending) {
     *pending.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-async fn write_all(mut queue: mpsc::Receiver<Vec<u8>>, mut writer: OwnedWriteHalf) {
+async fn write_all(mut queue: mpsc::Receiver<Vec<u8>>, mut writer: WriteEnd) {
     while let Some(bytes) = queue.recv().await {
         if frame::write(&mut writer, &bytes).await.is_err() {
             return;
@@ -196,7 +191,7 @@ async fn write_all(mut queue: mpsc::Receiver<Vec<u8>>, mut writer: OwnedWriteHal
 async fn read_all(
     local: &Local,
     remote: Remote,
-    mut reader: BufReader<OwnedReadHalf>,
+    mut reader: BufReader<ReadEnd>,
     pending: &Pending,
     heard_at: &Mutex<Instant>,
 ) -> io::Result<()> {

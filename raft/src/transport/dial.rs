@@ -1,17 +1,15 @@
-//! Opening a connection to a peer: TCP, then the handshake.
+//! Opening a connection to a peer: the wire, then the handshake.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::BufReader;
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 use super::frame::{self, Kind};
 use super::message::Channel;
+use super::wire::{ReadEnd, WriteEnd};
 use super::{Local, Remote, handshake};
 
 /// Connecting and shaking hands take no longer.
@@ -22,33 +20,24 @@ pub(crate) const READ_BUFFER: usize = 64 << 10;
 
 /// A connection whose handshake is done.
 pub(crate) struct Connection {
-    pub(crate) reader: BufReader<OwnedReadHalf>,
-    pub(crate) writer: OwnedWriteHalf,
+    pub(crate) reader: BufReader<ReadEnd>,
+    pub(crate) writer: WriteEnd,
 }
 
-/// Splits a socket into buffered reading and direct writing, for frames are written whole.
-pub(crate) fn split(socket: TcpStream) -> io::Result<Connection> {
-    socket.set_nodelay(true)?;
-    SockRef::from(&socket).set_tcp_keepalive(&keepalive())?;
-    let (reader, writer) = socket.into_split();
-    Ok(Connection { reader: BufReader::with_capacity(READ_BUFFER, reader), writer })
-}
-
-/// A peer whose machine is gone says no goodbye: without this, what only reads would wait for it for ever.
-fn keepalive() -> TcpKeepalive {
-    TcpKeepalive::new()
-        .with_time(Duration::from_secs(10))
-        .with_interval(Duration::from_secs(5))
-        .with_retries(3)
+impl Connection {
+    /// Buffered reading and direct writing, for frames are written whole.
+    pub(crate) fn of((reader, writer): (ReadEnd, WriteEnd)) -> Connection {
+        Connection { reader: BufReader::with_capacity(READ_BUFFER, reader), writer }
+    }
 }
 
 /// Dials a peer; answers which start of it has answered as well.
 pub(crate) async fn dial(local: &Arc<Local>, to: u64, channel: Channel) -> io::Result<(Remote, Connection)> {
     let unknown = || io::Error::other(format!("node {to} is not a member"));
-    let address = local.roster.address(to).ok_or_else(unknown)?;
-    let address = local.options.tuning.via.get(&to).unwrap_or(&address);
+    let via = || local.options.tuning.via.get(&to).cloned();
+    let address = via().or_else(|| local.roster.address(to)).ok_or_else(unknown)?;
     let dialling = async {
-        let mut connection = split(TcpStream::connect(address).await?)?;
+        let mut connection = Connection::of(local.wire.dial(&address).await?);
         let remote = shake(local, to, channel, &mut connection).await?;
         Ok((remote, connection))
     };

@@ -22,6 +22,7 @@ use super::memory::NotMet;
 use super::message::{Channel, Greeting, Hello, Introduction};
 use super::roster::Standing;
 use super::{GROUP, Local, Remote, refusals};
+use crate::simulated::blocking;
 
 /// How long a dial waits while another one of the same node has that noted. While a disk hangs no more than one thread
 /// waits for it on behalf of each node, however often that dials.
@@ -129,11 +130,11 @@ async fn meet(local: &Arc<Local>, id: u64, introduction: Introduction) -> io::Re
     let turn = turn.map_err(|_| io::Error::other("it is being noted"))?;
     let noting = local.clone();
     // A thread of its own, which goes on when whoever waits for it gives up.
-    let met = tokio::task::spawn_blocking(move || {
+    let met = blocking(move || {
         let _turn = turn;
         noting.memory.meet(id, &introduction)
     });
-    match met.await.map_err(io::Error::other)? {
+    match met.await? {
         Ok(verdict) => Ok(verdict),
         Err(why) => {
             if let NotMet::Failed(failed) = &why

@@ -13,13 +13,15 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use storage::disk::Disk;
 use storage::peers::{self, Incarnation, Known, Promised};
 use storage::{StorageError, identity};
+use tokio::time::Instant;
 
 use crate::fatal::Fatal;
+use crate::simulated::blocking;
 
 use super::judge::{Verdict, judge};
 use super::message::Introduction;
@@ -233,7 +235,7 @@ pub(crate) async fn run(local: Arc<Local>) {
     loop {
         tokio::time::sleep(SAVE_EVERY).await;
         let saving = local.clone();
-        match tokio::task::spawn_blocking(move || saving.memory.save()).await {
+        match blocking(move || saving.memory.save()).await {
             Ok(Err(why)) if why.is_out_of_space() => {
                 if !is_full {
                     tracing::warn!("what peers have promised is not written: {why}");

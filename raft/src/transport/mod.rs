@@ -10,7 +10,7 @@
 //! begins with a handshake that refuses whatever is not the node it claims to be: another cluster, group or node
 //! id, another data directory than the one that the membership knows, or an older state or a second copy of it.
 //!
-//! * `frame` and `message` are what is said; `dial`, `handshake` how a connection begins; `caller`, `appender`,
+//! * `frame` and `message` are what is said, `wire` what carries it; `dial`, `handshake` how a connection begins; `caller`, `appender`,
 //!   `snapshots` the sides that ask, `server` the one that answers; `ping` a word to who was silent.
 //! * `roster` says who belongs to the cluster, and where each is reached.
 //! * `judge` says which start of a peer's directory is dealt with, by what `memory` remembers; `refusals` is what the
@@ -30,6 +30,7 @@ pub(crate) mod refusals;
 pub(crate) mod roster;
 pub(crate) mod server;
 mod snapshots;
+pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,7 +38,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use storage::identity::Identity;
-use storage::peers::Incarnation;
+use storage::peers::{Incarnation, Promised};
 
 pub(crate) use caller::{CallError, Caller, Callers};
 pub(crate) use network::Network;
@@ -47,6 +48,7 @@ use memory::Memory;
 use message::Introduction;
 use refusals::Refusals;
 use roster::Roster;
+use wire::Wire;
 
 use crate::GroupOptions;
 use crate::clock::ClusterClock;
@@ -68,6 +70,7 @@ pub(crate) struct Local {
     pub(crate) fatal: Fatal,
     pub(crate) memory: Memory,
     pub(crate) roster: Roster,
+    pub(crate) wire: Arc<dyn Wire>,
     incarnation: Incarnation,
     cluster_id: RwLock<Option<u128>>,
     promises: Arc<Promises>,
@@ -91,6 +94,7 @@ impl Local {
         replica: Arc<Replica>,
         fatal: Fatal,
         memory: Memory,
+        wire: Arc<dyn Wire>,
         promises: Arc<Promises>,
     ) -> Local {
         let (incarnation, cluster_id) = (Incarnation::of(identity), RwLock::new(identity.cluster_id));
@@ -103,6 +107,7 @@ impl Local {
             fatal,
             memory,
             roster,
+            wire,
             incarnation,
             cluster_id,
             promises,
@@ -122,9 +127,14 @@ impl Local {
         Introduction { incarnation: self.incarnation, has: self.promises.all(applied) }
     }
 
+    /// What this node's peers are told that is on its disk for good.
+    pub(crate) fn promised(&self) -> Promised {
+        self.promises.kept()
+    }
+
     /// What each frame says of this node.
     fn sender(&self) -> Sender {
-        Sender { wall_ms: self.clock.wall_ms(), promised: self.promises.kept() }
+        Sender { wall_ms: self.clock.wall_ms(), promised: self.promised() }
     }
 
     /// The cluster's id, once this node has one.

@@ -17,14 +17,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use storage::LEAVE_STOPPED;
 use storage::peers::Promised;
+use tokio::time::Instant;
 
 use super::Local;
 use super::message::{Greeting, Reverted};
 use crate::fatal::Stop;
+use crate::simulated::blocking;
 
 /// A copy in use for longer than this is no process that has just ended.
 const IN_USE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -187,14 +189,14 @@ async fn disown(
     let error = io::Error::other(what.clone());
     let local = local.clone();
     // A task of its own, for whoever dials may give up waiting: the mark is there before the node ends.
-    let disowning = tokio::task::spawn_blocking(move || {
+    let disowning = blocking(move || {
         let start = local.introduction().incarnation;
         if let Err(why) = local.memory.disown(&start, &what, later_mend) {
             tracing::warn!("the directory is not marked as refused: {why}");
         }
         refuse(&local, &format!("{what}; {mend}"));
     });
-    disowning.await.map_or_else(io::Error::other, |()| error)
+    disowning.await.map_or_else(|panicked| panicked, |()| error)
 }
 
 fn refuse(local: &Local, why: &str) {

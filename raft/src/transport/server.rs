@@ -16,15 +16,14 @@ use storage::StorageError;
 use storage::log::Log;
 use storage::snapshot::{Receiving, Snapshot};
 use tokio::io::BufReader;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, OwnedMutexGuard, RwLock, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::dial::{Connection, split};
+use super::dial::Connection;
 use super::frame::{self, Frame, Kind};
 use super::message::{Appended, Call, Channel, Greeting, Hello, Reply, SnapshotBegin, SnapshotDone};
+use super::wire::{Listening, ReadEnd, WriteEnd};
 use super::{Local, Remote, handshake};
 use crate::ProposeError;
 use crate::aside::Room;
@@ -36,6 +35,7 @@ use crate::keeper::Keeper;
 use crate::membership::Changer;
 use crate::propose::Proposer;
 use crate::read::Confirmer;
+use crate::simulated::blocking;
 use crate::types::{Raft, TypeConfig, log_id};
 
 /// A dialler says who it is within this time.
@@ -83,13 +83,13 @@ impl Gate {
 
 impl Server {
     /// Accepts connections for ever. Dropping the future ends every connection.
-    pub(crate) async fn run(self, listener: TcpListener) {
+    pub(crate) async fn run(self, mut listener: Box<dyn Listening>) {
         let server = Arc::new(self);
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
         loop {
-            let socket = match listener.accept().await {
-                Ok((socket, _)) => socket,
+            let connection = match listener.accept().await {
+                Ok(ends) => Connection::of(ends),
                 Err(e) => {
                     // Out of file descriptors, most likely: wait for some to come free.
                     tracing::warn!("cannot accept a peer: {e}");
@@ -104,15 +104,14 @@ impl Server {
             let server = server.clone();
             connections.spawn(async move {
                 let _slot = slot;
-                if let Err(e) = server.serve(socket).await {
+                if let Err(e) = server.serve(connection).await {
                     tracing::debug!("a peer's connection ended: {e}");
                 }
             });
         }
     }
 
-    async fn serve(self: Arc<Self>, socket: TcpStream) -> io::Result<()> {
-        let mut connection = split(socket)?;
+    async fn serve(self: Arc<Self>, mut connection: Connection) -> io::Result<()> {
         let shaken = match timeout(HANDSHAKE, self.shake(&mut connection)).await {
             Ok(shaken) => shaken?,
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
@@ -148,7 +147,7 @@ impl Server {
 
     async fn write(
         &self,
-        writer: &mut OwnedWriteHalf,
+        writer: &mut WriteEnd,
         kind: Kind,
         id: u64,
         message: &impl serde::Serialize,
@@ -250,7 +249,7 @@ impl Server {
     async fn next_append(
         &self,
         from: Remote,
-        reader: &mut BufReader<OwnedReadHalf>,
+        reader: &mut BufReader<ReadEnd>,
     ) -> Option<AppendEntriesRequest<TypeConfig>> {
         let ended = |e: &io::Error| tracing::debug!(peer = from.id, "no more entries from there: {e}");
         let frame = frame::read(reader).await.inspect_err(ended).ok()??;
@@ -289,7 +288,7 @@ impl Server {
         from: Remote,
         begin: SnapshotBegin,
         turn: OwnedMutexGuard<()>,
-        reader: &mut BufReader<OwnedReadHalf>,
+        reader: &mut BufReader<ReadEnd>,
     ) -> io::Result<SnapshotDone> {
         let keeper = self.keeper.clone();
         let receiving = blocking(move || keeper.receive(begin.length)).await?;
@@ -325,7 +324,7 @@ impl Server {
         &self,
         from: Remote,
         mut receiving: Receiving,
-        reader: &mut BufReader<OwnedReadHalf>,
+        reader: &mut BufReader<ReadEnd>,
     ) -> io::Result<Result<Receiving, StorageError>> {
         loop {
             let read = timeout(CHUNK_TIME_MAX, frame::read(reader)).await;
@@ -351,10 +350,6 @@ impl Server {
         self.local.fatal.report(&why);
         io::Error::other(why)
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }
 
 fn failed(why: impl ToString) -> Reply {

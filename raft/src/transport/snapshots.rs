@@ -12,13 +12,14 @@ use openraft::raft::SnapshotResponse;
 use openraft::type_config::alias::SnapshotOf;
 use storage::StorageError;
 use storage::snapshot::Snapshot;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::time::{sleep, timeout};
 
 use super::dial::{Connection, dial};
 use super::frame::{self, Kind};
 use super::message::{Channel, SnapshotBegin, SnapshotDone};
+use super::wire::WriteEnd;
 use super::{Local, Remote};
+use crate::simulated::blocking;
 use crate::types::{TypeConfig, Vote};
 
 /// Bytes of a snapshot in one frame.
@@ -58,6 +59,7 @@ pub(crate) async fn send(
         }
     };
     tokio::select! {
+        biased;
         closed = cancel => Err(closed.into()),
         sent = pin!(sending) => sent,
     }
@@ -66,9 +68,7 @@ pub(crate) async fn send(
 /// Ends this node where its own snapshot is why a peer did not take it: no other one would be sent. The next start
 /// sets it aside, and builds another.
 async fn stop_if_damaged(local: &Local, file: Snapshot) {
-    if let Ok(Err(damage @ StorageError::Corrupt { .. })) =
-        tokio::task::spawn_blocking(move || file.check()).await
-    {
+    if let Ok(Err(damage @ StorageError::Corrupt { .. })) = blocking(move || file.check()).await {
         local.fatal.report(&damage);
     }
 }
@@ -86,6 +86,7 @@ async fn transfer(
     let mut answer = pin!(frame::read(reader));
     let mut refused = io::ErrorKind::Other;
     let answered = tokio::select! {
+        biased;
         early = &mut answer => early,
         sent = write(local, writer, &begin, &snapshot.snapshot) => match sent {
             Ok(()) => {
@@ -103,7 +104,7 @@ async fn transfer(
 
 async fn write(
     local: &Local,
-    writer: &mut OwnedWriteHalf,
+    writer: &mut WriteEnd,
     begin: &SnapshotBegin,
     file: &Snapshot,
 ) -> io::Result<()> {
@@ -129,5 +130,5 @@ async fn read(file: Snapshot, offset: u64) -> io::Result<Vec<u8>> {
         chunk.truncate(read);
         Ok(chunk)
     };
-    tokio::task::spawn_blocking(reading).await.map_err(io::Error::other)?
+    blocking(reading).await?
 }

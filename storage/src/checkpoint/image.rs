@@ -75,6 +75,10 @@ pub struct RawRow {
 }
 
 impl RawRow {
+    pub(super) fn new(key: &[u8], value: &[u8]) -> RawRow {
+        RawRow { key: key.into(), value: value.into() }
+    }
+
     /// Its key.
     pub fn key(&self) -> &[u8] {
         &self.key

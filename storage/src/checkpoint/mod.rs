@@ -36,6 +36,7 @@ mod folder;
 mod image;
 mod inspect;
 mod packs;
+mod plain;
 pub(crate) mod rows;
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,7 @@ pub use image::RawRow;
 use image::{Image, Unreadable, undecodable};
 pub use inspect::{CheckpointView, ImageView, inspect};
 pub use packs::Tidied;
+use plain::Plain;
 pub use rows::decode_row;
 
 /// How many records a replacement writes at a time.
@@ -78,13 +80,26 @@ pub struct ImageHeader {
 
 /// The checkpoint, open.
 pub struct Checkpoint {
-    folder: Folder,
-    number: u64,
-    image: Image,
+    images: Images,
     /// The header of the last save, which [`Current`] names; `None` before the first one.
     header: Option<ImageHeader>,
     /// What failed, once something has.
     stopped: Option<String>,
+}
+
+/// Where the image is.
+enum Images {
+    /// In sled.
+    Sled(Box<Sled>),
+    /// In one file, in simulations.
+    Plain(Plain),
+}
+
+/// The folder of images, and the one that counts.
+struct Sled {
+    folder: Folder,
+    number: u64,
+    image: Image,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -139,9 +154,10 @@ impl Checkpoint {
                     folder.sync()?;
                     folder.remove_images(images.iter().filter(|&&other| other != number))?;
                     let opened = Opened::Loaded { header: header.clone(), inventory: Box::new(inventory) };
-                    let header = Some(header);
-                    let checkpoint = Checkpoint { folder, number, image, header, stopped: None, _lock: lock };
-                    return Ok((checkpoint, opened));
+                    return Ok((
+                        Sled { folder, number, image, _lock: lock }.into_checkpoint(Some(header)),
+                        opened,
+                    ));
                 }
                 Err(Unreadable::Fatal(error)) => return Err(error),
                 Err(Unreadable::Damaged(reason)) => Some(reason),
@@ -150,8 +166,22 @@ impl Checkpoint {
             Current::Missing if images.is_empty() => None,
             Current::Missing => Some("its first save was never finished".to_owned()),
         };
-        let checkpoint = start_anew(folder, &images, lock)?;
+        let checkpoint = start_anew(folder, &images, lock)?.into_checkpoint(None);
         Ok((checkpoint, Opened::Empty { reason }))
+    }
+
+    /// Opens or creates a checkpoint without sled, in one file that each save replaces whole: for simulations, whose
+    /// disk is in memory. sled has threads of its own, and writes to the real file system.
+    ///
+    /// # Errors
+    /// IO: the system said no.
+    pub fn open_plain(disk: Arc<dyn Disk>, dir: &Path) -> Result<(Checkpoint, Opened), StorageError> {
+        let (plain, opened) = Plain::open(disk, dir)?;
+        let header = match &opened {
+            Opened::Loaded { header, .. } => Some(header.clone()),
+            Opened::Empty { .. } => None,
+        };
+        Ok((Checkpoint { images: Images::Plain(plain), header, stopped: None }, opened))
     }
 
     /// Writes changed records and the header as one atomic step, durable at return.
@@ -186,23 +216,31 @@ impl Checkpoint {
 
     /// Every row of the last save, in the order of the keys; [`decode_row`] makes records of it. Read from disk as it
     /// is asked for.
-    pub fn rows(&self) -> impl Iterator<Item = Result<RawRow, StorageError>> + '_ {
-        let path = self.image.path();
-        self.image.rows().map(move |row| row.map_err(|e| unreadable(path, e)))
+    pub fn rows(&self) -> Box<dyn Iterator<Item = Result<RawRow, StorageError>> + '_> {
+        match &self.images {
+            Images::Sled(sled) => {
+                let path = sled.image.path();
+                Box::new(sled.image.rows().map(move |row| row.map_err(|e| unreadable(path, e))))
+            }
+            Images::Plain(plain) => Box::new(plain.rows()),
+        }
     }
 
     /// What was tidied up in the image that counts, since it was opened or begun: for tests, which want to know that it
     /// happened.
     #[doc(hidden)]
     pub fn tidied(&self) -> Tidied {
-        self.image.tidied()
+        match &self.images {
+            Images::Sled(sled) => sled.image.tidied(),
+            Images::Plain(_) => Tidied::default(),
+        }
     }
 
     fn try_save(&mut self, header: &ImageHeader, changes: Changes) -> Result<(), StorageError> {
-        self.image.write(changes, Some(header))?;
-        self.image.sync()?;
-        if self.header.is_none() {
-            current::write(&self.folder, self.number)?;
+        let is_first = self.header.is_none();
+        match &mut self.images {
+            Images::Sled(sled) => sled.save(header, changes, is_first)?,
+            Images::Plain(plain) => plain.save(header, changes)?,
         }
         self.header = Some(header.clone());
         Ok(())
@@ -213,14 +251,12 @@ impl Checkpoint {
         header: &ImageHeader,
         records: &mut dyn Iterator<Item = (RecordKey, Record)>,
     ) -> Result<(), StorageError> {
-        let number = self.number + 1;
-        let image = build(&self.folder, number, header, records)?;
-        current::write(&self.folder, number)?;
-        let old = std::mem::replace(&mut self.image, image);
-        let old_number = std::mem::replace(&mut self.number, number);
+        match &mut self.images {
+            Images::Sled(sled) => sled.replace(header, records)?,
+            Images::Plain(plain) => plain.replace(header, records)?,
+        }
         self.header = Some(header.clone());
-        drop(old);
-        self.folder.remove_images([old_number].iter())
+        Ok(())
     }
 
     fn check_running(&self) -> Result<(), StorageError> {
@@ -232,6 +268,32 @@ impl Checkpoint {
             self.stopped = Some(error.to_string());
         }
         result
+    }
+}
+
+impl Sled {
+    fn into_checkpoint(self, header: Option<ImageHeader>) -> Checkpoint {
+        Checkpoint { images: Images::Sled(Box::new(self)), header, stopped: None }
+    }
+
+    fn save(&mut self, header: &ImageHeader, changes: Changes, is_first: bool) -> Result<(), StorageError> {
+        self.image.write(changes, Some(header))?;
+        self.image.sync()?;
+        if is_first { current::write(&self.folder, self.number) } else { Ok(()) }
+    }
+
+    fn replace(
+        &mut self,
+        header: &ImageHeader,
+        records: &mut dyn Iterator<Item = (RecordKey, Record)>,
+    ) -> Result<(), StorageError> {
+        let number = self.number + 1;
+        let image = build(&self.folder, number, header, records)?;
+        current::write(&self.folder, number)?;
+        let old = std::mem::replace(&mut self.image, image);
+        let old_number = std::mem::replace(&mut self.number, number);
+        drop(old);
+        self.folder.remove_images([old_number].iter())
     }
 }
 
@@ -287,13 +349,13 @@ fn load_inventory(image: &Image, progress: &Progress) -> Result<Inventory, Unrea
 }
 
 /// Removes every image and opens an empty one, which counts from its first save on.
-fn start_anew(folder: Folder, images: &[u64], lock: File) -> Result<Checkpoint, StorageError> {
+fn start_anew(folder: Folder, images: &[u64], lock: File) -> Result<Sled, StorageError> {
     current::remove(&folder)?;
     folder.remove_images(images.iter())?;
     // A number is not used twice: sled may still hold files of an image that panicked.
     let number = images.iter().max().map_or(1, |last| last + 1);
     let image = create(&folder, number)?;
-    Ok(Checkpoint { folder, number, image, header: None, stopped: None, _lock: lock })
+    Ok(Sled { folder, number, image, _lock: lock })
 }
 
 /// Builds a whole image, durable at return.

@@ -100,7 +100,7 @@ pub(super) fn is_whole(row_key: &[u8]) -> bool {
 }
 
 /// The key of the row that a record lies in, by the record's key.
-fn row_key(key: &[u8]) -> Vec<u8> {
+pub(super) fn row_key(key: &[u8]) -> Vec<u8> {
     pack_of(key).map_or_else(|| key.to_vec(), |(tag, number)| row_of(tag, number).to_vec())
 }
 
@@ -114,7 +114,8 @@ fn pack_of(key: &[u8]) -> Option<(u8, u64)> {
     }
 }
 
-fn is_in_one_pack(one: &[u8], other: &[u8]) -> bool {
+/// Whether two records lie in one pack with each other, by their keys.
+pub(super) fn is_in_one_pack(one: &[u8], other: &[u8]) -> bool {
     pack_of(one).is_some_and(|pack| Some(pack) == pack_of(other))
 }
 
@@ -195,7 +196,8 @@ fn merge<'a>(
     stored.for_each(|(key, value)| append_record(key, value, records));
 }
 
-fn append_record(key: &[u8], value: &[u8], records: &mut Vec<u8>) {
+/// Appends a record as packs have it: [`split_record`] is the way back.
+pub(super) fn append_record(key: &[u8], value: &[u8], records: &mut Vec<u8>) {
     records.extend_from_slice(&(key.len() as u16).to_le_bytes());
     records.extend_from_slice(&(value.len() as u32).to_le_bytes());
     records.extend_from_slice(key);

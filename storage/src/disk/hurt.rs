@@ -1,5 +1,5 @@
-//! Another disk that can be hurt while a node runs on it: slow, full, or with an fsync that fails. `lastunit prove` does
-//! that to real processes.
+//! Another disk that can be hurt while a node runs on it: slow, full, or with an fsync that fails. `lastunit prove`
+//! does that to real processes.
 //!
 //! ```text
 //!   hurt(Slow)       every sync takes so much longer
@@ -8,8 +8,8 @@
 //!   hurt(Whole)      it is as the disk beneath
 //! ```
 //!
-//! What is absent: reads that fail and bytes that rot, which [`faulty`](super::faulty) and [`sim`](super::sim) have; and
-//! what sled does with its files by itself.
+//! What is absent: reads that fail and bytes that rot, which [`faulty`](super::faulty) and [`sim`](super::sim) have;
+//! and what sled does with its files by itself.
 
 use std::io;
 use std::path::Path;

@@ -13,7 +13,7 @@
 //!      callbacks, in the order of the calls
 //! ```
 //!
-//! Module by module: `shared` is the queue and the lock, `writer` the one thread that writes, `pool` the files not in
+//! Module by module: `shared` is the queue and the lock, `writer` the one thread that writes, `steps` the same without a thread, `pool` the files not in
 //! use, `format` and `buffer` the bytes (drawn in docs/formats.md), `seal` the note of how far the log is whole,
 //! `scan`, `recover` and `replay` the way back from files to a log, `lost` which file was damaged where a part is not
 //! found, `index` and `read` what readers see, `inspect` a look at one that nobody has open.
@@ -51,6 +51,7 @@ mod replay;
 mod scan;
 mod seal;
 mod shared;
+mod steps;
 mod writer;
 
 use std::ops::Range;
@@ -72,6 +73,7 @@ use pool::Pool;
 use recover::Recovered;
 use seal::SealFile;
 use shared::{Counters, Operation, Shared, State};
+pub use steps::Steps;
 use writer::Writer;
 
 /// The longest payload of an entry, in bytes.
@@ -143,8 +145,15 @@ pub struct Log {
 
 struct Handle {
     shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-    writer_id: ThreadId,
+    running: Running,
+}
+
+/// Who has the writer do its work.
+enum Running {
+    /// A thread, which is joined once.
+    Thread(Mutex<Option<JoinHandle<()>>>, ThreadId),
+    /// Whoever asks for the next step.
+    Steps(Steps),
 }
 
 impl Log {
@@ -156,7 +165,7 @@ impl Log {
     /// `Corrupt` where the log is damaged anywhere else, `Refused` where it is of another Raft group or of a format
     /// that is not known, `Io` where the disk fails.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path, options: LogOptions) -> Result<Log, StorageError> {
-        Log::open_checked(disk, dir, options, |_| Ok(()))
+        Log::start(open_writer(disk, dir, &options, |_| Ok(()))?, dir, options.group)
     }
 
     /// Opens the log in a directory in which it is known to have been opened before.
@@ -165,35 +174,39 @@ impl Log {
     /// As for [`open`](Log::open), and [gone] where no file is left that was ever written to: what would be opened is a
     /// new log, which has forgotten a vote.
     pub fn reopen(disk: Arc<dyn Disk>, dir: &Path, options: LogOptions) -> Result<Log, StorageError> {
-        // Opening it begins a session, whose group is on disk at return.
-        Log::open_checked(disk, dir, options, |recovered| match recovered.segments.is_empty() {
-            true => Err(gone(dir)),
-            false => Ok(()),
-        })
+        Log::start(
+            open_writer(disk, dir, &options, |recovered| must_be_begun(recovered, dir))?,
+            dir,
+            options.group,
+        )
     }
 
-    fn open_checked(
+    /// Opens the log in a directory without a thread of its own: whoever has the [`Steps`] has it do each step. For
+    /// simulations, which are no simulations if a thread of the system's decides what comes first.
+    ///
+    /// # Errors
+    /// As for [`reopen`](Log::reopen) where the log `is_made`, and else as for [`open`](Log::open).
+    pub fn open_in_steps(
         disk: Arc<dyn Disk>,
         dir: &Path,
         options: LogOptions,
-        check: impl FnOnce(&Recovered) -> Result<(), StorageError>,
-    ) -> Result<Log, StorageError> {
-        disk.create_dir_all(dir).map_err(at("create", dir))?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            disk.sync_dir(parent).map_err(at("fsync", parent))?;
-        }
-        let recovered = recover::recover(&*disk, dir, options.group, Mode::ReadWrite)?;
-        check(&recovered)?;
-        // What ended before it had synced the names of its files is gone; the names are found all the same.
-        disk.sync_dir(dir).map_err(at("fsync", dir))?;
-        let mut writer = prepare(disk, dir, &options, recovered)?;
-        writer.begin_session()?;
+        is_made: bool,
+    ) -> Result<(Log, Steps), StorageError> {
+        let check = |recovered: &Recovered| if is_made { must_be_begun(recovered, dir) } else { Ok(()) };
+        let writer = open_writer(disk, dir, &options, check)?;
         let shared = Arc::clone(&writer.shared);
-        let name = format!("log-{}", options.group);
-        let thread = thread::Builder::new().name(name).spawn(move || writer.run());
+        let steps = Steps::new(writer);
+        let running = Running::Steps(steps.clone());
+        Ok((Log { handle: Arc::new(Handle { shared, running }) }, steps))
+    }
+
+    fn start(writer: Writer, dir: &Path, group: u64) -> Result<Log, StorageError> {
+        let shared = Arc::clone(&writer.shared);
+        let thread = thread::Builder::new().name(format!("log-{group}")).spawn(move || writer.run());
         let thread = thread.map_err(at("start the writer of", dir))?;
-        let writer_id = thread.thread().id();
-        Ok(Log { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(thread)), writer_id }) })
+        let id = thread.thread().id();
+        let running = Running::Thread(Mutex::new(Some(thread)), id);
+        Ok(Log { handle: Arc::new(Handle { shared, running }) })
     }
 
     /// What the log spans, unflushed entries included.
@@ -363,14 +376,17 @@ impl Drop for Handle {
 impl Handle {
     fn close(&self) {
         self.shared.close();
-        // A callback may have held the last handle: then this is the writer's thread, which ends by itself.
-        if self.writer_id == thread::current().id() {
-            return;
+        match &self.running {
+            // A callback may have held the last handle: then this is the writer's thread, which ends by itself.
+            Running::Thread(_, id) if *id == thread::current().id() => {}
+            Running::Thread(writer, _) => {
+                // Held until the thread has ended, so that whoever closes as well waits for that too.
+                let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
+                // A panic was caught and reported within the thread.
+                let _ = writer.take().map(JoinHandle::join);
+            }
+            Running::Steps(steps) => steps.finish(),
         }
-        // Held until the thread has ended, so that whoever closes as well waits for that too.
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        // A panic was caught and reported within the thread.
-        let _ = writer.take().map(JoinHandle::join);
     }
 }
 
@@ -410,6 +426,32 @@ fn refused(shared: &Shared, what: String) -> StorageError {
     StorageError::Refused { path: shared.dir.clone(), what, mend }
 }
 
+/// A log that was opened before has a segment that was begun: opening it begins a session, whose group is on disk at
+/// return.
+fn must_be_begun(recovered: &Recovered, dir: &Path) -> Result<(), StorageError> {
+    if recovered.segments.is_empty() { Err(gone(dir)) } else { Ok(()) }
+}
+
+/// A writer that goes on behind what the directory has, where that passes the check.
+fn open_writer(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: &LogOptions,
+    check: impl FnOnce(&Recovered) -> Result<(), StorageError>,
+) -> Result<Writer, StorageError> {
+    disk.create_dir_all(dir).map_err(at("create", dir))?;
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        disk.sync_dir(parent).map_err(at("fsync", parent))?;
+    }
+    let recovered = recover::recover(&*disk, dir, options.group, Mode::ReadWrite)?;
+    check(&recovered)?;
+    // What ended before it had synced the names of its files is gone; the names are found all the same.
+    disk.sync_dir(dir).map_err(at("fsync", dir))?;
+    let mut writer = prepare(disk, dir, options, recovered)?;
+    writer.begin_session()?;
+    Ok(writer)
+}
+
 /// A writer over what was found, which is durable then.
 fn prepare(
     disk: Arc<dyn Disk>,
@@ -447,6 +489,7 @@ fn prepare(
         waiting: Default::default(),
         batch: Default::default(),
         note: None,
+        idle: false,
         looked_at: None,
     };
     writer.make_durable(last_at, unused)?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::{Position, StorageError};
@@ -15,6 +15,9 @@ use super::{Entry, Flushed, Vote};
 
 /// Told of a failure at once, whoever was waiting.
 pub(super) type Listener = Box<dyn FnOnce(StorageError) + Send>;
+
+/// Told that something is queued, or that the log closes.
+pub(super) type Teller = Box<dyn Fn() + Send + Sync>;
 
 /// Something to be written.
 pub(super) enum Operation {
@@ -81,6 +84,8 @@ pub(super) struct Counters {
 pub(super) struct Shared {
     state: Mutex<State>,
     wake: Condvar,
+    /// Whom to tell, where no thread waits, that there is something to do.
+    pub teller: OnceLock<Teller>,
     /// Counters.
     pub counters: Counters,
     /// The log's directory.
@@ -104,6 +109,7 @@ impl Shared {
         Shared {
             state: Mutex::new(state),
             wake: Condvar::new(),
+            teller: OnceLock::new(),
             counters: Counters::default(),
             dir,
             cache_bytes,
@@ -130,7 +136,14 @@ impl Shared {
         if wake {
             self.wake.notify_one();
         }
+        self.tell();
         Ok(())
+    }
+
+    fn tell(&self) {
+        if let Some(tell) = self.teller.get() {
+            tell();
+        }
     }
 
     /// Waits for something to do, and moves what is queued into `batch`, with the committed position to note.
@@ -187,6 +200,7 @@ impl Shared {
     pub(super) fn close(&self) {
         self.lock().closing = true;
         self.wake.notify_one();
+        self.tell();
     }
 
     /// Stops the log for good and tells everybody who waits. The listener first: whatever follows from a log that takes

@@ -80,6 +80,8 @@ pub(super) struct Writer {
     pub batch: VecDeque<Queued>,
     /// A committed position to write along with the next group.
     pub note: Option<Position>,
+    /// Whether there was nothing to write when it was last looked.
+    pub idle: bool,
     /// When it was last looked whether there is room for a spare, where one is missing for want of it.
     pub looked_at: Option<Instant>,
 }
@@ -87,41 +89,45 @@ pub(super) struct Writer {
 impl Writer {
     /// Runs until the last handle is gone or something fails.
     pub(super) fn run(mut self) {
-        let result = catch_unwind(AssertUnwindSafe(|| self.work()));
-        let error = match result {
-            Ok(Ok(())) => return,
+        while self.turn(self.patience()) {}
+    }
+
+    /// Waits so long for something to do, and does it. The answer is whether there may be more: after the end, or a
+    /// failure, which everybody is told of, there is nothing.
+    pub(super) fn turn(&mut self, patience: Option<Duration>) -> bool {
+        let error = match catch_unwind(AssertUnwindSafe(|| self.work(patience))) {
+            Ok(Ok(goes_on)) => return goes_on,
             Ok(Err(error)) => error,
             Err(_) => StorageError::Stopped("the log's writer or a callback panicked".into()),
         };
         tracing::error!(%error, "the log has stopped");
         let batch = self.batch.drain(..).map(|queued| queued.flushed);
         self.shared.fail(&error, self.waiting.drain(..).chain(batch));
+        false
     }
 
-    fn work(&mut self) -> Result<(), StorageError> {
-        let mut idle = false;
-        loop {
-            match self.shared.wait(self.patience(idle), &mut self.batch, &mut self.note) {
-                Wake::Work => {
-                    self.write_batch()?;
-                    self.pool.keep_up(self.end)?;
-                    idle = false;
-                }
-                Wake::Idle => {
-                    self.chore()?;
-                    idle = true;
-                }
-                Wake::Closed => return self.close(),
+    fn work(&mut self, patience: Option<Duration>) -> Result<bool, StorageError> {
+        match self.shared.wait(patience, &mut self.batch, &mut self.note) {
+            Wake::Work => {
+                self.write_batch()?;
+                self.pool.keep_up(self.end)?;
+                self.idle = false;
             }
-            self.look_for_room()?;
-            self.count_disk_bytes();
+            Wake::Idle => {
+                self.chore()?;
+                self.idle = true;
+            }
+            Wake::Closed => return self.close().map(|()| false),
         }
+        self.look_for_room()?;
+        self.count_disk_bytes();
+        Ok(true)
     }
 
     /// How long to wait for something to write before there is something else to do; for ever where there is nothing.
-    fn patience(&self, idle: bool) -> Option<Duration> {
+    pub(super) fn patience(&self) -> Option<Duration> {
         if self.is_unsealed() || self.pool.has_chores() {
-            return Some(if idle { Duration::ZERO } else { SEAL_AFTER });
+            return Some(if self.idle { Duration::ZERO } else { SEAL_AFTER });
         }
         self.looked_at.map(|at| ROOM_AFTER.saturating_sub(at.elapsed()))
     }

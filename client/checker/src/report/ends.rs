@@ -25,7 +25,7 @@ impl End {
             Outcome::NotExecuted { .. } => End::NotExecuted,
             Outcome::Unknown { .. } => End::Unknown,
             Outcome::Answer(answer) => match answer.status {
-                200..400 => End::Succeeded,
+                200..300 | 304 => End::Succeeded,
                 429 | 503 => End::NotExecuted,
                 400..500 => End::Refused,
                 _ => End::Unknown,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::kinds::kind;
+use super::kinds::{Kind, kind};
 use super::markup::Markup;
 use super::timeline::hit;
 use super::words::{Count, List, Moment, Of, Span};
@@ -27,7 +27,7 @@ pub(super) fn write(page: &mut Markup, history: &History, verdict: &Verdict) {
         page.words("p", &[], "Nothing: no fault was asked for.");
         return;
     }
-    page.table(&["Fault", "What it does", "Begun", "Bit", "Hit the leader"], |page| {
+    page.table(&["Fault", "Option", "What it does", "Begun", "Bit", "Hit the leader"], |page| {
         kinds.iter().for_each(|kind| write_kind(page, kind, counts, &history.faults));
     });
     write_list(page, &history.faults);
@@ -38,8 +38,10 @@ fn write_kind(page: &mut Markup, name: &str, counts: &[FaultCount], faults: &[Fa
     let [begun, fired] = count.map_or([0, 0], |count| [count.begun, count.fired]);
     let leaders = faults.iter().filter(|fault| fault.fault == name && fault.hit_leader).count();
     page.within("tr", &[], |page| {
+        let Kind { called, says, .. } = kind(name);
+        page.words("td", &[("class", &"still")], called);
         page.within("td", &[], |page| page.words("code", &[], name));
-        page.words("td", &[], kind(name).says);
+        page.words("td", &[], says);
         page.words("td", &[], Count(begun));
         match fired {
             0 => page.words("td", &[("class", &"unsure")], "? never"),
@@ -69,7 +71,7 @@ fn write_fault(page: &mut Markup, fault: &Fault) {
     page.row(&[
         &Moment(fault.from_us),
         &Span(fault.until_us.saturating_sub(fault.from_us)),
-        &fault.fault,
+        &kind(&fault.fault).called,
         &format_args!("{}{leader}", List(&nodes)),
         &fault.detail,
         if fault.fired { &"yes" } else { &"no" },

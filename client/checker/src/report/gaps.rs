@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::buckets::percentile;
+use super::kinds::kind;
 use super::markup::Markup;
 use super::words::{Count, Moment, Span};
 use crate::verdict::{Failover, Gap, Verdict};
@@ -30,20 +31,20 @@ fn write_failovers(page: &mut Markup, failovers: &[Failover]) {
     let mut by_kind: BTreeMap<&str, Vec<&Failover>> = BTreeMap::new();
     failovers.iter().for_each(|failover| by_kind.entry(&failover.fault).or_default().push(failover));
     page.table(&["Fault", "Times", "p50", "p99", "Longest", "Never served again"], |page| {
-        by_kind.iter().for_each(|(kind, failovers)| write_kind(page, kind, failovers));
+        by_kind.iter().for_each(|(name, failovers)| write_kind(page, kind(name).called, failovers));
         if by_kind.len() > 1 {
-            write_kind(page, "all of them", &failovers.iter().collect::<Vec<_>>());
+            write_kind(page, "any of them", &failovers.iter().collect::<Vec<_>>());
         }
     });
 }
 
-fn write_kind(page: &mut Markup, kind: &str, failovers: &[&Failover]) {
+fn write_kind(page: &mut Markup, name: &str, failovers: &[&Failover]) {
     let served = failovers.iter().filter_map(|f| Some(f.served_us?.saturating_sub(f.from_us)));
     let mut took_us: Vec<u64> = served.collect();
     took_us.sort_unstable();
     let figure = |percent| percentile(&took_us, percent).map_or("-".to_owned(), |us| Span(us).to_string());
     let never = Count((failovers.len() - took_us.len()) as u64);
-    page.row(&[&kind, &Count(failovers.len() as u64), &figure(50), &figure(99), &figure(100), &never]);
+    page.row(&[&name, &Count(failovers.len() as u64), &figure(50), &figure(99), &figure(100), &never]);
 }
 
 fn write_gaps(page: &mut Markup, gaps: &[Gap]) {

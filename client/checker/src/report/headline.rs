@@ -3,13 +3,24 @@
 use std::fmt::Display;
 
 use super::buckets::percentile;
+use super::kinds::kind;
 use super::markup::Markup;
 use super::timeline::Scene;
 use super::words::{Count, List, Of, Share, Span};
 use crate::history::History;
 use crate::verdict::{Conclusion, Statistics, Verdict};
 
-/// Writes it.
+/// The page's name, as a browser's tab shows it.
+pub(super) fn title(page: &mut Markup, history: &History, verdict: &Verdict) {
+    let word = match verdict.conclusion {
+        Conclusion::Passed => "passed",
+        Conclusion::Violated => "violated",
+        Conclusion::Unknown => "unknown",
+    };
+    page.words("title", &[], format_args!("{word}: lastunit prove, seed {}", history.run.seed));
+}
+
+/// Writes the top of the page.
 pub(super) fn write(page: &mut Markup, history: &History, verdict: &Verdict, scene: &Scene) {
     page.words("p", &[("class", &"brand")], format_args!("lastunit prove, seed {}", history.run.seed));
     let class = match verdict.conclusion {
@@ -55,7 +66,7 @@ fn what_was_done(history: &History, verdict: &Verdict) -> String {
         .faults
         .iter()
         .filter(|count| count.begun > 0)
-        .map(|count| format!("{}\u{a0}\u{d7}\u{a0}{}", Count(count.begun), count.fault))
+        .map(|count| format!("{}\u{a0}\u{d7}\u{a0}{}", Count(count.begun), kind(&count.fault).called))
         .collect();
     match history.faults.len() as u64 {
         0 => format!("{asked}. Nothing was done to the cluster meanwhile."),

@@ -56,7 +56,14 @@ pub fn render(history: &History, verdict: &Verdict, mut out: impl Write) -> io::
     let told = violations::told(verdict);
     let scene = Scene::of(history, verdict, told.iter().map(|told| told.violation.at_us).collect());
     let mut page = Markup::default();
-    page.literal(concat!(include_str!("head.html"), "<style>\n", include_str!("style.css"), "</style>\n"));
+    page.literal(include_str!("head.html"));
+    headline::title(&mut page, history, verdict);
+    page.literal(concat!(
+        "\n<style>\n",
+        include_str!("style.css"),
+        "</style>\n",
+        include_str!("patterns.svg")
+    ));
     page.within("main", &[], |page| {
         headline::write(page, history, verdict, &scene);
         violations::write(page, history, verdict, &told);

@@ -22,7 +22,7 @@ pub(super) fn write(page: &mut Markup, verdict: &Verdict) {
         counts.iter().for_each(|count| write_row(page, count.op.as_str(), figures(count)));
         let sum =
             counts.iter().map(figures).fold([0; 4], |sum, more| std::array::from_fn(|n| sum[n] + more[n]));
-        write_row(page, "all of them", sum);
+        write_row(page, "together", sum);
     });
 }
 

@@ -3,7 +3,7 @@
 //! By the feed: a SKU's line is a queue, only its head is served, and nobody is granted a hold past it. By real time:
 //! who asked after another one had been told to wait has the later token.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use client::api::{EventData, ReservationEvent, ReservationState};
 
@@ -84,7 +84,7 @@ struct Asker<'b> {
 
 fn by_real_time(book: &Book<'_>, found: &mut Findings) {
     let tokens = tokens(book);
-    let still = still_waiting(book);
+    let (still, firsts) = (still_waiting(book), first_asked(book));
     let mut skus: HashMap<&str, Vec<Asker<'_>>> = HashMap::new();
     for command in &book.commands {
         let (Ask::Reserve(_), Some(told)) = (&command.ask, command.success()) else { continue };
@@ -92,20 +92,15 @@ fn by_real_time(book: &Book<'_>, found: &mut Findings) {
         let id = view.reservation_id.as_str();
         let token = tokens.get(id).copied();
         let waited = view.state == ReservationState::Waiting;
-        let fresh = !told.replayed && told.status != 200;
-        if !(fresh || waited) || (token.is_none() && !still.contains_key(id)) {
+        if !(waited || told.status == 201) || (token.is_none() && !still.contains(id)) {
             continue;
         }
         let call = command.call;
-        let asker = Asker {
-            // A replay or a second answer does not tell when it first asked.
-            started_us: if fresh { call.started_us } else { 0 },
-            ended_us: call.ended_us,
-            token,
-            waited,
-            id,
-            call: call.id,
-        };
+        // Who is told to wait may have asked before; who is granted a hold has it from this call, unless it is a replay.
+        let own = told.status == 201 && !told.replayed;
+        let first_us = firsts.get(view.cart_id.as_str()).copied().unwrap_or(0);
+        let started_us = if own { call.started_us } else { first_us };
+        let asker = Asker { started_us, ended_us: call.ended_us, token, waited, id, call: call.id };
         for item in &view.items {
             skus.entry(&item.sku).or_default().push(asker.clone());
         }
@@ -150,9 +145,21 @@ fn tokens<'b>(book: &'b Book<'_>) -> HashMap<&'b str, u64> {
     tokens.collect()
 }
 
-/// Those who wait at the end, on every node.
-fn still_waiting<'b>(book: &'b Book<'_>) -> HashMap<&'b str, ()> {
+/// Those who wait at the end, on some node.
+fn still_waiting<'b>(book: &'b Book<'_>) -> HashSet<&'b str> {
     let last = book.history.finals.iter().flat_map(|last| &last.reservations);
     let waiting = last.filter(|view| view.state == ReservationState::Waiting);
-    waiting.map(|view| (view.reservation_id.as_str(), ())).collect()
+    waiting.map(|view| view.reservation_id.as_str()).collect()
+}
+
+/// When each cart was asked for first, whatever became of it.
+fn first_asked<'b>(book: &'b Book<'_>) -> HashMap<&'b str, u64> {
+    let mut firsts: HashMap<&str, u64> = HashMap::new();
+    for command in &book.commands {
+        if let Ask::Reserve(reserve) = &command.ask {
+            let first = firsts.entry(&reserve.cart_id).or_insert(u64::MAX);
+            *first = command.call.started_us.min(*first);
+        }
+    }
+    firsts
 }

@@ -89,9 +89,10 @@ fn reservations(op: Op, reply: &Reply) -> Vec<Reservation> {
             let results = response.into_iter().flat_map(|response| response.results);
             results.filter_map(|result| serde_json::from_value(result.body).ok()).collect()
         }
-        Op::ListReservations => {
-            serde_json::from_slice::<Page<Reservation>>(&reply.body).into_iter().flat_map(|page| page.data).collect()
-        }
+        Op::ListReservations => serde_json::from_slice::<Page<Reservation>>(&reply.body)
+            .into_iter()
+            .flat_map(|page| page.data)
+            .collect(),
         Op::Put | Op::Adjust | Op::Delete | Op::GetStock | Op::ListStock => Vec::new(),
     }
 }

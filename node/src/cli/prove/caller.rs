@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use checker::history::{Answer, Call, Came, Json, Outcome, Try};
+use checker::history::{Answer, Call, Came, Json, Op, Outcome, Try};
+use client::api::BatchResponse;
 use rand::Rng;
 use rand::rngs::StdRng;
 use tokio::time::sleep;
@@ -91,15 +92,31 @@ impl Caller {
         let (node, address) = &self.nodes[place];
         let time_max = Duration::from_millis(dice.random_range(TRY_MS.0..=TRY_MS.1));
         let started_us = self.recorder.now_us();
-        let came = self.wire.send(address, ask, time_max).await;
+        let answered = self.wire.send(address, ask, time_max).await;
         let ended_us = self.recorder.now_us();
-        let (came, reply) = match came {
-            Ok(reply) => (Came::Answer { status: reply.status, code: reply.code() }, Some(reply)),
+        let (came, reply) = match answered {
+            Ok(reply) => (came(ask.op, &reply), Some(reply)),
             Err(Missing::NotSent(why)) => (Came::NotSent(why), None),
             Err(Missing::Lost(why)) => (Came::Lost(why), None),
         };
         (Try { node: *node, started_us, ended_us, came }, reply)
     }
+}
+
+/// What came with an answer. A batch is answered with 200 although some of its operations were not executed, or may
+/// have been: it is not dealt with before each of them is, and counts for the worst of them.
+fn came(op: Op, reply: &Reply) -> Came {
+    let open = || Some(reply).filter(|reply| op == Op::Batch && reply.status == 200).and_then(open_result);
+    open().unwrap_or_else(|| Came::Answer { status: reply.status, code: reply.code() })
+}
+
+fn open_result(reply: &Reply) -> Option<Came> {
+    let response: BatchResponse = serde_json::from_slice(&reply.body).ok()?;
+    let open = response.results.into_iter().filter(|result| result.status >= 500 || result.status == 429);
+    // 504 is above 503: who knows is worse than surely not.
+    let worst = open.max_by_key(|result| result.status)?;
+    let code = worst.body.get("code").and_then(|code| code.as_str()).map(str::to_owned);
+    Some(Came::Answer { status: worst.status, code })
 }
 
 /// Whether another try is not needed: the node has dealt with the call, or will never.
@@ -127,5 +144,29 @@ fn open(ask: &Ask, tries: &[Try]) -> Outcome {
     match ask.op.writes() && tries.iter().any(Try::leaves_doubt) {
         true => Outcome::Unknown { why },
         false => Outcome::NotExecuted { why },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(statuses: &[u16]) -> Came {
+        let result =
+            |status: &u16| serde_json::json!({"status": status, "body": {"code": format!("c{status}")}});
+        let results: Vec<_> = statuses.iter().map(result).collect();
+        let body = serde_json::json!({ "results": results }).to_string().into();
+        let reply = Reply { status: 200, sequence: None, replayed: false, applied_index: None, body };
+        came(Op::Batch, &reply)
+    }
+
+    #[test]
+    fn a_batch_is_not_dealt_with_before_each_of_its_operations_is() {
+        assert!(is_definite(&batch(&[201, 409, 404])));
+        for (statuses, status) in [(&[201, 503][..], 503), (&[504, 503, 200], 504), (&[429], 429)] {
+            let came = batch(statuses);
+            assert!(!is_definite(&came));
+            assert_eq!(came, Came::Answer { status, code: Some(format!("c{status}")) });
+        }
     }
 }

@@ -210,7 +210,8 @@ impl Cluster {
     /// The leader and its term, as the node with the highest term says.
     pub(super) fn leader(&self) -> Option<(u64, u64)> {
         let known = self.known();
-        let newest = known.views.values().filter(|view| view.leader_id.is_some()).max_by_key(|view| view.term)?;
+        let newest =
+            known.views.values().filter(|view| view.leader_id.is_some()).max_by_key(|view| view.term)?;
         Some((newest.leader_id?, newest.term))
     }
 

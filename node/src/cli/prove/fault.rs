@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use checker::history::{Fault, Link as Pair};
 use futures_util::future::join_all;
-use raft::WallClock;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
@@ -23,8 +22,10 @@ use super::link::{Dials, Flow, Link, Weather};
 use super::recorder::Recorder;
 use super::said::State;
 use super::schedule::{Act, Planned, Round, Suffering, Victims};
-use crate::clock::SystemClock;
+use crate::clock;
 
+/// How long it takes until all threads of a process that was told to stop stand still.
+const STOPS_TIME: Duration = Duration::from_millis(100);
 /// How long a node that was stopped may stay silent to be called paused.
 const SILENCE: Duration = Duration::from_millis(400);
 /// How long a node may take to end, in order or over its disk.
@@ -192,6 +193,8 @@ impl<'a> Hit<'a> {
     }
 
     async fn is_silent(&self, id: u64) -> bool {
+        // A signal is sent when it is not yet obeyed.
+        sleep(STOPS_TIME).await;
         self.cluster.wire.get(self.cluster.address(id), "/livez", SILENCE).await.is_err()
     }
 
@@ -319,7 +322,7 @@ impl<'a> Hit<'a> {
 
 /// Whether that is another time than this machine's.
 fn is_wrong(clock_ms: u64) -> bool {
-    SystemClock.now_ms().abs_diff(clock_ms) >= WRONG_MS
+    clock::wall_ms().abs_diff(clock_ms) >= WRONG_MS
 }
 
 fn felt(links: &[&Link]) -> u64 {

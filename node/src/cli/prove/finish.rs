@@ -159,11 +159,7 @@ async fn list<T: DeserializeOwned>(cluster: &Cluster, id: u64, path: &str) -> Re
 }
 
 /// The feed of a node from its beginning: in short, and whole where that is wanted.
-async fn feed(
-    cluster: &Cluster,
-    id: u64,
-    with_events: bool,
-) -> Result<(FeedDigest, Vec<Event>), String> {
+async fn feed(cluster: &Cluster, id: u64, with_events: bool) -> Result<(FeedDigest, Vec<Event>), String> {
     let (mut kept, mut after) = (Vec::new(), "0".to_owned());
     let (mut events, mut hasher) = (0, DefaultHasher::new());
     loop {

@@ -20,7 +20,7 @@ pub(super) fn judge(record: &Path, dir: &Path) -> ExitCode {
         Ok(history) => history,
         Err(why) => return fail(EXIT_NOT_RUN, &format!("{}: {why}", record.display())),
     };
-    let verdict = with_failures(checker::check(&history), &history);
+    let verdict = with_own_rules(checker::check(&history), &history);
     tell(&summary::summary(&history, &verdict));
     let page = dir.join("report.html");
     if let Err(cause) = write(&page, &history, &verdict) {
@@ -45,23 +45,35 @@ fn write(page: &Path, history: &History, verdict: &Verdict) -> io::Result<()> {
     out.flush()
 }
 
-/// The verdict with a rule of the prover's own, about what no client can see.
-fn with_failures(mut verdict: Verdict, history: &History) -> Verdict {
+/// The verdict with two rules of the prover's own: what no client can see, and that it served all of them in the end.
+fn with_own_rules(mut verdict: Verdict, history: &History) -> Verdict {
     let failures = history.faults.iter().filter(|fault| fault.fault == FAILURE);
-    let violations: Vec<Violation> = failures
-        .map(|fault| Violation { at_us: fault.from_us, message: fault.detail.clone(), calls: Vec::new() })
-        .collect();
-    if !violations.is_empty() {
+    let failed = failures.map(|fault| (fault.from_us, fault.detail.clone(), Vec::new()));
+    let says = "No node ends by itself, and each serves again once it is healed.";
+    let no_node_fails = rule("no_node_fails", says, history.faults.len(), failed);
+    let open = history.calls.iter().filter(|call| call.answer().is_none());
+    let unanswered = open.map(|call| (call.ended_us, format!("{} has no answer", call.op), vec![call.id]));
+    let says = "Every call has a definite answer at the latest when all is healed.";
+    let every_call = rule("every_call_is_answered", says, history.calls.len(), unanswered);
+    verdict.rules.extend([no_node_fails, every_call]);
+    if verdict.violations_total() > 0 {
         verdict.conclusion = Conclusion::Violated;
     }
-    verdict.rules.push(RuleVerdict {
-        name: "no_node_fails".to_owned(),
-        says: "No node ends by itself, and each serves again once it is healed.".to_owned(),
-        looked_at: history.faults.len() as u64,
-        violations_total: violations.len() as u64,
-        violations: violations.into_iter().take(RuleVerdict::TOLD_MAX).collect(),
-    });
     verdict
+}
+
+fn rule(
+    name: &str,
+    says: &str,
+    looked_at: usize,
+    found: impl Iterator<Item = (u64, String, Vec<u64>)>,
+) -> RuleVerdict {
+    let violations = found.map(|(at_us, message, calls)| Violation { at_us, message, calls });
+    let mut violations: Vec<Violation> = violations.collect();
+    let violations_total = violations.len() as u64;
+    violations.truncate(RuleVerdict::TOLD_MAX);
+    let (name, says, looked_at) = (name.to_owned(), says.to_owned(), looked_at as u64);
+    RuleVerdict { name, says, looked_at, violations, violations_total }
 }
 
 #[cfg(test)]
@@ -92,7 +104,7 @@ mod tests {
             statistics: Statistics::default(),
         };
         let mut history = History::new(run);
-        assert_eq!(with_failures(passed.clone(), &history).conclusion, Conclusion::Passed);
+        assert_eq!(with_own_rules(passed.clone(), &history).conclusion, Conclusion::Passed);
         history.faults.push(Fault {
             from_us: 7,
             until_us: 7,
@@ -103,7 +115,7 @@ mod tests {
             detail: "node 2 ended by itself".to_owned(),
             fired: true,
         });
-        let verdict = with_failures(passed, &history);
+        let verdict = with_own_rules(passed, &history);
         assert_eq!(verdict.conclusion, Conclusion::Violated);
         assert_eq!(verdict.rules[0].violations[0].message, "node 2 ended by itself");
     }

@@ -10,14 +10,14 @@
 //!   shop, wish, ask   what clients ask for                       buyer      one client
 //!   caller, wire      a call over all its tries                  recorder   the record as it grows
 //!   sampler           looks at the nodes                         finish     what every node has at the end
-//!   run               what happens when                          judge      what it comes to
+//!   run               what happens when                          judge, summary   what it comes to
 //! ```
 //!
 //! The same seed gives the same schedule and the same dice to every client. Threads, sockets and disks take the time
 //! that they take, so what is answered to whom differs from run to run, and with it what clients know to ask for.
 //!
 //! Invariants:
-//! - Nothing here knows whether an answer is right: that is the checker's, and the checker knows nothing but the record.
+//! - Nothing here knows whether an answer is right: that is the checker's, which knows nothing but the record.
 //! - All processes end with this one: after the run, at Ctrl-C, and when it dies, for each holds the end of a pipe.
 
 mod ask;

@@ -183,7 +183,9 @@ async fn show(bar: ProgressBar, cluster: Arc<Cluster>, recorder: Arc<Recorder>, 
         ticks.tick().await;
         let counts = &recorder.counts;
         let of = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let leader = cluster.leader().map_or("no leader".to_owned(), |(id, term)| format!("node {id} leads term {term}"));
+        let leader = cluster
+            .leader()
+            .map_or("no leader".to_owned(), |(id, term)| format!("node {id} leads term {term}"));
         bar.set_message(format!(
             "{} answered in {} tries, {} open  |  {} faults, {} fired  |  {leader}  |  {}",
             of(&counts.answered),

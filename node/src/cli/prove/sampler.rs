@@ -38,7 +38,8 @@ async fn look(cluster: &Cluster, recorder: &Recorder, id: u64, http: &str) -> Sa
 }
 
 fn sample(at_us: u64, node: u64, up: bool, view: Option<&ClusterView>) -> Sample {
-    let own = |view: &ClusterView| view.members.iter().find(|member| member.id == node).map(|it| it.role.clone());
+    let own =
+        |view: &ClusterView| view.members.iter().find(|member| member.id == node).map(|it| it.role.clone());
     Sample {
         at_us,
         node,

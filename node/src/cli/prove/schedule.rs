@@ -162,8 +162,7 @@ impl Schedule {
     /// Every third round has a second fault, one to processes and one to links.
     fn companion(&mut self, first: Kind) -> Option<Kind> {
         let wanted = self.dice.random_ratio(1, 3) && !first.is_of_all();
-        let fits =
-            |kind: &Kind| wanted && !kind.is_of_all() && kind.is_of_links() != first.is_of_links();
+        let fits = |kind: &Kind| wanted && !kind.is_of_all() && kind.is_of_links() != first.is_of_links();
         let fitting: Vec<Kind> = self.kinds.iter().copied().filter(fits).collect();
         (!fitting.is_empty()).then(|| fitting[self.dice.random_range(0..fitting.len())])
     }

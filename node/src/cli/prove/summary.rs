@@ -63,7 +63,10 @@ fn operations(statistics: &Statistics) -> String {
     let rows: Vec<[String; 5]> = statistics.operations.iter().map(row).collect();
     let (between, during) = (statistics.between_faults, statistics.during_faults);
     let mut text = table.rows(&rows);
-    add(&mut text, format_args!("dealt with between faults: {}; during faults: {}", rate(between), rate(during)));
+    add(
+        &mut text,
+        format_args!("dealt with between faults: {}; during faults: {}", rate(between), rate(during)),
+    );
     text
 }
 
@@ -99,7 +102,9 @@ fn service(statistics: &Statistics) -> String {
         let (count, p50, p99, max) = (times_ms.len(), at(50), at(99), at(100));
         add(
             &mut text,
-            format_args!("until served after {fault} of the leader: p50 {p50}, p99 {p99}, max {max} ms ({count} times)"),
+            format_args!(
+                "until served after {fault} of the leader: p50 {p50}, p99 {p99}, max {max} ms ({count} times)"
+            ),
         );
     }
     text

@@ -1,14 +1,14 @@
 //! One try of one call at one node: what was sent, and what came.
 //!
-//! The client crate hides what a prover must see: each try, and each body as it was. So this is a plain HTTP client over
-//! the same pool of connections, which sends nothing twice by itself.
+//! The client crate hides what a prover must see: each try, and each body as it was. So this is a plain HTTP client
+//! over a pool of connections, which sends nothing twice by itself.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use client::api::{APPLIED_INDEX, IDEMPOTENCY_REPLAYED, Problem, SEQUENCE};
 use http_body_util::{BodyExt, Full};
-use hyper::header::{DATE, HeaderMap};
+use hyper::header::HeaderMap;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -40,8 +40,6 @@ pub(super) struct Reply {
     pub(super) replayed: bool,
     /// `Lastunit-Applied-Index`.
     pub(super) applied_index: Option<u64>,
-    /// When the node's wall clock says it was sent.
-    pub(super) date: Option<String>,
     /// The body.
     pub(super) body: Bytes,
 }
@@ -101,7 +99,6 @@ impl Reply {
             sequence: text(SEQUENCE).and_then(|number| number.parse().ok()),
             replayed: text(IDEMPOTENCY_REPLAYED).as_deref() == Some("true"),
             applied_index: text(APPLIED_INDEX).and_then(|number| number.parse().ok()),
-            date: text(DATE.as_str()),
             body,
         })
     }

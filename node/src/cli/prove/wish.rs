@@ -217,7 +217,8 @@ impl Wishes {
 
     /// Rather more comes than goes, since what is sold is gone.
     fn adjustment(&mut self) -> AdjustOperation {
-        let delta = if self.chance(75) { self.dice.random_range(1..=8) } else { self.dice.random_range(-5..=-1) };
+        let delta =
+            if self.chance(75) { self.dice.random_range(1..=8) } else { self.dice.random_range(-5..=-1) };
         let (reason, reference) = (self.chance(30).then(|| "counted".to_owned()), None);
         let adjust = AdjustRequest { delta, reason, reference, on_shortfall: self.shortfall() };
         AdjustOperation { sku: shop::any_sku(&mut self.dice), adjust }

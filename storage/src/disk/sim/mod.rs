@@ -38,6 +38,8 @@ struct State {
     /// Counts the mounts: files opened before a crash are dead after it.
     mount: u64,
     steps: u64,
+    /// Whether nobody has it: every step fails, and changes nothing.
+    unplugged: bool,
     power_fails_at: Option<u64>,
     fails_at: Option<(u64, io::ErrorKind)>,
     bytes_max: Option<u64>,
@@ -105,6 +107,20 @@ impl SimDisk {
         self.lock().crash(&mut Random(seed));
     }
 
+    /// The end of the process that used it: what it wrote is there, synced or not, and its files are dead. Until
+    /// [`SimDisk::crash`] or [`SimDisk::remount`] nothing can be done.
+    pub fn unplug(&self) {
+        let mut state = self.lock();
+        state.mount += 1;
+        state.unplugged = true;
+        (state.power_fails_at, state.fails_at) = (None, None);
+    }
+
+    /// Another process may use it from here on.
+    pub fn remount(&self) {
+        self.lock().unplugged = false;
+    }
+
     /// A disk of its own with the same content.
     pub fn fork(&self) -> SimDisk {
         SimDisk { state: Arc::new(Mutex::new(self.lock().clone())) }
@@ -138,6 +154,9 @@ impl SimDisk {
 impl State {
     /// Counts a step; the error is for one that fails without a trace.
     fn step(&mut self) -> io::Result<()> {
+        if self.unplugged {
+            return Err(io::Error::other("the process that used the disk has ended"));
+        }
         let step = self.steps;
         self.steps += 1;
         if self.power_fails_at.is_some_and(|at| step >= at) {
@@ -231,6 +250,7 @@ impl State {
         self.names = self.durable_names.clone();
         self.inodes.iter_mut().for_each(|inode| inode.crash(random));
         self.mount += 1;
+        self.unplugged = false;
         self.power_fails_at = None;
         self.fails_at = None;
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::axis::{WIDTH, Window};
 use super::bars::tooltip;
 use super::layout::Layout;
-use super::rows::{rows, width_of};
+use super::rows::width_of;
 use super::scene::Scene;
 use super::shapes::{Anchor, label, path, rectangle};
 use crate::history::Fault;
@@ -13,6 +13,12 @@ use crate::report::kinds::kind;
 use crate::report::markup::Markup;
 use crate::report::words::{Moment, Span};
 use crate::verdict::Gap;
+
+/// How wide the flag of a violation is at most: two numbers of three digits have room.
+const FLAG: f64 = 48.0;
+
+/// What stands behind the last call.
+const NO_MORE_CALLS: &str = "no calls";
 
 /// Lines at round moments, and what they are.
 pub(super) fn draw_time(page: &mut Markup, window: Window, layout: &Layout) {
@@ -40,6 +46,16 @@ pub(super) fn draw_shades(page: &mut Markup, window: Window, layout: &Layout, fa
     }
 }
 
+/// What becomes of the clients when all is done: without it the drawing's empty end would look like one more gap.
+pub(super) fn draw_end(page: &mut Markup, window: Window, layout: &Layout, scene: &Scene) {
+    let last_us = scene.ended.iter().map(|ended| ended.at_us).max();
+    if let Some(x) = last_us.and_then(|last_us| window.point(last_us))
+        && WIDTH - x > width_of(NO_MORE_CALLS)
+    {
+        label(page, "note", (x + 6.0, layout.rates.bottom - 6.0), Anchor::Start, NO_MORE_CALLS);
+    }
+}
+
 /// Gaps in service: a box each, and its length where that can be read. The longest come first.
 pub(super) fn draw_gaps(page: &mut Markup, window: Window, layout: &Layout, gaps: &[Gap]) {
     let mut taken: Vec<Range<f64>> = Vec::new();
@@ -49,7 +65,7 @@ pub(super) fn draw_gaps(page: &mut Markup, window: Window, layout: &Layout, gaps
         let words =
             format!("no write was acknowledged for {length}, from {}{}", Moment(gap.from_us), after(gap));
         rectangle(page, "gap", band, layout.felt(), words);
-        let half = width_of(&length) / 2.0;
+        let half = width_of(&length) / 2.0 + 2.0;
         let middle = (band.0 + band.1 / 2.0).clamp(half, WIDTH - half);
         if taken.iter().all(|other| middle + half <= other.start || other.end <= middle - half) {
             taken.push(middle - half..middle + half);
@@ -76,22 +92,30 @@ pub(super) fn draw_changes(page: &mut Markup, window: Window, layout: &Layout, s
     }
 }
 
-/// A flag with its number for each violation, and a line down to the foot. Flags that would cover each other share
-/// the first one's number.
+/// A line for each violation, and above it a flag with its number. Those that are too close share one flag: their
+/// numbers follow each other, as they are in order of time.
 pub(super) fn draw_violations(page: &mut Markup, window: Window, layout: &Layout, scene: &Scene) {
-    let points = scene.violations_us.iter().map(|at_us| window.point(*at_us));
-    let mut points: Vec<(f64, usize)> = (1..).zip(points).filter_map(|(n, x)| Some((x?, n))).collect();
-    points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let flags: Vec<_> =
-        points.iter().map(|(x, number)| (x - 9.0, width_of(&number.to_string()).max(18.0))).collect();
-    let [y, foot] = [layout.violations, layout.latency.bottom];
-    for ((x, number), row) in points.iter().zip(rows(&flags, 2)) {
-        path(page, "violation-line", format_args!("M{x:.1} {y:.1}V{foot:.1}"));
-        if row == 0 {
-            let words = format!("violation {number}, at {}", Moment(scene.violations_us[number - 1]));
-            let flag = format!("M{:.1} {y:.1}h18v14l-9 6l-9 -6z", x - 9.0);
-            page.shape("path", &[("class", &"violation-flag"), ("d", &flag)], words);
-            label(page, "of-violation", (*x, y + 12.0), Anchor::Middle, number);
+    let points = (1..).zip(&scene.violations_us).filter_map(|(n, at_us)| Some((window.point(*at_us)?, n)));
+    let [top, foot] = [layout.violations, layout.latency.bottom];
+    let mut flags: Vec<(f64, Range<usize>)> = Vec::new();
+    for (x, number) in points {
+        path(page, "violation-line", format_args!("M{x:.1} {:.1}V{foot:.1}", top + 20.0));
+        match flags.last_mut() {
+            Some((first, numbers)) if x < *first + FLAG => numbers.end = number + 1,
+            _ => flags.push((x, number..number + 1)),
         }
     }
+    flags.iter().for_each(|(x, numbers)| draw_flag(page, (*x, top), numbers));
+}
+
+fn draw_flag(page: &mut Markup, (x, top): (f64, f64), numbers: &Range<usize>) {
+    let text = match numbers.len() {
+        1 => numbers.start.to_string(),
+        _ => format!("{}-{}", numbers.start, numbers.end - 1),
+    };
+    let half = width_of(&text).clamp(18.0, FLAG) / 2.0;
+    let left = x - half;
+    let flag = format!("M{left:.1} {top:.1}h{:.1}v14l-{half:.1} 6l-{half:.1} -6z", 2.0 * half);
+    page.shape("path", &[("class", &"violation-flag"), ("d", &flag)], format_args!("violation {text}"));
+    label(page, "of-violation", (x, top + 12.0), Anchor::Middle, text);
 }

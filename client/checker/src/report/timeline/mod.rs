@@ -123,6 +123,7 @@ fn draw_run(page: &mut Markup, scene: &Scene, window: Window, layout: &Layout, f
     layout.homeless.1.iter().for_each(|bar| bar.draw(page, layout.homeless.0));
     felt.rates.draw(page, window);
     felt.latency.draw(page, window);
+    marks::draw_end(page, window, layout, scene);
     marks::draw_shades(page, window, layout, &scene.faults);
     marks::draw_changes(page, window, layout, scene);
     marks::draw_gaps(page, window, layout, scene.gaps);

@@ -1,18 +1,38 @@
 //! Bars that overlap in time, put into rows.
 
-/// The row of each bar, given as left edge and width in order of their left edges: the first row with room for it.
-/// Where all `most` rows are taken, the last one is drawn over.
-pub(super) fn rows(bars: &[(f64, f64)], most: usize) -> Vec<usize> {
-    let mut ends: Vec<f64> = Vec::new();
-    let mut rows = Vec::with_capacity(bars.len());
-    for (left, width) in bars {
-        let free = ends.iter().position(|end| end <= left);
-        let row = free.unwrap_or(ends.len()).min(most.saturating_sub(1));
-        ends.resize(ends.len().max(row + 1), 0.0);
-        ends[row] = ends[row].max(left + width);
-        rows.push(row);
+/// Rows that fill from left to right.
+pub(super) struct Rows {
+    /// Where the last bar of each row ends.
+    ends: Vec<f64>,
+    most: usize,
+}
+
+impl Rows {
+    /// None yet, and never more than `most`.
+    pub(super) fn new(most: usize) -> Self {
+        Self { ends: Vec::new(), most }
     }
-    rows
+
+    /// Puts a bar into the first row with room for it, and says which; `None` where there is none.
+    pub(super) fn put(&mut self, (left, width): (f64, f64)) -> Option<usize> {
+        let free = self.ends.iter().position(|end| *end <= left);
+        let row = free.or_else(|| (self.ends.len() < self.most).then_some(self.ends.len()))?;
+        self.end(row, left + width);
+        Some(row)
+    }
+
+    /// Draws a bar over others, in the row that ends first.
+    pub(super) fn put_over(&mut self, (left, width): (f64, f64)) -> usize {
+        let first = (0..self.ends.len()).min_by(|a, b| self.ends[*a].total_cmp(&self.ends[*b]));
+        let row = first.unwrap_or(0);
+        self.end(row, left + width);
+        row
+    }
+
+    fn end(&mut self, row: usize, end: f64) {
+        self.ends.resize(self.ends.len().max(row + 1), end);
+        self.ends[row] = self.ends[row].max(end);
+    }
 }
 
 /// How wide text of the drawings' size is, with room around it. Rather too much: fonts differ.
@@ -31,9 +51,10 @@ mod tests {
 
     #[test]
     fn bars_that_overlap_are_in_different_rows_as_long_as_there_are_some() {
-        let bars = [(0.0, 10.0), (5.0, 10.0), (10.0, 3.0), (11.0, 1.0), (12.0, 1.0)];
-        assert_eq!(rows(&bars, 9), [0, 1, 0, 2, 2]);
-        assert_eq!(rows(&bars, 2), [0, 1, 0, 1, 1]);
-        assert_eq!(rows(&bars, 1), [0; 5]);
+        let mut rows = Rows::new(2);
+        let bars = [(0.0, 10.0), (5.0, 10.0), (10.0, 3.0), (11.0, 1.0), (13.0, 1.0)];
+        assert_eq!(bars.map(|bar| rows.put(bar)), [Some(0), Some(1), Some(0), None, Some(0)]);
+        assert_eq!(rows.put_over((13.0, 9.0)), 0);
+        assert_eq!([rows.put((15.0, 1.0)), rows.put((15.5, 1.0))], [Some(1), None]);
     }
 }

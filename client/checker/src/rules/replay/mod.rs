@@ -155,12 +155,12 @@ impl<'b> Replay<'b, '_, '_> {
         if let Some(first) = events.first() {
             self.model.advance(first.at_ms);
         }
-        self.model.changed.clear();
-        self.model.changed_skus.clear();
         let own =
             events.iter().position(|noted| op_of(cause_of(noted)).is_some() || cause_of(noted) == "revoke");
         let (before, rest) = events.split_at(own.unwrap_or(events.len()));
         self.by_itself(before, sequence);
+        self.model.changed.clear();
+        self.model.changed_skus.clear();
         self.commands(sequence, rest, events, due);
         self.by_itself(rest, sequence);
         self.compare_stock(events, sequence);
@@ -171,10 +171,10 @@ impl<'b> Replay<'b, '_, '_> {
             self.refusal(command, due.next_ms);
         }
         for read in &due.reads {
-            self.read(read, due.next_ms);
+            self.read(read);
         }
         for last in &due.finals {
-            self.last(last, due.next_ms);
+            self.last(last);
         }
     }
 
@@ -542,9 +542,10 @@ impl<'b> Replay<'b, '_, '_> {
         }
     }
 
-    fn read(&mut self, read: &Read<'_>, next_ms: u64) {
+    fn read(&mut self, read: &Read<'_>) {
         let (call, told) = (read.call, &read.told);
-        let next_ms = self.latest_ms(next_ms, call.ended_us);
+        // It reports its own moment, which may be after the next command's: of that one this node has not heard yet.
+        let next_ms = self.latest_ms(u64::MAX, call.ended_us);
         match (call.op, told.status) {
             (Op::GetReservation, 404) => {
                 self.court.replay.look();
@@ -591,8 +592,8 @@ impl<'b> Replay<'b, '_, '_> {
     }
 
     /// A node's state after the run.
-    fn last(&mut self, last: &Final, next_ms: u64) {
-        let next_ms = self.latest_ms(next_ms, last.at_us);
+    fn last(&mut self, last: &Final) {
+        let next_ms = self.latest_ms(u64::MAX, last.at_us);
         let of_node = |difference: Difference| Difference {
             text: format!("node {} at the end: {}", last.node, difference.text),
             ..difference
