@@ -19,8 +19,8 @@
 //!   cost little, goes over plain sockets.
 
 mod access;
-mod auth;
 mod address;
+mod auth;
 mod cli;
 mod clock;
 mod config;

@@ -28,8 +28,7 @@ pub(crate) async fn run(local: Arc<Local>, raft: Raft, log: Log) {
         let snapshot = local.replica.snapshot().and_then(|snapshot| snapshot.header().applied);
         let snapshot = snapshot.map(|position| position.index);
         // Asking again for what is under way changes nothing.
-        let asked =
-            ask(&raft, is_due(&local, &log, snapshot, bytes_max), to_purge(&log, snapshot, bytes_max));
+        let asked = ask(&raft, is_due(&local, &log, snapshot), to_purge(&log, snapshot, bytes_max));
         // Whoever watches the core says why it has stopped.
         if asked.await.is_err() {
             return;
@@ -47,10 +46,18 @@ async fn ask(raft: &Raft, snapshot_is_due: bool, purge: Option<u64>) -> Result<(
     }
 }
 
-/// Whether so much was applied since the last snapshot that there shall be another.
-fn is_due(local: &Local, log: &Log, snapshot: Option<u64>, bytes_max: u64) -> bool {
-    let applied = local.replica.read().position.map(|position| position.index);
-    applied.is_some_and(|last| log.bytes_between(snapshot, last) >= bytes_max)
+/// Whether so much was applied since the last snapshot that there shall be another: in this node's turn, so that not
+/// all nodes build one at the same moment. openraft does it where as many entries were applied since the last one.
+fn is_due(local: &Local, log: &Log, snapshot: Option<u64>) -> bool {
+    let Some(last) = local.replica.read().position.map(|position| position.index) else {
+        return false;
+    };
+    let (tuning, turn) = (&local.options.tuning, local.options.turn());
+    let (since, entries) = (snapshot.unwrap_or(0), tuning.snapshot_entries);
+    let in_turn = last.saturating_sub(since) >= entries / 2 && turn.has_come(since, last, entries);
+    // Bytes are counted from each node's last snapshot: they cannot take turns by these, but need not meet.
+    let bytes_max = tuning.snapshot_bytes - turn.share(tuning.snapshot_bytes / 2);
+    in_turn || log.bytes_between(snapshot, last) >= bytes_max
 }
 
 /// Up to where to purge, where more is kept behind the last snapshot than should be.

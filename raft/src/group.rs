@@ -25,8 +25,8 @@ use crate::form::Formation;
 use crate::hand_over::hand_over;
 use crate::keeper::Keeper;
 use crate::log_store::LogStore;
-use crate::membership::{Changer, settle};
 use crate::look::{Look, Standing};
+use crate::membership::{Changer, settle};
 use crate::open::{self, Store};
 use crate::promises::Promises;
 use crate::propose::{self, Proposer};
@@ -34,7 +34,7 @@ use crate::read::{self, Confirmer};
 use crate::replica::Replica;
 use crate::simulated::blocking;
 use crate::space::Space;
-use crate::state_machine::StateMachine;
+use crate::state_machine::{Saving, StateMachine};
 use crate::transport::server::{Gate, Server};
 use crate::transport::wire::{Listening, Tcp, Wire};
 use crate::transport::{Local, Network, memory, ping};
@@ -57,6 +57,9 @@ const INSTALL: Duration = Duration::from_secs(600);
 
 /// The Raft core is looked at this often.
 const WATCH_EVERY: Duration = Duration::from_millis(100);
+
+/// How often it is looked whether the last save was too long ago, in the time that is too long.
+const SAVE_LOOKS: u32 = 8;
 
 /// Recovery and a linearizable read for readiness are waited for this long.
 const READY: Duration = Duration::from_secs(2);
@@ -129,7 +132,7 @@ impl Group {
         log.on_failure(move |why| failing.report(&why));
         let keeper = Keeper::start(checkpoint, snapshots, space, fatal.clone()).map_err(raft_error)?;
         let replica = Arc::new(Replica::new(applied, snapshot));
-        let machine = StateMachine::new(replica.clone(), keeper.clone(), options.tuning.save_records);
+        let machine = StateMachine::new(replica.clone(), keeper.clone(), saving(&options));
         let voters = options.members.iter().map(|member| member.id).collect();
         let clock = ClusterClock::new(wall, options.node_id, voters);
         let promises = Arc::new(Promises::new(log.clone()));
@@ -390,8 +393,7 @@ impl Inner {
         tasks.spawn(compaction::run(self.local.clone(), self.raft.clone(), self.log.clone()));
         tasks.spawn(aside::run(self.local.clone(), self.raft.clone(), self.room.clone()));
         tasks.spawn(stall::run(self.local.clone(), self.log.clone()));
-        let save_every = self.local.options.tuning.save_every;
-        tasks.spawn(save_regularly(self.machine.clone(), save_every, self.local.fatal.clone()));
+        tasks.spawn(save_regularly(self.machine.clone(), self.local.clone()));
         tasks.spawn(note_recovery(Arc::downgrade(self)));
         tasks.spawn(watch_core(Arc::downgrade(self), self.raft.metrics()));
     }
@@ -470,12 +472,19 @@ async fn start_raft(local: &Arc<Local>, log: LogStore, machine: StateMachine) ->
     Raft::new(local.options.node_id, config, network, log, machine).await.map_err(raft_error)
 }
 
-/// Saves what changed, where it is not much and nothing else would.
-async fn save_regularly(machine: StateMachine, save_every: Duration, fatal: Fatal) {
+fn saving(options: &GroupOptions) -> Saving {
+    Saving { records: options.tuning.save_records, turn: options.turn() }
+}
+
+/// Saves what changed, where it is not much and nothing else would. The nodes of a group begin one after the other.
+async fn save_regularly(machine: StateMachine, local: Arc<Local>) {
+    let every = local.options.tuning.save_every;
+    let look_every = every / SAVE_LOOKS;
+    sleep(Duration::from_millis(local.options.turn().share(every.as_millis() as u64))).await;
     loop {
-        sleep(save_every).await;
-        if let Err(e) = machine.save_if(1) {
-            fatal.report(e.to_string());
+        sleep(look_every).await;
+        if let Err(e) = machine.save_if_older(every).await {
+            local.fatal.report(e.to_string());
         }
     }
 }

@@ -1,15 +1,15 @@
 //! The thread that keeps this node's images: checkpoint saves, audits, snapshots built and installed, one at a time.
 //!
-//! sled has no view of a moment, so an image is streamed out while nothing is saved into it; meanwhile apply goes
-//! on in memory and the next save carries what gathered. Whatever fails here is fatal: it is reported once, and
-//! nothing is written after it. Want of space is no failure as long as it is met before sled is: saves are put off,
-//! snapshots wait (see `space`).
+//! sled has no view of a moment, so an image is streamed out while nothing is saved into it; meanwhile apply goes on
+//! in memory and the next save carries what gathered. It rests between its steps: see [`rests`](crate::rests).
+//! Whatever fails here is fatal: it is reported once, and nothing is written after it. Want of space is no failure as
+//! long as it is met before sled is: saves are put off, snapshots wait (see `space`).
 
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use storage::StorageError;
@@ -21,11 +21,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::audit::{self, ImageAudit};
 use crate::fatal::Fatal;
+use crate::rests::Rests;
 use crate::simulated::{self, blocking};
 use crate::space::Space;
 
 /// How often it is looked whether there is room by now.
 const ROOM_AFTER: Duration = Duration::from_secs(1);
+
+/// The most memory of saved changes that is kept for the next ones, in bytes: what a save carries under full load, and
+/// again as much. New memory costs a page fault each 4 KiB, which apply would wait for.
+const EMPTIED_BYTES_MAX: usize = 32 << 20;
 
 /// What a save carries: changed records and what they make the image be of.
 pub(crate) struct Save {
@@ -48,11 +53,23 @@ enum Job {
     Close(oneshot::Sender<()>),
 }
 
+impl Job {
+    /// Whether it is to be done as fast as can be. A snapshot is waited for by nobody who could not wait longer.
+    fn is_waited_for(&self) -> bool {
+        match self {
+            Job::Save(_, reply) => reply.is_some(),
+            Job::Build(..) | Job::Audit(..) => false,
+            Job::Install(..) | Job::Close(_) => true,
+        }
+    }
+}
+
 /// A handle to the thread.
 #[derive(Clone)]
 pub(crate) struct Keeper {
     jobs: mpsc::UnboundedSender<Job>,
     state: Arc<State>,
+    rests: Arc<Rests>,
     snapshots: SnapshotStore,
     space: Space,
 }
@@ -68,8 +85,16 @@ struct State {
     saves: AtomicU64,
     builds: AtomicU64,
     installs: AtomicU64,
+    /// What the last save carried, emptied: its memory is there for what is to be saved next.
+    emptied: Mutex<Changes>,
     /// What the image's files take, in bytes; more than anything until it is known.
     image_bytes: AtomicU64,
+}
+
+impl State {
+    fn emptied(&self) -> MutexGuard<'_, Changes> {
+        self.emptied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// How often the thread did what.
@@ -89,11 +114,15 @@ impl Keeper {
     ) -> io::Result<Keeper> {
         let (jobs, queue) = mpsc::unbounded_channel();
         let state = Arc::new(State { image_bytes: AtomicU64::new(u64::MAX), ..State::default() });
+        let rests = Rests::new();
+        // A simulation has no other thread that work would be felt by.
+        let checkpoint = if simulated::is_on() { checkpoint } else { checkpoint.at_pace(rests.pace()) };
         let worker = Worker {
             checkpoint,
             snapshots: snapshots.clone(),
             space: space.clone(),
             state: state.clone(),
+            rests: rests.clone(),
             fatal,
         };
         if simulated::is_on() {
@@ -102,12 +131,22 @@ impl Keeper {
             let work = move || worker.run(queue);
             std::thread::Builder::new().name("keeper".into()).spawn(work)?;
         }
-        Ok(Keeper { jobs, state, snapshots, space })
+        Ok(Keeper { jobs, state, rests, snapshots, space })
     }
 
     /// Whether nothing is queued or under way, so that a save would start at once.
     pub(crate) fn is_idle(&self) -> bool {
         !self.state.busy.load(Ordering::Acquire)
+    }
+
+    /// What is under way goes on without rests.
+    pub(crate) fn hurry(&self) {
+        self.rests.hurry();
+    }
+
+    /// No changes, with the memory of those that were saved.
+    pub(crate) fn empty_changes(&self) -> Changes {
+        std::mem::take(&mut *self.state.emptied())
     }
 
     /// Whether there is room for a save of so many records. That it is put off is said once, and that it goes on.
@@ -235,6 +274,7 @@ struct Worker {
     snapshots: SnapshotStore,
     space: Space,
     state: Arc<State>,
+    rests: Arc<Rests>,
     fatal: Fatal,
 }
 
@@ -287,6 +327,7 @@ impl Worker {
     }
 
     fn try_serve(&mut self, job: Job) -> ControlFlow<Closing> {
+        self.rests.begin(job.is_waited_for());
         let done = match job {
             Job::Close(reply) => return ControlFlow::Break(Some(reply)),
             Job::Save(save, reply) => {
@@ -324,13 +365,14 @@ impl Worker {
     }
 
     /// An image never goes back: what was taken out before a snapshot was installed is part of that.
-    fn save(&mut self, save: Save) -> Result<(), StorageError> {
-        if self.checkpoint.header().is_some_and(|last| save.header.applied < last.applied) {
-            return Ok(());
+    fn save(&mut self, mut save: Save) -> Result<(), StorageError> {
+        if self.checkpoint.header().is_none_or(|last| save.header.applied >= last.applied) {
+            self.checkpoint.save(&save.header, &mut save.changes)?;
+            self.measure();
+            self.state.saves.fetch_add(1, Ordering::Relaxed);
         }
-        self.checkpoint.save(&save.header, save.changes)?;
-        self.measure();
-        self.state.saves.fetch_add(1, Ordering::Relaxed);
+        save.changes.clear(EMPTIED_BYTES_MAX);
+        *self.state.emptied() = save.changes;
         Ok(())
     }
 

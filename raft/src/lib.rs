@@ -19,7 +19,8 @@
 //! * [`inspect`] looks at the directory of a node that is stopped.
 //! * `simulated` is what a simulation puts in the place of threads, chance and network, `runtime` and
 //!   `watch` tokio with that chance, `look` what it sees of a group.
-//! * `keeper` is the thread that writes images; `replica` the applied state that readers share.
+//! * `keeper` is the thread that writes images, with `rests`; `replica` the applied state that readers share; `unsaved`
+//!   what changed in it on its way to the keeper; `turn` keeps the nodes from saving at the same moment.
 //! * `compaction` cuts the log short. `space` is what the file system still takes; `aside` what a leader does when it
 //!   is too little for its log, with `hand_over`.
 //!
@@ -44,9 +45,9 @@ mod hand_over;
 pub mod inspect;
 mod keeper;
 mod log_store;
-mod membership;
 #[doc(hidden)]
 pub mod look;
+mod membership;
 mod open;
 mod options;
 mod pack;
@@ -55,6 +56,7 @@ mod propose;
 mod pulse;
 mod read;
 mod replica;
+mod rests;
 #[cfg(test)]
 mod rot;
 mod runtime;
@@ -67,7 +69,9 @@ mod status;
 #[cfg(test)]
 mod suite;
 mod transport;
+mod turn;
 mod types;
+mod unsaved;
 mod waiting;
 mod watch;
 

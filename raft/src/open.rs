@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use storage::checkpoint::{Changes, Checkpoint, ImageHeader, Opened};
+use storage::checkpoint::{Checkpoint, ImageHeader, Opened};
 use storage::disk::Disk;
 use storage::identity::DataDir;
 use storage::inventory::Inventory;
@@ -19,6 +19,7 @@ use crate::simulated::{self, random};
 use crate::transport::GROUP;
 use crate::transport::memory::Memory;
 use crate::types::StoredMembership;
+use crate::unsaved::Unsaved;
 use crate::{GroupOptions, StartError};
 
 /// How much of the log's tail stays in memory, in bytes.
@@ -70,8 +71,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
     }
     let membership = membership(&header, path)?;
     let applied = Applied {
+        unsaved: Unsaved::since(&inventory),
         inventory: *inventory,
-        changes: Changes::default(),
         position: header.applied,
         membership,
         broken: false,

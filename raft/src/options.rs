@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use storage::StorageError;
 
+use crate::turn::Turn;
+
 /// The one thing this crate must be told about the outside world's time.
 pub trait WallClock: Send + Sync + 'static {
     /// Milliseconds since the Unix epoch, as this machine believes.
@@ -49,23 +51,31 @@ pub struct GroupOptions {
     pub tuning: Tuning,
 }
 
+impl GroupOptions {
+    /// When it is this node's turn to do what all nodes do now and then.
+    pub(crate) fn turn(&self) -> Turn {
+        Turn::new(self.node_id, self.members.iter().map(|member| member.id))
+    }
+}
+
 /// Sizes and paces that no operator needs to set, and tests set low.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tuning {
     /// How long a segment of the log is, in bytes.
     pub segment_bytes: u64,
-    /// A snapshot is built this many entries after the last one, and at most as many entries stay behind it, so that
-    /// a follower that was away for a moment is served from the log.
+    /// A snapshot is built at most this many entries after the last one, in this node's turn, and at most as many
+    /// entries stay behind it, so that a follower that was away for a moment is served from the log.
     pub snapshot_entries: u64,
     /// The same in bytes of log, whichever comes first.
     pub snapshot_bytes: u64,
     /// How often the leader compares the digests of all nodes.
     pub digests_every: Duration,
-    /// A checkpoint is saved as soon as this many records changed and no image is being written. With more of them a
-    /// SKU that sells all the time is written less often for as many reserves; and all of them gather in memory, some
-    /// 200 bytes each, while as many more may be on their way to the disk.
+    /// A checkpoint is saved when about this many records changed and no image is being written: from half of them on
+    /// in this node's turn, from half as many again at any time. With more of them a SKU that sells all the time is
+    /// written less often for as many reserves; and all of them gather in memory, some 200 bytes each, while as many
+    /// more may be on their way to the disk.
     pub save_records: usize,
-    /// What changed is saved at least this often.
+    /// What changed is saved about this often at least.
     pub save_every: Duration,
     /// Where to dial these nodes, by id, other than at the address that they answer at: a test's proxy.
     pub via: BTreeMap<u64, String>,

@@ -7,24 +7,20 @@ use storage::checkpoint::{Changes, ImageHeader};
 use storage::inventory::Inventory;
 use storage::snapshot::Snapshot;
 use storage::{Position, planted};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::codec;
 use crate::digests::Ring;
 use crate::types::StoredMembership;
+use crate::unsaved::Unsaved;
 use crate::watch;
-
-/// How long the changes may become that gather for the next save, in bytes. While none can be made, because a snapshot
-/// is being built or there is no room, they come to this, and what changes from there on is taken by the save itself.
-const GATHERED_BYTES_MAX: usize = 32 << 20;
 
 /// What was applied, up to which entry.
 pub(crate) struct Applied {
     /// The state machine.
     pub(crate) inventory: Inventory,
-    /// What changed in it since the last save and was gathered by now.
-    pub(crate) changes: Changes,
+    /// What changed in it since the last save.
+    pub(crate) unsaved: Unsaved,
     /// The last entry applied to it.
     pub(crate) position: Option<Position>,
     /// The last membership applied.
@@ -44,24 +40,24 @@ impl Applied {
         self.digests.push(position.index, self.inventory.state_digest());
     }
 
-    /// Takes changes while they are at hand, so that a save finds few left that it has to hold apply up for.
+    /// Takes changes while they are at hand.
     pub(crate) fn gather(&mut self) {
-        if self.changes.bytes() < GATHERED_BYTES_MAX {
-            self.changes.take_settled(&mut self.inventory);
-        }
+        self.unsaved.gather(&mut self.inventory);
     }
 
-    /// All that changed since the last save, up to this moment.
-    pub(crate) fn take_changes(&mut self) -> Changes {
-        let room = Changes::with_room_as(&self.changes);
-        let mut changes = std::mem::replace(&mut self.changes, room);
-        changes.take_changed(&mut self.inventory);
-        changes
+    /// Takes the next portion of what changed. Whether nothing is left of it.
+    pub(crate) fn take_portion(&mut self) -> bool {
+        self.unsaved.take_portion(&mut self.inventory)
     }
 
-    /// How many records those are; one that changed again may count again.
+    /// All that changed since the last save, up to this moment. What changes from here on gathers in empty ones.
+    pub(crate) fn take_changes(&mut self, empty: Changes) -> Changes {
+        self.unsaved.cut(&mut self.inventory, empty)
+    }
+
+    /// How many records changed since the last save.
     pub(crate) fn changed(&self) -> usize {
-        self.changes.len() + self.inventory.changed()
+        self.unsaved.len(&self.inventory)
     }
 
     /// How far it has come.

@@ -9,7 +9,6 @@ use futures_util::{Stream, TryStreamExt};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{EntryPayload, OptionalSend};
-use storage::checkpoint::Changes;
 use storage::inventory::outcome::Applied as CommandApplied;
 use storage::planted;
 use storage::snapshot::Snapshot;
@@ -20,35 +19,88 @@ use crate::codec;
 use crate::digests::Ring;
 use crate::keeper::{Keeper, Save};
 use crate::replica::{Applied, Progress, Replica};
+use crate::turn::Turn;
 use crate::types::{LogId, PeerNode, Proposal, SnapshotMeta, StoredMembership, TypeConfig, log_id, position};
+use crate::unsaved::Unsaved;
 
 /// A snapshot that there was no room for after all is tried again after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// How long apply has the lock between two portions of what a save takes.
+const PORTION_PAUSE: Duration = Duration::from_millis(1);
+
+/// The keeper takes no rests once this many times as many records changed as make a save.
+const HURRY_SAVES: usize = 4;
+
+/// When to save.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Saving {
+    /// About how many changed records make a save; `usize::MAX`: none is made by itself.
+    pub(crate) records: usize,
+    /// Whose turn it is: nodes of one group save one after the other.
+    pub(crate) turn: Turn,
+}
+
+impl Saving {
+    /// Saves are made by themselves never.
+    #[cfg(test)]
+    pub(crate) const NEVER: Saving = Saving { records: usize::MAX, turn: Turn::ALONE };
+
+    /// Whether so much changed that it is to be saved: in this node's turn a half is enough, and out of it as much
+    /// again.
+    fn is_due(&self, applied: &Applied) -> bool {
+        let (changed, each) = (applied.changed(), self.records as u64);
+        let (since, now) = (applied.unsaved.cut_sequence(), applied.inventory.sequence());
+        let in_turn = || changed >= self.records / 2 && self.turn.has_come(since, now, each);
+        changed >= self.records.saturating_add(self.records / 2) || in_turn()
+    }
+}
 
 /// The state machine as openraft sees it; also its snapshot builder.
 #[derive(Clone)]
 pub(crate) struct StateMachine {
     replica: Arc<Replica>,
     keeper: Keeper,
-    save_records: usize,
+    saving: Saving,
 }
 
 impl StateMachine {
-    /// One that saves as soon as so many records changed.
-    pub(crate) fn new(replica: Arc<Replica>, keeper: Keeper, save_records: usize) -> StateMachine {
-        StateMachine { replica, keeper, save_records }
+    pub(crate) fn new(replica: Arc<Replica>, keeper: Keeper, saving: Saving) -> StateMachine {
+        StateMachine { replica, keeper, saving }
     }
 
-    /// Queues a save of at least `records` changed records, unless the keeper has something to do or there is no room:
-    /// what gathers meanwhile goes with the next one.
-    pub(crate) fn save_if(&self, records: usize) -> io::Result<()> {
-        if !self.keeper.is_idle() {
+    /// After an entry: gathers what the next save is to carry, or takes a portion for one that is due, and queues that
+    /// with the last of them. While the keeper has something to do or there is no room, more gathers.
+    fn save_in_portions(&self) -> io::Result<()> {
+        if self.saving.records == usize::MAX {
             return Ok(());
         }
+        let is_due = self.saving.is_due(&self.replica.read()) && self.can_save();
+        let mut applied = self.replica.write();
+        match is_due {
+            true if applied.take_portion() => self.keeper.save(self.take_save(&mut applied)?),
+            true => {}
+            false => applied.gather(),
+        }
+        Ok(())
+    }
+
+    fn can_save(&self) -> bool {
         let changed = self.changed();
-        if changed >= records && self.keeper.has_room_for_save(changed) {
-            let mut applied = self.replica.write();
-            self.keeper.save(take_save(&mut applied)?);
+        if !self.keeper.is_idle() {
+            if changed / HURRY_SAVES >= self.saving.records {
+                self.keeper.hurry();
+            }
+            return false;
+        }
+        self.keeper.has_room_for_save(changed)
+    }
+
+    /// Saves what changed, where it is little and the last save was long ago.
+    pub(crate) async fn save_if_older(&self, than: Duration) -> io::Result<()> {
+        let is_older = self.replica.read().unsaved.cut_at().elapsed() >= than;
+        if is_older && self.changed() > 0 && self.can_save() {
+            self.cut(|save| self.keeper.save(save)).await?;
         }
         Ok(())
     }
@@ -58,11 +110,8 @@ impl StateMachine {
         if !self.keeper.has_room_for_save(self.changed()) {
             return Ok(());
         }
-        let saved = {
-            let mut applied = self.replica.write();
-            self.keeper.save_and_wait(take_save(&mut applied)?)
-        };
-        saved.await
+        self.keeper.hurry();
+        self.cut(|save| self.keeper.save_and_wait(save)).await?.await
     }
 
     /// Saves all that changed, and audits the image that it makes. Apply goes on meanwhile.
@@ -70,22 +119,33 @@ impl StateMachine {
         if !self.keeper.has_room_for_save(self.changed()) {
             return Err(io::Error::other("its file system has no room for the save before an audit"));
         }
-        let audited = {
-            let mut applied = self.replica.write();
-            self.keeper.audit(take_save(&mut applied)?)
-        };
-        audited.await
+        self.cut(|save| self.keeper.audit(save)).await?.await
     }
 
     fn changed(&self) -> usize {
         self.replica.read().changed()
     }
 
-    /// Gathers what the next save is to carry; nothing where none is to come.
-    fn gather(&self) {
-        if self.save_records < usize::MAX {
-            self.replica.write().gather();
+    /// Takes out what changed, portion by portion, and queues it under the lock of the last one.
+    async fn cut<T>(&self, queue: impl FnOnce(Save) -> T) -> io::Result<T> {
+        loop {
+            {
+                let mut applied = self.replica.write();
+                if applied.take_portion() {
+                    return Ok(queue(self.take_save(&mut applied)?));
+                }
+            }
+            tokio::time::sleep(PORTION_PAUSE).await;
         }
+    }
+
+    /// Takes out what changed, under the lock that makes it one moment.
+    fn take_save(&self, applied: &mut Applied) -> io::Result<Save> {
+        if applied.broken {
+            return Err(io::Error::other("the state machine broke off in the middle of an entry"));
+        }
+        let changes = applied.take_changes(self.keeper.empty_changes());
+        Ok(Save { header: applied.header()?, changes })
     }
 
     fn apply_entry(
@@ -123,21 +183,12 @@ impl StateMachine {
         }
         if planted!("position-apart-from-its-entry") {
             drop(applied);
-            self.save_if(self.save_records)?;
+            self.save_in_portions()?;
             applied = self.replica.write();
         }
         applied.advance(position(&id));
         Ok((answers, applied.progress()))
     }
-}
-
-/// Takes out what changed, under the lock that makes it one moment.
-fn take_save(applied: &mut Applied) -> io::Result<Save> {
-    if applied.broken {
-        return Err(io::Error::other("the state machine broke off in the middle of an entry"));
-    }
-    let changes = applied.take_changes();
-    Ok(Save { header: applied.header()?, changes })
 }
 
 /// What openraft calls a snapshot, of one on disk.
@@ -158,11 +209,8 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
         loop {
             let last_bytes = self.replica.snapshot().map_or(0, |snapshot| snapshot.len());
             self.keeper.wait_for_room(last_bytes, || self.changed()).await?;
-            let built = {
-                let mut applied = self.replica.write();
-                self.keeper.build(take_save(&mut applied)?)
-            };
-            if let Some(snapshot) = built.await? {
+            let built = self.cut(|save| self.keeper.build(save)).await?.await?;
+            if let Some(snapshot) = built {
                 self.replica.set_snapshot(snapshot.clone());
                 return to_openraft(snapshot);
             }
@@ -199,8 +247,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 responder.send(answers);
             }
             // Those who wait have their answers by now.
-            self.gather();
-            self.save_if(self.save_records)?;
+            self.save_in_portions()?;
         }
         Ok(())
     }
@@ -213,8 +260,8 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let inventory = self.keeper.install(snapshot.clone()).await?;
         let position = meta.last_log_id.as_ref().map(position);
         let applied = Applied {
+            unsaved: Unsaved::since(&inventory),
             inventory: *inventory,
-            changes: Changes::default(),
             position,
             membership: meta.last_membership.clone(),
             broken: false,
@@ -279,7 +326,7 @@ mod tests {
     async fn a_checkpoint_is_of_the_very_entry_that_it_names() {
         let directory = tempfile::tempdir().unwrap();
         // It saves whenever something changed.
-        let (mut machine, checkpoint) = machine(&directory, 1);
+        let (mut machine, checkpoint) = machine(&directory, Saving { records: 1, turn: Turn::ALONE });
         for index in 1..=30 {
             machine.apply(stream::iter([Ok(entry(index))])).await.unwrap();
         }

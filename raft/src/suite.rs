@@ -16,7 +16,7 @@ use crate::open::{self, Store};
 use crate::promises::Promises;
 use crate::replica::Replica;
 use crate::space::Space;
-use crate::state_machine::StateMachine;
+use crate::state_machine::{Saving, StateMachine};
 use crate::types::TypeConfig;
 use crate::{Group, GroupOptions, Member, Tuning, WallClock};
 
@@ -57,26 +57,26 @@ pub(crate) async fn alone(directory: &TempDir) -> Group {
     Group::start(options, Arc::new(Wall)).await.expect("a new directory and a free port")
 }
 
-/// A state machine over a new directory, which saves once so many records changed; and where its checkpoint is.
-pub(crate) fn machine(directory: &TempDir, save_records: usize) -> (StateMachine, PathBuf) {
-    let (_, machine) = stores(directory, save_records);
+/// A state machine over a new directory, which saves then; and where its checkpoint is.
+pub(crate) fn machine(directory: &TempDir, saving: Saving) -> (StateMachine, PathBuf) {
+    let (_, machine) = stores(directory, saving);
     (machine, options(directory).data_dir.join("checkpoint"))
 }
 
-fn stores(directory: &TempDir, save_records: usize) -> (LogStore, StateMachine) {
+fn stores(directory: &TempDir, saving: Saving) -> (LogStore, StateMachine) {
     let store: Store = open::open(Arc::new(RealDisk), &options(directory)).expect("a new directory opens");
     let space = Space::new(Arc::new(RealDisk), options(directory).data_dir);
     let keeper =
         Keeper::start(store.checkpoint, store.snapshots, space, Fatal::new()).expect("a thread starts");
     let replica = Replica::new(store.applied, store.snapshot).into();
     let promises = Promises::new(store.log.clone()).into();
-    (LogStore::new(store.log, promises), StateMachine::new(replica, keeper, save_records))
+    (LogStore::new(store.log, promises), StateMachine::new(replica, keeper, saving))
 }
 
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
     async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let directory = tempfile::tempdir().expect("a scratch directory");
-        let (log, machine) = stores(&directory, usize::MAX);
+        let (log, machine) = stores(&directory, Saving::NEVER);
         Ok((directory, log, machine))
     }
 }

@@ -6,6 +6,7 @@
 //!   snapshot --> checkpoint --> inventory      inventory: pure, imports std and serde
 //!       \            |
 //!        \-----------+--> disk, error, position <--- log
+//!        \-----------+--> pace
 //!                         disk, error <--- small <--- identity, peers
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! * [`snapshot`] is the image at one index, as a file that peers receive.
 //! * [`identity`] says whose directory this is; [`peers`] what is known of the other nodes' directories.
 //! * [`planted`] are mistakes made on purpose, for tests of the tests; no release has any.
+//! * [`pace`] is how fast saves and snapshots are made.
 //! * [`disk`] is the one seam to the file system; [`error`] the one kind of failure: a fatal one.
 
 // clippy.toml bans clocks and hash order for the state machine, which denies them for itself.
@@ -26,6 +28,7 @@ pub mod error;
 pub mod identity;
 pub mod inventory;
 pub mod log;
+pub mod pace;
 pub mod peers;
 pub mod planted;
 pub mod position;

@@ -24,7 +24,7 @@ use crate::open;
 use crate::promises::Promises;
 use crate::replica::Replica;
 use crate::space::Space;
-use crate::state_machine::StateMachine;
+use crate::state_machine::{Saving, StateMachine};
 use crate::types::TypeConfig;
 use crate::{GroupOptions, Member, StartError, Tuning, codec};
 
@@ -82,7 +82,7 @@ impl Node {
         let space = Space::new(Arc::new(RealDisk), directory.to_owned());
         let keeper = Keeper::start(store.checkpoint, store.snapshots, space, Fatal::new());
         let keeper = keeper.expect("a thread starts");
-        let machine = StateMachine::new(replica.clone(), keeper.clone(), usize::MAX);
+        let machine = StateMachine::new(replica.clone(), keeper.clone(), Saving::NEVER);
         let mut node = Node { directory: store.directory, log: store.log, machine, keeper, replica };
         node.apply_rest().await.map_err(|e| StartError::Raft(e.to_string()))?;
         Ok(node)

@@ -270,6 +270,7 @@ fn options(members: &[Member], node_id: u64, directory: &TempDir, seed: u64) -> 
             digests_every: Duration::from_secs(2),
             save_records: chance.within(5..=60) as usize,
             save_every: Duration::from_millis(chance.within(200..=3_000)),
+            via: BTreeMap::new(),
         },
     }
 }

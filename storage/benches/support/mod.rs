@@ -129,7 +129,7 @@ impl Shop {
     /// Takes what changed and will hardly do so again, as a node does after each entry; the CPU time, in seconds.
     pub(crate) fn gather(&mut self) -> f64 {
         let before = thread_seconds();
-        self.changes.take_settled(&mut self.inventory);
+        self.changes.take_settled(&mut self.inventory, usize::MAX);
         thread_seconds() - before
     }
 
@@ -142,11 +142,10 @@ impl Shop {
         let (before, start) = (cpu_seconds(), thread_seconds());
         let applied = Some(Position { term: 1, leader: 1, index: inventory.sequence() });
         let header = ImageHeader { applied, membership: Vec::new(), digest: inventory.state_digest() };
-        let room = Changes::with_room_as(&self.changes);
-        let mut changes = std::mem::replace(&mut self.changes, room);
-        changes.take_changed(inventory);
+        self.changes.take_changed(inventory);
         let took = thread_seconds() - start;
-        checkpoint.save(&header, changes).unwrap();
+        checkpoint.save(&header, &mut self.changes).unwrap();
+        self.changes.clear(usize::MAX);
         [took, cpu_seconds() - before]
     }
 }

@@ -8,7 +8,7 @@
 //! A record is encoded where it lies in the inventory, right after it changed: it is in the processor's caches then,
 //! and what goes to the image is no copy with texts of its own, but bytes as packs have them. One that changes again
 //! is there again; of several of one key the last one holds. So changes may be taken bit by bit, and still are those
-//! up to one moment: that of the last bit, which must take all.
+//! up to one moment: that of the last bit, which must take all that is left.
 
 use super::codec::{self, CodecError};
 use super::rows::{RECORD_HEAD_BYTES, RowChanges, key_at};
@@ -17,6 +17,10 @@ use crate::inventory::record::{KeyRef, RecordRef};
 
 /// As many as there are tags.
 const TAGS: usize = codec::EVENTS_TAG as usize + 1;
+
+/// What goes with each record besides its bytes is kept for as many records of a tag as there are so many bytes to
+/// keep.
+const START_BYTES: usize = 64;
 
 /// Stands for the length of a value that is gone. No value is as long.
 pub(super) const GONE: u32 = u32::MAX;
@@ -38,21 +42,32 @@ impl Changes {
         changes
     }
 
-    /// Empty ones, with room for about as many as these.
-    pub fn with_room_as(other: &Changes) -> Changes {
-        let starts = other.starts.each_ref().map(|starts| Vec::with_capacity(starts.len()));
-        Changes { bytes: Vec::with_capacity(other.bytes.len()), starts, failed: None }
+    /// Takes what changed and will hardly do so again soon, about so many records at most. Many such calls may precede
+    /// the one that completes what is saved.
+    pub fn take_settled(&mut self, inventory: &mut Inventory, records_max: usize) {
+        inventory.take_settled(records_max, |key, record| self.push(key, record));
     }
 
-    /// Takes what changed and will hardly do so again soon. Many such calls may precede the one of
-    /// [`take_changed`](Changes::take_changed) that completes what is saved.
-    pub fn take_settled(&mut self, inventory: &mut Inventory) {
-        inventory.take_settled(|key, record| self.push(key, record));
+    /// Takes of all that changed about so many records at most. Whether that was all: then what was taken so far is of
+    /// this moment, and may be saved.
+    pub fn take_some(&mut self, inventory: &mut Inventory, records_max: usize) -> bool {
+        inventory.take_some(records_max, |key, record| self.push(key, record))
     }
 
     /// Takes all that changed.
     pub fn take_changed(&mut self, inventory: &mut Inventory) {
         inventory.take_changed(|key, record| self.push(key, record));
+    }
+
+    /// Empties them. Their memory is used for the next ones, but for more than so many bytes of it.
+    pub fn clear(&mut self, bytes_kept: usize) {
+        self.bytes.clear();
+        self.bytes.shrink_to(bytes_kept);
+        for starts in &mut self.starts {
+            starts.clear();
+            starts.shrink_to(bytes_kept / START_BYTES);
+        }
+        self.failed = None;
     }
 
     /// How many there are; a record that changed again may count again.

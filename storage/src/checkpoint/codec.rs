@@ -128,7 +128,7 @@ pub(super) fn append_record(record: RecordRef<'_>, to: &mut Vec<u8>) -> Result<(
         RecordRef::Reservation(record) => append_body(record, to),
         RecordRef::Answer(record) => append_body(record, to),
         RecordRef::Customer(record) => append_body(&record, to),
-        RecordRef::Events(events) => append_body(events, to),
+        RecordRef::Events(events) => append_body(&events, to),
     }
 }
 

@@ -50,6 +50,7 @@ use serde::{Deserialize, Serialize};
 use crate::disk::Disk;
 use crate::inventory::Inventory;
 use crate::inventory::record::{Record, RecordKey};
+use crate::pace::Pace;
 use crate::{Position, StorageError};
 
 pub use changes::Changes;
@@ -83,6 +84,8 @@ pub struct Checkpoint {
     images: Images,
     /// The header of the last save, which [`Current`] names; `None` before the first one.
     header: Option<ImageHeader>,
+    /// How fast saves go on, and whoever reads all rows.
+    pace: Pace,
     /// What failed, once something has.
     stopped: Option<String>,
 }
@@ -154,10 +157,8 @@ impl Checkpoint {
                     folder.sync()?;
                     folder.remove_images(images.iter().filter(|&&other| other != number))?;
                     let opened = Opened::Loaded { header: header.clone(), inventory: Box::new(inventory) };
-                    return Ok((
-                        Sled { folder, number, image, _lock: lock }.into_checkpoint(Some(header)),
-                        opened,
-                    ));
+                    let sled = Sled { folder, number, image, _lock: lock };
+                    return Ok((sled.into_checkpoint(Some(header)), opened));
                 }
                 Err(Unreadable::Fatal(error)) => return Err(error),
                 Err(Unreadable::Damaged(reason)) => Some(reason),
@@ -181,14 +182,30 @@ impl Checkpoint {
             Opened::Loaded { header, .. } => Some(header.clone()),
             Opened::Empty { .. } => None,
         };
-        Ok((Checkpoint { images: Images::Plain(plain), header, stopped: None }, opened))
+        Ok((Checkpoint::of(Images::Plain(plain), header), opened))
     }
 
-    /// Writes changed records and the header as one atomic step, durable at return.
+    fn of(images: Images, header: Option<ImageHeader>) -> Checkpoint {
+        Checkpoint { images, header, pace: Pace::default(), stopped: None }
+    }
+
+    /// The same, whose saves go on at a pace, and what is made of its rows.
+    #[must_use]
+    pub fn at_pace(self, pace: Pace) -> Checkpoint {
+        Checkpoint { pace, ..self }
+    }
+
+    /// Its pace.
+    pub(crate) fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// Writes changed records and the header as one atomic step, durable at return. The changes are put in order for
+    /// it.
     ///
     /// # Errors
     /// Any of them is final: every later write answers [`StorageError::Stopped`].
-    pub fn save(&mut self, header: &ImageHeader, changes: Changes) -> Result<(), StorageError> {
+    pub fn save(&mut self, header: &ImageHeader, changes: &mut Changes) -> Result<(), StorageError> {
         self.check_running()?;
         let saved = self.try_save(header, changes);
         self.stop_on_error(saved)
@@ -236,10 +253,10 @@ impl Checkpoint {
         }
     }
 
-    fn try_save(&mut self, header: &ImageHeader, changes: Changes) -> Result<(), StorageError> {
+    fn try_save(&mut self, header: &ImageHeader, changes: &mut Changes) -> Result<(), StorageError> {
         let is_first = self.header.is_none();
         match &mut self.images {
-            Images::Sled(sled) => sled.save(header, changes, is_first)?,
+            Images::Sled(sled) => sled.save(header, changes, is_first, &self.pace)?,
             Images::Plain(plain) => plain.save(header, changes)?,
         }
         self.header = Some(header.clone());
@@ -273,11 +290,17 @@ impl Checkpoint {
 
 impl Sled {
     fn into_checkpoint(self, header: Option<ImageHeader>) -> Checkpoint {
-        Checkpoint { images: Images::Sled(Box::new(self)), header, stopped: None }
+        Checkpoint::of(Images::Sled(Box::new(self)), header)
     }
 
-    fn save(&mut self, header: &ImageHeader, changes: Changes, is_first: bool) -> Result<(), StorageError> {
-        self.image.write(changes, Some(header))?;
+    fn save(
+        &mut self,
+        header: &ImageHeader,
+        changes: &mut Changes,
+        is_first: bool,
+        pace: &Pace,
+    ) -> Result<(), StorageError> {
+        self.image.write(changes, Some(header), pace)?;
         self.image.sync()?;
         if is_first { current::write(&self.folder, self.number) } else { Ok(()) }
     }
@@ -370,10 +393,11 @@ fn build(
     for (key, record) in records {
         some.push((&key).into(), Some((&record).into()));
         if some.len() == REPLACE_RECORDS {
-            image.write(std::mem::take(&mut some), None)?;
+            image.write(&mut some, None, &Pace::default())?;
+            some.clear(usize::MAX);
         }
     }
-    image.write(some, Some(header))?;
+    image.write(&mut some, Some(header), &Pace::default())?;
     image.sync()?;
     Ok(image)
 }

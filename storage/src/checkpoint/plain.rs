@@ -49,7 +49,7 @@ impl Plain {
     }
 
     /// Makes the changes, durable at return.
-    pub(super) fn save(&mut self, header: &ImageHeader, mut changes: Changes) -> Result<(), StorageError> {
+    pub(super) fn save(&mut self, header: &ImageHeader, changes: &mut Changes) -> Result<(), StorageError> {
         changes.sort().map_err(|e| self.not_encoded(e))?;
         for (key, value) in changes.rows().flat_map(|row| row.records()) {
             match value {
@@ -69,7 +69,7 @@ impl Plain {
         self.records.clear();
         let mut all = Changes::default();
         records.for_each(|(key, record)| all.push((&key).into(), Some((&record).into())));
-        self.save(header, all)
+        self.save(header, &mut all)
     }
 
     /// Every row, in the order of the keys.
@@ -147,7 +147,7 @@ mod tests {
         for seed in 0..4 {
             let (mut checkpoint, _) = Checkpoint::open_plain(Arc::new(disk.clone()), dir).unwrap();
             shop.run(50);
-            checkpoint.save(&shop.header(), Changes::of(&mut shop.inventory)).unwrap();
+            checkpoint.save(&shop.header(), &mut Changes::of(&mut shop.inventory)).unwrap();
             disk.crash(seed);
             let (checkpoint, opened) = Checkpoint::open_plain(Arc::new(disk.clone()), dir).unwrap();
             let Opened::Loaded { header, inventory } = opened else { panic!("it is empty") };
@@ -164,7 +164,7 @@ mod tests {
         let (disk, dir) = (SimDisk::new(), Path::new("/checkpoint"));
         let (mut checkpoint, _) = Checkpoint::open_plain(Arc::new(disk.clone()), dir).unwrap();
         let (mut old, new) = (Shop::after(1, 50), Shop::after(2, 30));
-        checkpoint.save(&old.header(), Changes::of(&mut old.inventory)).unwrap();
+        checkpoint.save(&old.header(), &mut Changes::of(&mut old.inventory)).unwrap();
         checkpoint.replace(&new.header(), &mut new.records().into_iter()).unwrap();
         let (_, opened) = Checkpoint::open_plain(Arc::new(disk), dir).unwrap();
         let Opened::Loaded { inventory, .. } = opened else { panic!("it is empty") };

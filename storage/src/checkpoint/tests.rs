@@ -44,8 +44,8 @@ fn assert_image(opened: Opened, shop: &Shop) {
 }
 
 fn save(checkpoint: &mut Checkpoint, shop: &mut Shop) {
-    let changes = Changes::of(&mut shop.inventory);
-    checkpoint.save(&shop.header(), changes).unwrap();
+    let mut changes = Changes::of(&mut shop.inventory);
+    checkpoint.save(&shop.header(), &mut changes).unwrap();
 }
 
 /// As a node does it: after each few commands what changed is taken, but for what changes all the time.
@@ -58,17 +58,48 @@ fn changes_that_were_taken_bit_by_bit_are_those_up_to_the_last_bit() {
         let mut changes = Changes::default();
         for _ in 0..30 {
             shop.run(7);
-            changes.take_settled(&mut shop.inventory);
+            changes.take_settled(&mut shop.inventory, usize::MAX);
             taken += changes.len();
         }
         shop.run(3);
         changes.take_changed(&mut shop.inventory);
         assert_eq!(shop.inventory.changed(), 0);
-        checkpoint.save(&shop.header(), changes).unwrap();
+        checkpoint.save(&shop.header(), &mut changes).unwrap();
     }
     assert!(taken > 0);
     drop(checkpoint);
     assert_image(open(dir.path()).1, &shop);
+}
+
+/// As a node does it where much changed while nothing could be saved: portions of everything are taken while commands
+/// go on, and the image is cut at whichever moment nothing is left. `SEED=n` repeats one seed.
+#[test]
+fn an_image_cut_at_any_moment_with_portions_taken_between_is_the_state_at_that_moment() {
+    let one = std::env::var("SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
+    for seed in one.map_or(0..8, |seed| seed..seed + 1) {
+        eprintln!("SEED={seed}");
+        let mut rng = StdRng::seed_from_u64(seed);
+        let dir = tempfile::tempdir().unwrap();
+        let (mut checkpoint, _) = open(dir.path());
+        let (mut shop, mut changes, mut portions) = (Shop::new(seed), Changes::default(), 0);
+        for _ in 0..12 {
+            shop.run(rng.random_range(1..400));
+            while !changes.take_some(&mut shop.inventory, rng.random_range(0..200)) {
+                portions += 1;
+                shop.run(rng.random_range(0..10));
+                if rng.random_bool(0.5) {
+                    changes.take_settled(&mut shop.inventory, rng.random_range(0..50));
+                }
+            }
+            checkpoint.save(&shop.header(), &mut changes).unwrap();
+            changes.clear(rng.random_range(0..100_000));
+            drop(checkpoint);
+            let (opened, image) = open(dir.path());
+            assert_image(image, &shop);
+            checkpoint = opened;
+        }
+        assert!(portions > 12, "{portions} portions");
+    }
 }
 
 /// A save whose changes are not whole would be an image of no moment.
@@ -87,7 +118,7 @@ fn a_change_that_cannot_be_encoded_fails_the_save_and_not_only_itself() {
     let too_many = events.iter().cycle().take(150_000).cloned().collect();
     changes.push((&key).into(), Some((&Record::Events(too_many)).into()));
     assert_eq!(changes.len(), whole);
-    let saved = checkpoint.save(&shop.header(), changes);
+    let saved = checkpoint.save(&shop.header(), &mut changes);
     assert!(saved.is_err_and(|error| error.to_string().contains("a value of")));
 }
 
@@ -199,7 +230,7 @@ fn replacing_leaves_nothing_of_the_old_image() {
     assert_eq!(checkpoint.header(), Some(&other.header()));
     assert_eq!(folder(dir.path()).images().unwrap(), [2]);
     // Saves go on from there.
-    let _ = other.inventory.take_changes();
+    drop(Changes::of(&mut other.inventory));
     other.run(100);
     save(&mut checkpoint, &mut other);
     drop(checkpoint);
@@ -279,9 +310,9 @@ fn after_a_failure_nothing_is_written() {
     let (mut checkpoint, _) = open(dir.path());
     let mut shop = Shop::after(8, 100);
     let too_large = ImageHeader { membership: vec![7; codec::VALUE_BYTES_MAX], ..shop.header() };
-    assert!(checkpoint.save(&too_large, Changes::default()).is_err());
-    let changes = Changes::of(&mut shop.inventory);
-    assert!(matches!(checkpoint.save(&shop.header(), changes), Err(StorageError::Stopped(_))));
+    assert!(checkpoint.save(&too_large, &mut Changes::default()).is_err());
+    let mut changes = Changes::of(&mut shop.inventory);
+    assert!(matches!(checkpoint.save(&shop.header(), &mut changes), Err(StorageError::Stopped(_))));
     assert_eq!(checkpoint.header(), None);
 }
 
@@ -291,7 +322,7 @@ fn a_digest_that_differs_empties_the_checkpoint() {
     let (mut checkpoint, _) = open(dir.path());
     let mut shop = Shop::after(9, 100);
     let header = ImageHeader { digest: shop.header().digest ^ 1, ..shop.header() };
-    checkpoint.save(&header, Changes::of(&mut shop.inventory)).unwrap();
+    checkpoint.save(&header, &mut Changes::of(&mut shop.inventory)).unwrap();
     drop(checkpoint);
     let (mut checkpoint, opened) = open(dir.path());
     assert!(empty(opened).unwrap().contains("digest"));

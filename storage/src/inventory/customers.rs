@@ -18,6 +18,7 @@ use super::ids::{Item, Sku};
 use super::lapses::Lapses;
 use super::names;
 use super::outcome::Rejection;
+use super::portion::some_of;
 use super::record::{CustomerRecord, ReservedItem};
 use super::series::Series;
 use super::stock::Move;
@@ -175,9 +176,13 @@ impl Customers {
         self.changed.len()
     }
 
-    /// Shows the records that changed since the last call, each once.
-    pub(super) fn take_changed(&mut self, mut take: impl FnMut(&Sku, &Arc<str>, Option<CustomerRecord>)) {
-        let mut changed = std::mem::take(&mut self.changed);
+    /// Shows the records that changed since they were shown last: as many as are left to be shown, each of them once.
+    pub(super) fn take_changed(
+        &mut self,
+        left: &mut usize,
+        mut take: impl FnMut(&Sku, &Arc<str>, Option<CustomerRecord>),
+    ) {
+        let mut changed: Vec<_> = some_of(&mut self.changed, left).collect();
         changed.sort_unstable();
         changed.dedup();
         for (sku, customer) in &changed {

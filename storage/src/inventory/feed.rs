@@ -18,6 +18,7 @@ use super::event::{Event, EventFilter, EventPage, EventPosition, EventsExpired};
 use super::kept::{KeptChange, KeptEvent};
 use super::query::LOOK_AT_MAX;
 use super::record::CHUNK_EVENTS;
+use super::told::EventsRef;
 use super::{Inconsistent, Inventory};
 
 /// Chunks that one command forgets at most.
@@ -33,6 +34,15 @@ pub(super) struct Feed {
     changed_from: Option<u64>,
     /// The first chunk that was kept when the changes were taken.
     taken_first: u64,
+}
+
+/// Which chunks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Chunks {
+    /// Each.
+    All,
+    /// Those that are full, and so change no more; of those that are gone, each. The last one is never among them.
+    Full,
 }
 
 /// Never empty.
@@ -209,28 +219,29 @@ impl Feed {
         (gone.end - gone.start + (changed.end - changed.start)) as usize
     }
 
-    /// Shows the chunks that changed, came or went since the last call.
-    pub(super) fn take_changed(&mut self, mut take: impl FnMut(u64, Option<&[Event]>)) {
+    /// Shows chunks that changed, came or went since they were shown last, the oldest first, until none are left to be
+    /// shown, or no more records are.
+    pub(super) fn take_changed(
+        &mut self,
+        which: Chunks,
+        left: &mut usize,
+        mut take: impl FnMut(u64, Option<EventsRef<'_>>),
+    ) {
         let (gone, changed) = self.changes();
-        self.taken_first = gone.end;
-        self.changed_from = None;
-        gone.for_each(|number| take(number, None));
-        for (&number, chunk) in self.chunks.range(changed) {
-            take(number, Some(&chunk.told()));
+        self.taken_first = gone.end.min(gone.start.saturating_add(*left as u64));
+        *left -= (self.taken_first - gone.start) as usize;
+        (gone.start..self.taken_first).for_each(|number| take(number, None));
+        let end = changed.end - u64::from(which == Chunks::Full && !changed.is_empty());
+        let mut next = changed.start;
+        for (&number, chunk) in self.chunks.range(changed.start..end) {
+            if *left == 0 {
+                break;
+            }
+            *left = left.saturating_sub(CHUNK_EVENTS as usize);
+            take(number, Some(EventsRef::kept(&chunk.events)));
+            next = number + 1;
         }
-    }
-
-    /// Shows those of them that are full, and so change no more; they count as shown. The last one is always left.
-    pub(super) fn take_full(&mut self, mut take: impl FnMut(u64, &[Event])) {
-        let (_, changed) = self.changes();
-        let full = changed.start..changed.end.saturating_sub(1);
-        if full.is_empty() {
-            return;
-        }
-        self.changed_from = Some(full.end);
-        for (&number, chunk) in self.chunks.range(full) {
-            take(number, &chunk.told());
-        }
+        self.changed_from = (next < changed.end).then_some(next);
     }
 
     fn changes(&self) -> (std::ops::Range<u64>, std::ops::Range<u64>) {

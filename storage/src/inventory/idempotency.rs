@@ -11,6 +11,7 @@ use super::digest::{self, Digest, Kind};
 use super::ids::ReservationId;
 use super::names::{Named, Names};
 use super::outcome::{Applied, Outcome, Rejection, ReservationView};
+use super::portion::some_of;
 use super::record::{AnswerRecord, ReservationRecord};
 use super::reservations::Reservations;
 use crate::planted;
@@ -149,9 +150,14 @@ impl Answers {
         self.changed.len()
     }
 
-    /// Shows the answers that came or went since the last call, by sequence and key, each once.
-    pub(super) fn take_changed(&mut self, mut take: impl FnMut(u64, &str, Option<&AnswerRecord>)) {
-        let mut changed = std::mem::take(&mut self.changed);
+    /// Shows the answers that came or went since they were shown last, by sequence and key: as many as are left to be
+    /// shown, each of them once.
+    pub(super) fn take_changed(
+        &mut self,
+        left: &mut usize,
+        mut take: impl FnMut(u64, &str, Option<&AnswerRecord>),
+    ) {
+        let mut changed: Vec<_> = some_of(&mut self.changed, left).collect();
         changed.sort_unstable();
         changed.dedup();
         if planted!("answers-not-in-images") {

@@ -3,44 +3,74 @@
 use std::sync::Arc;
 
 use super::Inventory;
-use super::record::{Change, KeyRef, Record, RecordKey, RecordRef};
+use super::feed::Chunks;
+use super::record::{KeyRef, Record, RecordKey, RecordRef};
 
 impl Inventory {
     /// Shows each record that changed since it was shown last, as it is now, or its key where it is gone. The
     /// counters are among them whenever anything was applied.
-    pub fn take_changed(&mut self, mut take: impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>)) {
+    pub fn take_changed(&mut self, take: impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>)) {
+        self.take_some(usize::MAX, take);
+    }
+
+    /// Likewise, but no more of them than about so many, a chunk of events for as many as it has. Whether they were all
+    /// that were left. Many short calls, between which commands are applied, come to what one long one would: the call
+    /// after the last command must be one that shows all.
+    pub fn take_some(
+        &mut self,
+        records_max: usize,
+        mut take: impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>),
+    ) -> bool {
+        let mut left = records_max;
         if self.taken_sequence != self.counters.sequence {
             self.taken_sequence = self.counters.sequence;
             take(KeyRef::Counters, Some(RecordRef::Counters(&self.counters)));
         }
-        self.stocks.take_changed(|sku, record| take(KeyRef::Stock(sku), record.map(RecordRef::Stock)));
-        self.take_reservations_and_answers(&mut take);
-        self.feed.take_changed(|chunk, events| take(KeyRef::Events(chunk), events.map(RecordRef::Events)));
-        self.customers.take_changed(|sku, customer, record| {
+        self.take_reservations_and_answers(&mut left, &mut take);
+        self.stocks.take_changed(&mut left, |sku, record| {
+            take(KeyRef::Stock(sku), record.map(RecordRef::Stock));
+        });
+        self.customers.take_changed(&mut left, |sku, customer, record| {
             take(KeyRef::Customer(sku, customer), record.map(RecordRef::Customer));
         });
+        self.take_chunks(Chunks::All, &mut left, &mut take);
+        self.changed() == 0
     }
 
     /// Likewise, but only those that will hardly change again soon: reservations, answers, and chunks of events that
     /// are full. Right after they changed they are at hand; who looks them up later waits for memory.
-    pub fn take_settled(&mut self, mut take: impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>)) {
-        self.take_reservations_and_answers(&mut take);
-        self.feed.take_full(|chunk, events| take(KeyRef::Events(chunk), Some(RecordRef::Events(events))));
+    pub fn take_settled(
+        &mut self,
+        records_max: usize,
+        mut take: impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>),
+    ) {
+        let mut left = records_max;
+        self.take_reservations_and_answers(&mut left, &mut take);
+        self.take_chunks(Chunks::Full, &mut left, &mut take);
     }
 
-    fn take_reservations_and_answers(&mut self, take: &mut impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>)) {
-        self.reservations
-            .take_changed(|id, record| take(KeyRef::Reservation(id), record.map(RecordRef::Reservation)));
-        self.answers.take_changed(|sequence, key, record| {
+    fn take_reservations_and_answers(
+        &mut self,
+        left: &mut usize,
+        take: &mut impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>),
+    ) {
+        self.reservations.take_changed(left, |id, record| {
+            take(KeyRef::Reservation(id), record.map(RecordRef::Reservation))
+        });
+        self.answers.take_changed(left, |sequence, key, record| {
             take(KeyRef::Answer(sequence, key), record.map(RecordRef::Answer));
         });
     }
 
-    /// What [`take_changed`](Inventory::take_changed) shows, as copies.
-    pub fn take_changes(&mut self) -> Vec<Change> {
-        let mut changes = Vec::with_capacity(self.changed());
-        self.take_changed(|key, record| changes.push((key.to_key(), record.map(RecordRef::to_record))));
-        changes
+    fn take_chunks(
+        &mut self,
+        which: Chunks,
+        left: &mut usize,
+        take: &mut impl FnMut(KeyRef<'_>, Option<RecordRef<'_>>),
+    ) {
+        self.feed.take_changed(which, left, |chunk, events| {
+            take(KeyRef::Events(chunk), events.map(RecordRef::Events));
+        });
     }
 
     /// How many records changed since they were shown last. An answer that was forgotten and given anew may

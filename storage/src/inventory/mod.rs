@@ -52,7 +52,8 @@
 //! | `line`, `serve` | who waits; how lines are joined, served and left |
 //! | `expiry`, `lapses` | what time does |
 //! | `change` | the two ways in which the tables change, and tell the feed |
-//! | `event`, `feed`, `kept` | the change feed |
+//! | `event`, `feed`, `kept`, `told` | the change feed |
+//! | `image`, `portion` | the state as records, and which of them changed |
 //! | `idempotency` | kept answers |
 //! | `stock`, `stocks`, `reservations`, `indexes` | the tables |
 //! | `by_sequence`, `names`, `postings`, `table`, `series` | what they are made of |
@@ -89,6 +90,7 @@ mod load;
 mod names;
 pub mod outcome;
 mod parts;
+mod portion;
 mod postings;
 pub mod query;
 pub mod record;
@@ -103,12 +105,14 @@ mod stock;
 mod stocks;
 mod table;
 mod take_back;
+mod told;
 
 pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};
 pub use feed::FEED_DROP_MAX;
 pub use records_audit::{Audited, RecordsAudit};
 pub use records_digest::RecordsDigest;
 pub use serve::PROMOTE_MAX;
+pub use told::EventsRef;
 
 use customers::Customers;
 use event::Cause;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Event, EventPosition};
 use super::ids::{ReservationId, Sku};
 use super::outcome::{Grant, Outcome, State};
+use super::told::EventsRef;
 
 /// Which record. The order is that of the image: counters, stock, reservations, kept answers, customers,
 /// events.
@@ -49,9 +50,6 @@ pub enum Record {
     Events(Vec<Event>),
 }
 
-/// A record that changed: its key and what it is now, or `None` where it is gone.
-pub type Change = (RecordKey, Option<Record>);
-
 /// A [`RecordKey`] where it lies: to be looked at without a copy.
 #[derive(Debug, Clone, Copy)]
 pub enum KeyRef<'a> {
@@ -83,7 +81,7 @@ pub enum RecordRef<'a> {
     /// See [`Record::Customer`].
     Customer(CustomerRecord),
     /// See [`Record::Events`].
-    Events(&'a [Event]),
+    Events(EventsRef<'a>),
 }
 
 /// The counters of the whole history.
@@ -199,20 +197,6 @@ impl KeyRef<'_> {
     }
 }
 
-impl RecordRef<'_> {
-    /// A copy.
-    pub fn to_record(self) -> Record {
-        match self {
-            RecordRef::Counters(record) => Record::Counters(*record),
-            RecordRef::Stock(record) => Record::Stock(*record),
-            RecordRef::Reservation(record) => Record::Reservation(record.clone()),
-            RecordRef::Answer(record) => Record::Answer(record.clone()),
-            RecordRef::Customer(record) => Record::Customer(record),
-            RecordRef::Events(events) => Record::Events(events.to_vec()),
-        }
-    }
-}
-
 impl<'a> From<&'a RecordKey> for KeyRef<'a> {
     fn from(key: &'a RecordKey) -> KeyRef<'a> {
         match key {
@@ -234,7 +218,7 @@ impl<'a> From<&'a Record> for RecordRef<'a> {
             Record::Reservation(record) => RecordRef::Reservation(record),
             Record::Answer(record) => RecordRef::Answer(record),
             Record::Customer(record) => RecordRef::Customer(*record),
-            Record::Events(events) => RecordRef::Events(events),
+            Record::Events(events) => RecordRef::Events((&**events).into()),
         }
     }
 }

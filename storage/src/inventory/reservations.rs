@@ -10,6 +10,7 @@ use super::digest;
 use super::ids::{Item, ReservationId, Sku};
 use super::indexes::Indexes;
 use super::outcome::{ReservationView, State};
+use super::portion::some_of;
 use super::record::{ReservationRecord, ReservedItem};
 use crate::planted;
 
@@ -212,10 +213,15 @@ impl Reservations {
         self.changed.len()
     }
 
-    /// Shows the reservations that changed since the last call, each once.
-    pub(super) fn take_changed(&mut self, mut take: impl FnMut(ReservationId, Option<&ReservationRecord>)) {
-        for id in std::mem::take(&mut self.changed) {
-            let row = self.rows.get_mut(id.sequence).filter(|row| row.nonce == id.nonce);
+    /// Shows the reservations that changed since they were shown last, each once: as many as are left to be shown.
+    pub(super) fn take_changed(
+        &mut self,
+        left: &mut usize,
+        mut take: impl FnMut(ReservationId, Option<&ReservationRecord>),
+    ) {
+        let Reservations { rows, changed, .. } = self;
+        for id in some_of(changed, left) {
+            let row = rows.get_mut(id.sequence).filter(|row| row.nonce == id.nonce);
             let record = row.map(|row| {
                 row.changed = false;
                 &row.record

@@ -12,6 +12,7 @@ use super::kept::{Figures, FiguresAt};
 use super::line::Agenda;
 use super::names::{Named, Names};
 use super::outcome::{State, StockView};
+use super::portion::some_of;
 use super::record::{ReservedItem, StockRecord};
 use super::stock::Stock;
 
@@ -235,18 +236,24 @@ impl Stocks {
         self.changed.len()
     }
 
-    /// Shows the SKUs that changed since the last call, each once.
-    pub(super) fn take_changed(&mut self, mut take: impl FnMut(&Sku, Option<&StockRecord>)) {
-        let mut changed = std::mem::take(&mut self.changed);
-        changed.sort_unstable();
-        changed.dedup();
-        for sku in &changed {
-            let row = self.rows.get_mut(sku.as_str());
-            let record = row.map(|row| {
-                row.changed = false;
-                row.stock.record()
-            });
-            take(sku, record);
+    /// Shows the SKUs that changed since they were shown last: as many as are left to be shown. One that is gone may be
+    /// shown again.
+    pub(super) fn take_changed(
+        &mut self,
+        left: &mut usize,
+        mut take: impl FnMut(&Sku, Option<&StockRecord>),
+    ) {
+        let Stocks { rows, changed, .. } = self;
+        for sku in some_of(changed, left) {
+            match rows.get_mut(sku.as_str()) {
+                // It stood in the list before it was deleted and made anew, and was shown.
+                Some(row) if !row.changed => {}
+                Some(row) => {
+                    row.changed = false;
+                    take(&sku, Some(row.stock.record()));
+                }
+                None => take(&sku, None),
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use super::reader::Unreadable;
 use super::{parse_name, read_whole, unreadable};
 use crate::checkpoint::ImageHeader;
 use crate::disk::{Disk, Mode};
+use crate::pace::Pace;
 use crate::{Position, StorageError};
 
 /// One snapshot's file.
@@ -40,7 +41,7 @@ pub fn inspect(disk: &dyn Disk, dir: &Path) -> Result<Vec<SnapshotView>, Storage
 fn look(disk: &dyn Disk, path: &Path, applied: Option<Position>) -> Result<SnapshotView, StorageError> {
     let file = disk.open(path, Mode::Read).map_err(StorageError::io("open", path))?;
     let bytes = file.len().map_err(StorageError::io("stat", path))?;
-    let content = match read_whole(&*file) {
+    let content = match read_whole(&*file, &Pace::default()) {
         Ok(content) => Ok(content),
         Err(damage @ Unreadable::Damaged { .. }) => Err(unreadable(path, damage)),
         Err(other) => return Err(unreadable(path, other)),

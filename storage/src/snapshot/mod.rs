@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::checkpoint::{Checkpoint, ImageHeader};
 use crate::disk::{Disk, File, Mode, parent};
 use crate::inventory::{Inconsistent, Inventory, RecordsDigest};
+use crate::pace::Pace;
 use crate::{LEAVE_STOPPED, Position, StorageError, planted};
 
 use growing::Growing;
@@ -125,7 +126,7 @@ impl SnapshotStore {
                 return Ok(None);
             };
             let path = self.shared.dir.join(name);
-            let snapshot = verify(&*self.shared.disk, &path, Name::Published(path.clone()));
+            let snapshot = verify(&*self.shared.disk, &path, Name::Published(path.clone()), &Pace::default());
             *newest = Some(snapshot.map_err(|e| unreadable(&path, e))?);
             self.remove_older()?;
         }
@@ -167,12 +168,14 @@ impl SnapshotStore {
         for row in checkpoint.rows() {
             let row = row?;
             writer.row(row.key(), row.value())?;
+            checkpoint.pace().step();
         }
         writer.finish()?;
         let path = temporary.path.clone();
+        let name = Name::Temporary(temporary);
         let snapshot = match planted!("purged-before-the-snapshot-was-read-back") {
-            true => look(&*self.shared.disk, &path, Name::Temporary(temporary)),
-            false => verify(&*self.shared.disk, &path, Name::Temporary(temporary)),
+            true => look(&*self.shared.disk, &path, name),
+            false => verify(&*self.shared.disk, &path, name, checkpoint.pace()),
         };
         let snapshot = snapshot.map_err(|e| unreadable(&path, e))?;
         self.adopt(&snapshot)?;
@@ -282,7 +285,7 @@ impl Snapshot {
     /// # Errors
     /// Corrupt: it is damaged.
     pub fn check(&self) -> Result<(), StorageError> {
-        read_whole(&*self.opened.file).map(drop).map_err(|e| unreadable(&self.path(), e))
+        read_whole(&*self.opened.file, &Pace::default()).map(drop).map_err(|e| unreadable(&self.path(), e))
     }
 
     /// Loads it: the inventory, audited and compared with the header's digest. The bytes are verified again.
@@ -342,9 +345,9 @@ impl Drop for Temporary {
 }
 
 /// Opens a file and reads it from the first byte to the last.
-fn verify(disk: &dyn Disk, path: &Path, name: Name) -> Result<Snapshot, Unreadable> {
+fn verify(disk: &dyn Disk, path: &Path, name: Name, pace: &Pace) -> Result<Snapshot, Unreadable> {
     let snapshot = look(disk, path, name)?;
-    read_whole(&*snapshot.opened.file)?;
+    read_whole(&*snapshot.opened.file, pace)?;
     Ok(snapshot)
 }
 
@@ -357,7 +360,7 @@ fn look(disk: &dyn Disk, path: &Path, name: Name) -> Result<Snapshot, Unreadable
 }
 
 /// Reads a file from the first byte to the last: its header, and how many records it has.
-fn read_whole(file: &dyn File) -> Result<(ImageHeader, u64), Unreadable> {
+fn read_whole(file: &dyn File, pace: &Pace) -> Result<(ImageHeader, u64), Unreadable> {
     let mut reader = Reader::start(file)?;
     let header = reader.header().clone();
     let (mut digest, mut records) = (RecordsDigest::default(), 0);
@@ -365,6 +368,7 @@ fn read_whole(file: &dyn File) -> Result<(ImageHeader, u64), Unreadable> {
         let (key, record) = record?;
         digest.add(&key, &record).map_err(inconsistent)?;
         records += 1;
+        pace.step();
     }
     check_digest(digest.finish().map_err(inconsistent)?, &header)?;
     Ok((header, records))

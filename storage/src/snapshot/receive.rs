@@ -4,6 +4,7 @@ use super::growing::Growing;
 use super::reader::Unreadable;
 use super::{Name, Snapshot, Temporary, unreadable, verify};
 use crate::StorageError;
+use crate::pace::Pace;
 
 /// A snapshot that is being received. Dropping it removes what arrived.
 pub struct Receiving {
@@ -32,7 +33,7 @@ impl Receiving {
         let Receiving { temporary, file, .. } = self;
         let path = temporary.path.clone();
         file.sync(&path)?;
-        match verify(&*temporary.disk.clone(), &path, Name::Temporary(temporary)) {
+        match verify(&*temporary.disk.clone(), &path, Name::Temporary(temporary), &Pace::default()) {
             Ok(snapshot) => Ok(Ok(snapshot)),
             Err(error @ Unreadable::Io(_)) => Err(unreadable(&path, error)),
             Err(error) => Ok(Err(unreadable(&path, error).to_string())),

@@ -192,7 +192,7 @@ fn every_damage_is_seen_and_named() {
     let damages = damages(&whole);
     for (case, damaged) in &damages {
         fs::write(&path, damaged).unwrap();
-        let verified = verify(&RealDisk, &path, Name::Published(path.clone()));
+        let verified = verify(&RealDisk, &path, Name::Published(path.clone()), &Pace::default());
         match verified.map_err(|e| unreadable(&path, e)) {
             Err(StorageError::Corrupt { path: named, offset, .. }) => {
                 assert_eq!(named, path, "{case}");

@@ -125,7 +125,7 @@ impl Node {
 
     /// Saves the state into the checkpoint.
     pub(crate) fn save(&mut self) -> Result<(), StorageError> {
-        self.checkpoint.save(&history::header(self.applied), Changes::of(&mut self.inventory))
+        self.checkpoint.save(&history::header(self.applied), &mut Changes::of(&mut self.inventory))
     }
 
     /// Receives a snapshot and makes it this node's state, as the keeper does.

@@ -10,6 +10,7 @@ use storage::inventory::command::{
 use storage::inventory::event::{Event, EventFilter, EventPosition};
 use storage::inventory::ids::{Item, ReservationId, Sku};
 use storage::inventory::outcome::{Applied, Outcome, Rejection, ReservationView, StockView};
+use storage::inventory::record::RecordKey;
 
 pub(crate) const START_MS: u64 = 1_700_000_000_000;
 pub(crate) const TTL_MS: u64 = 300_000;
@@ -162,6 +163,13 @@ pub(crate) fn commit(reservation_id: ReservationId) -> Commit {
 
 pub(crate) fn extend(reservation_id: ReservationId, ttl_ms: u64) -> Command {
     Command::Extend(Extend { reservation_id, ttl_ms })
+}
+
+/// The keys of the records that changed since they were shown last.
+pub(crate) fn changed_keys(inventory: &mut Inventory) -> Vec<RecordKey> {
+    let mut keys = Vec::new();
+    inventory.take_changed(|key, _| keys.push(key.to_key()));
+    keys
 }
 
 pub(crate) fn take_back(reservation_id: ReservationId) -> Command {
