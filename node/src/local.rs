@@ -16,9 +16,9 @@
 //! - A signal goes only to a child that was not reaped, so its number cannot belong to another process.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,8 +33,17 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::config::{ClusterFile, NODES, NodeConfig};
+
 /// How many of a node's last log lines are kept, to tell why it ended.
 const LINES_KEPT: usize = 20;
+
+/// Where free ports are looked for: below those that systems give to outgoing connections, so that none takes a node's
+/// port while the node is down.
+const PORTS: Range<u16> = 12_000..30_000;
+
+/// For each port so many are tried.
+const PORT_TRIES: usize = 100;
 
 /// How long is waited between two looks at whether a node serves.
 const READY_POLL: Duration = Duration::from_millis(50);
@@ -62,6 +71,8 @@ pub(crate) enum Logs {
 pub(crate) struct Extras {
     /// Further arguments of `serve`, by the node's id.
     pub(crate) arguments: BTreeMap<u64, Vec<String>>,
+    /// Nodes that the cluster's own file does not name, and the files that do.
+    pub(crate) others: BTreeMap<u64, PathBuf>,
     /// Gets every log line, with the id of its node.
     pub(crate) lines: Option<UnboundedSender<(u64, String)>>,
 }
@@ -118,7 +129,7 @@ pub(crate) struct LocalCluster {
     running: BTreeMap<u64, Running>,
     client: Client,
     /// Removed with the cluster.
-    scratch: Option<TempDir>,
+    _scratch: Option<TempDir>,
 }
 
 /// A node's process.
@@ -144,7 +155,7 @@ impl LocalCluster {
     ) -> Result<LocalCluster, LocalError> {
         let client = Client::new(nodes.iter().map(|node| node.http.as_str()))?;
         let (extras, running) = (Extras::default(), BTreeMap::new());
-        Ok(LocalCluster { program, config, nodes, logs, extras, running, client, own: false, scratch: None })
+        Ok(LocalCluster { program, config, nodes, logs, extras, running, client, own: false, _scratch: None })
     }
 
     /// A new cluster of so many nodes in a temporary directory, on free ports of the loopback.
@@ -155,7 +166,7 @@ impl LocalCluster {
         let scratch = tempfile::Builder::new().prefix("lastunit-").tempdir();
         let scratch = scratch.map_err(system("cannot make a temporary directory"))?;
         let cluster = LocalCluster::within(scratch.path(), "", program, count, logs)?;
-        Ok(LocalCluster { scratch: Some(scratch), ..cluster })
+        Ok(LocalCluster { _scratch: Some(scratch), ..cluster })
     }
 
     /// A new cluster of so many nodes in a directory that stays, on free ports of the loopback. `limits` are further
@@ -207,7 +218,7 @@ impl LocalCluster {
     /// # Errors
     /// Where there is no such node, or its process cannot be started.
     pub(crate) fn start(&mut self, id: u64) -> Result<(), LocalError> {
-        if !self.nodes.iter().any(|node| node.id == id) {
+        if !self.nodes.iter().any(|node| node.id == id) && !self.extras.others.contains_key(&id) {
             return Err(LocalError::NoNode(id));
         }
         if !self.running.contains_key(&id) {
@@ -313,7 +324,7 @@ impl LocalCluster {
         let mut child = command
             .arg("serve")
             .arg("--config")
-            .arg(&self.config)
+            .arg(self.extras.others.get(&id).unwrap_or(&self.config))
             .args(["--node", &id.to_string(), "--exit-with-stdin"])
             .args(self.extras.arguments.get(&id).into_iter().flatten())
             .stdin(Stdio::piped())
@@ -392,11 +403,50 @@ fn keep(kept: &Mutex<VecDeque<String>>, line: String) {
     kept.push_back(line);
 }
 
+/// Writes the cluster file of a node that may join the cluster of that file: its own section, and those of as many of
+/// the others as a file may have. Answers the node.
+pub(crate) fn spare(
+    directory: &Path,
+    file: &ClusterFile,
+    id: u64,
+) -> Result<(PathBuf, NodeConfig), LocalError> {
+    let taken = |port: &u16| {
+        let port = format!(":{port}");
+        file.nodes.iter().any(|node| node.http.ends_with(&port) || node.raft.ends_with(&port))
+    };
+    let mut ports = free_ports(2).map_err(system("cannot find free ports"))?;
+    while ports.iter().any(taken) {
+        ports = free_ports(2).map_err(system("cannot find free ports"))?;
+    }
+    let address = |port: u16| format!("127.0.0.1:{port}");
+    let data_dir = directory.join(id.to_string());
+    let own = NodeConfig { id, http: address(ports[0]), raft: address(ports[1]), data_dir };
+    let others = file.nodes.iter().take(NODES.end() - 1);
+    let sections: String = others.chain([&own]).map(section).collect();
+    let config = directory.join(format!("spare-{id}.toml"));
+    let text = format!("[cluster]\nname = {}\n{sections}", toml::Value::from(file.name.clone()));
+    std::fs::write(&config, text).map_err(system("cannot write the cluster file"))?;
+    Ok((config, own))
+}
+
+/// The `[[node]]` of a cluster file.
+fn section(node: &NodeConfig) -> String {
+    let NodeConfig { id, http, raft, data_dir } = node;
+    let data_dir = toml::Value::from(data_dir.to_string_lossy().into_owned());
+    format!("\n[[node]]\nid = {id}\nhttp = \"{http}\"\nraft = \"{raft}\"\ndata_dir = {data_dir}\n")
+}
+
 /// Ports that nothing listened on a moment ago. All are held until all are found, so that no two are the same.
 fn free_ports(count: usize) -> io::Result<Vec<u16>> {
-    let listeners: Vec<_> =
-        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<io::Result<_>>()?;
-    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+    let mut held = Vec::new();
+    for _ in 0..PORT_TRIES * count {
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(PORTS)));
+        held.extend(free());
+        if held.len() == count {
+            return held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect();
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 /// The text of a cluster file with these limits and a node for every two ports, and its nodes.
@@ -405,12 +455,8 @@ fn cluster_file(directory: &Path, limits: &str, ports: &[u16]) -> (String, Vec<L
     let mut nodes = Vec::new();
     for (id, pair) in (1..).zip(ports.chunks_exact(2)) {
         let (http, raft) = (format!("127.0.0.1:{}", pair[0]), format!("127.0.0.1:{}", pair[1]));
-        let data_dir = toml::Value::from(directory.join(id.to_string()).to_string_lossy().into_owned());
-        // Writing to a string cannot fail.
-        let _ = write!(
-            text,
-            "\n[[node]]\nid = {id}\nhttp = \"{http}\"\nraft = \"{raft}\"\ndata_dir = {data_dir}\n"
-        );
+        let data_dir = directory.join(id.to_string());
+        text.push_str(&section(&NodeConfig { id, http: http.clone(), raft, data_dir }));
         nodes.push(LocalNode { id, http });
     }
     (text, nodes)

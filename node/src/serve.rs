@@ -126,9 +126,9 @@ async fn node(args: Args) -> Result<(), Failure> {
     tokio::spawn(access.clone().watch());
     let options = options(&file, node, args.tuning.tuning());
     let mut started = start(node, &options, &lab).await?;
+    let mut pause = ROOM_AFTER;
     #[cfg(feature = "planted-bugs")]
     warn_of(bug);
-    let mut pause = ROOM_AFTER;
     loop {
         let began = Instant::now();
         let why = match started {

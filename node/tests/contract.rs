@@ -26,12 +26,22 @@ const RELEASE: &str = "/api/checkout/release";
 const RETURN: &str = "/api/checkout/return";
 const X: &str = "/api/inventory/X";
 const ADJUST: &str = "/api/inventory/X/adjust";
+const MEMBERS: &str = "/api/cluster/members";
 
 /// How many calls a node takes at once; each of the contract's `overloaded` is one more.
 const CALLS_MAX: usize = 8_192;
 
 /// The fewest events: a feed that forgets whatever it may.
 const SETTINGS: &str = "events_max = 1";
+
+/// What only a cluster tells whose members change: `node/tests/membership.rs` and `raft/membership/plan` have it.
+const OF_CHANGES: [&str; 5] = [
+    code::MEMBERSHIP_CHANGING,
+    code::MEMBER_NOT_NEW,
+    code::MEMBER_BEHIND,
+    code::MEMBER_IS_LEARNER,
+    code::LEADER_NOT_TRANSFERRED,
+];
 
 /// A call that is refused: how it is made, and the status and the code of its answer.
 struct Refused {
@@ -65,6 +75,7 @@ async fn every_code_is_told_by_a_follower() {
     teller.told.extend(codes_of_too_many(&cluster, id, room).await);
     // Of a cluster with tokens: node/tests/tokens.rs.
     teller.told.extend([code::UNAUTHENTICATED, code::FORBIDDEN]);
+    teller.told.extend(OF_CHANGES);
     assert_eq!(teller.told, code::ALL.iter().copied().collect());
 }
 
@@ -166,6 +177,8 @@ fn table(shop: &Shop) -> Vec<Refused> {
     let get = |path: &str, status, code| call("GET", path, "", String::new(), status, code);
     let nobody = || of("res_00000000000000000000000000", "");
     let of_nobody = "/api/reservations/res_00000000000000000000000000";
+    const SERVES: &str = "/api/cluster/members/3?to_replace=true";
+    let new = |id: u64, raft: &str| format!(r#"{{"id":{id},"raft":"{raft}","http":"127.0.0.1:2"}}"#);
     let delta = |delta: &str| format!(r#"{{"delta":{delta}}}"#);
     const USED: &str = "Content-Type: application/json\r\nIdempotency-Key: used\r\n";
     const IF_1: &str = "Content-Type: application/json\r\nIf-Match: \"1\"\r\n";
@@ -223,6 +236,14 @@ fn table(shop: &Shop) -> Vec<Refused> {
         call("PUT", X, JSON, r#"{"on_hand":0}"#.into(), 409, code::STOCK_BELOW_HELD),
         post(ADJUST, delta("-3"), 409, code::STOCK_BELOW_HELD),
         get("/api/events?after=0", 410, code::EVENTS_EXPIRED),
+        post(MEMBERS, new(3, "127.0.0.1:1"), 409, code::MEMBER_EXISTS),
+        post(MEMBERS, new(4, "127.0.0.1:1"), 409, code::MEMBER_UNREACHABLE),
+        post(MEMBERS, new(4, "here"), 400, code::INVALID_REQUEST),
+        post("/api/cluster/members/4/promote", String::new(), 404, code::MEMBER_NOT_FOUND),
+        post("/api/cluster/members/x/promote", String::new(), 400, code::INVALID_REQUEST),
+        post("/api/cluster/leader", r#"{"to":4}"#.to_owned(), 404, code::MEMBER_NOT_FOUND),
+        call("DELETE", "/api/cluster/members/3", "", String::new(), 409, code::MEMBERS_OUT_OF_RANGE),
+        call("DELETE", SERVES, "", String::new(), 409, code::QUORUM_WOULD_BE_LOST),
     ]
 }
 
@@ -234,6 +255,8 @@ fn check_retry(reply: &Reply) {
         code::HELD_BY_OTHERS | code::RESERVATION_WAITING => true,
         // These go away when holds lapse.
         code::CART_ALREADY_RESERVED | code::SKU_HAS_HOLDS | code::STOCK_BELOW_HELD => true,
+        // These go away when nodes answer, or are stopped.
+        code::MEMBER_UNREACHABLE | code::QUORUM_WOULD_BE_LOST => true,
         // It would fit if the customer's own holds lapsed.
         code::CUSTOMER_LIMIT => told["requested"].as_u64() <= told["limit"].as_u64(),
         _ => false,

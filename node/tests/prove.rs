@@ -15,14 +15,15 @@ use serde_json::Value;
 use support::program::{Ended, program};
 use support::{seed, wait_for};
 
-/// Every kind that is built.
-const KINDS: [&str; 12] = [
+/// Every kind.
+const KINDS: [&str; 13] = [
     "all",
     "clock",
     "disk",
     "flap",
     "halfopen",
     "kill",
+    "membership",
     "oneway",
     "partition",
     "pause",
@@ -66,7 +67,7 @@ fn every_kind_of_fault_fires_and_no_promise_is_broken_but_a_lie_is_caught() {
         assert!(fs::read_to_string(dir.join(format!("node-{id}.log"))).unwrap().contains("serving"));
     }
     let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 5, "the data of a run that passed are gone: {left:?}");
+    assert_eq!(left.len(), 6, "the data of a run that passed are gone: {left:?}");
 
     assert_eq!(check(&history).code, 0, "SEED={seed}: checked again");
     let lie = scratch.path().join("lie.ndjson");
@@ -88,7 +89,6 @@ fn spoiled(mut records: Vec<Value>) -> String {
 #[test]
 fn what_cannot_be_done_is_refused_by_name() {
     for (arguments, code, told) in [
-        (["--faults", "kill,membership"], 2, "`membership` is not built yet"),
         (["--faults", "flood"], 2, "`flood` is none of kill, pause"),
         (["--nodes", "4"], 2, "3 or 5"),
         (["--check", "/nowhere/history.ndjson"], 3, "/nowhere/history.ndjson: No such file"),

@@ -137,8 +137,8 @@ impl Group {
         let clock = ClusterClock::new(wall, options.node_id, voters);
         let promises = Arc::new(Promises::new(log.clone()));
         let local =
-            Local::new(options, directory.identity(), clock, replica, fatal, memory, wire, promises.clone());
-        let local = Arc::new(local);
+            Local::new(options, directory.identity(), clock, replica, fatal, memory, promises.clone());
+        let local = Arc::new(local.over(wire));
         let raft = start_raft(&local, LogStore::new(log.clone(), promises), machine.clone()).await?;
         local.roster.follow(raft.metrics());
         let (confirmer, confirming) = Confirmer::new(local.clone(), raft.clone());

@@ -45,6 +45,11 @@ impl Applied {
         self.unsaved.gather(&mut self.inventory);
     }
 
+    /// Leaves changes where they are.
+    pub(crate) fn leave(&mut self) {
+        self.unsaved.leave(&self.inventory);
+    }
+
     /// Takes the next portion of what changed. Whether nothing is left of it.
     pub(crate) fn take_portion(&mut self) -> bool {
         self.unsaved.take_portion(&mut self.inventory)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!                        a node                                    a simulation, on the thread that entered it
-//!   blocking(work)       on a thread that may wait for the disk    a task: the disk's time passes, then the work is done
+//!   blocking(work)       on a thread that may wait for the disk    a task: the disk's time passes, then the work
 //!   random()             the system's                              follows from the seed
 //!   log, keeper          a thread each                             a task each, likewise
 //!   checkpoint           sled                                      `Checkpoint::open_plain`

@@ -73,6 +73,7 @@ impl StateMachine {
     /// with the last of them. While the keeper has something to do or there is no room, more gathers.
     fn save_in_portions(&self) -> io::Result<()> {
         if self.saving.records == usize::MAX {
+            self.replica.write().leave();
             return Ok(());
         }
         let is_due = self.saving.is_due(&self.replica.read()) && self.can_save();

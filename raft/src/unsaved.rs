@@ -34,22 +34,35 @@ pub(crate) struct Unsaved {
     /// When the last cut was, and the sequence number of the last command then.
     cut_at: Instant,
     cut_sequence: u64,
+    /// See [`GATHERED_BYTES_MAX`].
+    gathered_bytes_max: usize,
 }
 
 impl Unsaved {
     /// Nothing: all up to this inventory is saved.
     pub(crate) fn since(inventory: &Inventory) -> Unsaved {
         let (changes, cut_sequence) = (Changes::default(), inventory.sequence());
-        Unsaved { changes, left: inventory.changed(), cut_at: Instant::now(), cut_sequence }
+        Unsaved {
+            changes,
+            left: inventory.changed(),
+            cut_at: Instant::now(),
+            cut_sequence,
+            gathered_bytes_max: GATHERED_BYTES_MAX,
+        }
     }
 
     /// Takes changes while they are at hand, so that a save finds few left that it has to hold apply up for.
     pub(crate) fn gather(&mut self, inventory: &mut Inventory) {
-        if self.changes.bytes() < GATHERED_BYTES_MAX {
+        if self.changes.bytes() < self.gathered_bytes_max {
             let portion = self.portion(inventory);
             self.changes.take_settled(inventory, portion);
-            self.left = inventory.changed();
         }
+        self.leave(inventory);
+    }
+
+    /// Leaves what changed where it is: it is in no hurry, and the portions that take it later stay small.
+    pub(crate) fn leave(&mut self, inventory: &Inventory) {
+        self.left = inventory.changed();
     }
 
     /// Takes the next portion of everything. Whether nothing is left, and a cut can be made under the same lock. There
@@ -57,7 +70,7 @@ impl Unsaved {
     pub(crate) fn take_portion(&mut self, inventory: &mut Inventory) -> bool {
         let portion = self.portion(inventory);
         let is_all = self.changes.take_some(inventory, portion);
-        self.left = inventory.changed();
+        self.leave(inventory);
         is_all
     }
 
@@ -148,9 +161,10 @@ mod tests {
     fn a_backlog_is_taken_in_portions_while_commands_go_on() {
         let mut inventory = shop();
         let mut unsaved = Unsaved::since(&Inventory::default());
-        reserve(&mut inventory, 0..BACKLOG);
-        // What came since the last time goes with the first portion; the backlog is what was there before.
-        unsaved.left = inventory.changed();
+        for entry in 0..BACKLOG / BETWEEN {
+            reserve(&mut inventory, entry * BETWEEN..(entry + 1) * BETWEEN);
+            unsaved.leave(&inventory);
+        }
         let (mut portions, mut carts) = (0, BACKLOG);
         loop {
             let before = unsaved.changes.len();
@@ -171,6 +185,18 @@ mod tests {
         let changes = unsaved.cut(&mut inventory, Changes::default());
         assert!(changes.len() > carts as usize, "each reservation, and their events");
         assert_eq!((unsaved.len(&inventory), unsaved.cut_sequence()), (0, inventory.sequence()));
+    }
+
+    /// What came while no more was gathered counted as if it had come just now, and was one portion.
+    #[test]
+    fn what_does_not_gather_any_more_is_left_for_portions() {
+        let mut inventory = shop();
+        let mut unsaved = Unsaved::since(&inventory);
+        unsaved.gathered_bytes_max = 0;
+        reserve(&mut inventory, 0..1_000);
+        unsaved.gather(&mut inventory);
+        assert_eq!((unsaved.changes.len(), unsaved.left), (0, inventory.changed()));
+        assert_eq!(unsaved.portion(&inventory), PORTION_RECORDS);
     }
 
     #[test]

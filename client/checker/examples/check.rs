@@ -1,4 +1,5 @@
-//! Checks the histories in the files that are named, and says what is broken: `cargo run -p checker --example check FILE`.
+//! Checks the histories in the files that are named, and says what is broken:
+//! `cargo run -p checker --example check FILE`.
 
 use std::error::Error;
 use std::fs::File;

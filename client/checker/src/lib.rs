@@ -7,7 +7,7 @@
 //! ```
 //!
 //! A [`History`] holds what clients asked, what they were answered and when, by one clock; what was done to the
-//! cluster meanwhile; and what every node says at the end. [`check`] holds it against the contract.
+//! cluster meanwhile; and what every node says at the end. [`check()`] holds it against the contract.
 //!
 //! Invariants:
 //! - Nothing here knows the server's code: what a rule expects comes from the contract alone.

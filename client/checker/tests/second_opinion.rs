@@ -3,6 +3,8 @@
 //! The search (stateright's tester) knows a shelf: reserve, commit, release and look, each told the sequence after it.
 //! It tries every order that real time allows. The checker has the sequences, and looks in one order only.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod support;
 
 use checker::history::{Call, FeedEvent, Json, Op, Outcome};

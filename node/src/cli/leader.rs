@@ -22,7 +22,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Transfer {
     /// Which one; whichever has most of the log unless given.
-    #[arg(long, value_name = "ID", env = "LASTUNIT_TO")]
+    #[arg(long, value_name = "ID", env = "LASTUNIT_LEADER_TO")]
     to: Option<u64>,
     #[command(flatten)]
     reach: Reach,

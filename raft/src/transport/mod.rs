@@ -10,8 +10,9 @@
 //! begins with a handshake that refuses whatever is not the node it claims to be: another cluster, group or node
 //! id, another data directory than the one that the membership knows, or an older state or a second copy of it.
 //!
-//! * `frame` and `message` are what is said, `wire` what carries it; `dial`, `handshake` how a connection begins; `caller`, `appender`,
-//!   `snapshots` the sides that ask, `server` the one that answers; `ping` a word to who was silent.
+//! * `frame` and `message` are what is said, `wire` what carries it; `dial`, `handshake` how a connection begins;
+//!   `caller`, `appender`, `snapshots` the sides that ask, `server` the one that answers; `ping` a word to who was
+//!   silent.
 //! * `roster` says who belongs to the cluster, and where each is reached.
 //! * `judge` says which start of a peer's directory is dealt with, by what `memory` remembers; `refusals` is what the
 //!   peers say against this one's.
@@ -48,7 +49,7 @@ use memory::Memory;
 use message::Introduction;
 use refusals::Refusals;
 use roster::Roster;
-use wire::Wire;
+use wire::{Tcp, Wire};
 
 use crate::GroupOptions;
 use crate::clock::ClusterClock;
@@ -94,12 +95,12 @@ impl Local {
         replica: Arc<Replica>,
         fatal: Fatal,
         memory: Memory,
-        wire: Arc<dyn Wire>,
         promises: Arc<Promises>,
     ) -> Local {
         let (incarnation, cluster_id) = (Incarnation::of(identity), RwLock::new(identity.cluster_id));
         let (refusals, met) = (Refusals::default(), Mutex::default());
         let roster = Roster::new(&options, incarnation.store_id, replica.clone());
+        let wire = Arc::new(Tcp);
         Local {
             options,
             clock,
@@ -114,6 +115,11 @@ impl Local {
             refusals,
             met,
         }
+    }
+
+    /// The same over another network than this machine's.
+    pub(crate) fn over(self, wire: Arc<dyn Wire>) -> Local {
+        Local { wire, ..self }
     }
 
     /// This node's data directory.

@@ -99,7 +99,12 @@ impl Roster {
 
     /// Whether that is one of the other nodes.
     pub(crate) fn is_peer(&self, id: u64) -> bool {
-        id != self.node_id && self.peers().contains(&id)
+        // Asked for each call: nothing is copied for it.
+        let effective = self.effective();
+        let is_member =
+            effective.get_node(&id).is_some() || self.replica.read().membership.get_node(&id).is_some();
+        let is_of_file = || self.nodes().is_none() && self.file.iter().any(|member| member.id == id);
+        id != self.node_id && (is_member || is_of_file())
     }
 
     /// Every node, this one included, with its addresses as the membership has them; before there is one, as the

@@ -44,7 +44,7 @@ pub(crate) struct Site<'a> {
 
 impl Faults {
     pub(crate) fn new(mut chance: Chance) -> Faults {
-        let next_ms = chance.within(100..=4_000);
+        let next_ms = chance.within(100..=2_500);
         Faults { chance, next_ms, mends: Vec::new(), wrong_clock: None, count: 0 }
     }
 
@@ -55,7 +55,7 @@ impl Faults {
             return;
         }
         // Now and then there is peace for a while, so that something is done.
-        let pause = if self.chance.one_in(4) { 1_500..=3_500 } else { 20..=1_200 };
+        let pause = if self.chance.one_in(4) { 1_200..=2_500 } else { 20..=700 };
         self.next_ms = site.now_ms + self.chance.within(pause);
         self.count += 1;
         let at = self.chance.within(0..=site.nodes.len() as u64 - 1) as usize;
@@ -82,6 +82,7 @@ impl Faults {
         for at in 0..site.nodes.len() {
             self.undo(Mend::Disk(at), site);
             site.nodes[at].power_fails_at = None;
+            site.nodes[at].disk.power_fails_at(u64::MAX);
             site.nodes[at].paused_until_ms = site.nodes[at].paused_until_ms.map(|_| site.now_ms);
             site.nodes[at].starts_at_ms = site.now_ms;
         }

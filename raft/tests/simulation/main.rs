@@ -1,4 +1,45 @@
-//! Simulation.
+//! Deterministic simulation: whole clusters with their network, disks and clocks, in one process that follows from a
+//! seed.
+//!
+//! ```text
+//!                     clients of a shop                        faults, by a schedule
+//!                            |                                        |
+//!     +----------------------v----------------------------------------v------------------------+
+//!     |  node: raft::Group, in a runtime of its own      node            node                   |
+//!     |  propose, gate, read, pulse, clock, keeper,      ...             ...                    |
+//!     |  log, snapshots, handshake, frames, openraft                                            |
+//!     |        |             |             |                                                    |
+//!     |     SimDisk       network        Wall            looked at after each millisecond       |
+//!     +-------------------------------------------------------|--------------------------------+
+//!                                                             v
+//!                                     history, and invariants: a file for each
+//! ```
+//!
+//! A seed decides everything: how many nodes there are, their options, what clients ask, what goes wrong and when, how
+//! long each message and each write takes, who is elected. The same seed gives the same trace, byte by byte of what
+//! goes over the network; a test holds two runs of one against each other. Time is simulated: nobody waits.
+//!
+//! What runs is our code as it is in a node, and openraft. In the place of these stands something else:
+//!
+//! * The threads of log and keeper, and those that wait for a disk: a task each, which lets a random time of that disk
+//!   pass and then does the very same work (`raft::simulated`, `storage::log::Steps`). So what a thread can do in the
+//!   middle of another one's work is not covered, nor are locks: a step is whole.
+//! * sled: its image is in one file there, replaced whole with each save. What sled does to its files, and damage of
+//!   them, is tested in `storage` and by the processes of `node/tests`.
+//! * TCP: `network`. The file system: [`SimDisk`](storage::disk::sim::SimDisk); only lock files are real.
+//! * tokio's watch channels: whoever waits for one wakes in the order of waiting (`raft::watch`).
+//! * `node`: HTTP, exit codes and process supervision are no part of it. Full disks and damaged bytes are not either.
+//!
+//! How to run it:
+//!
+//! ```text
+//!   cargo test -p raft --test simulation                                 the seeds that every run of the tests has
+//!   SEED=7 cargo test -p raft --test simulation -- one --nocapture       one seed; TRACE=1 prints all that happens
+//!   SEED=1000 SEEDS=5000 cargo test -p raft --test simulation -- many    so many seeds, from that one on
+//!   SEED=1000 SECONDS=3600 cargo test -p raft --test simulation -- many  seeds from that one on, for so long
+//! ```
+//!
+//! A seed that fails is printed with what was violated and the last lines of its trace, and gives the same again.
 #![allow(clippy::unwrap_used, reason = "a test fails where it does")]
 
 mod chance;
@@ -12,12 +53,91 @@ mod shop;
 mod trace;
 mod world;
 
-use world::World;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use world::{Summary, World};
+
+/// Seeds of every run of the tests.
+const SEEDS: u64 = 200;
+
+/// A number from the environment.
+fn given(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+fn run(seed: u64) -> Summary {
+    World::new(seed).run().unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// What many seeds came to.
+#[derive(Debug, Default)]
+struct Sum {
+    seeds: u64,
+    simulated_ms: u64,
+    faults: u64,
+    answered: u64,
+    entries: u64,
+    terms: u64,
+    failed: Vec<u64>,
+}
+
+impl Sum {
+    fn add(&mut self, seed: u64, result: Result<Summary, String>) {
+        self.seeds += 1;
+        match result {
+            Ok(summary) => {
+                self.simulated_ms += summary.simulated_ms;
+                self.faults += summary.faults;
+                self.answered += summary.answered;
+                self.entries += summary.entries;
+                self.terms += summary.terms;
+            }
+            Err(why) => {
+                eprintln!("{why}");
+                self.failed.push(seed);
+            }
+        }
+    }
+}
+
+/// Runs seeds on all processors, each on one, until there are so many or the time is over.
+fn run_many(first: u64, count: u64, time_max: Option<Duration>) -> Sum {
+    let (next, sum, since) = (AtomicU64::new(first), Mutex::new(Sum::default()), Instant::now());
+    let work = || {
+        while time_max.is_none_or(|max| since.elapsed() < max) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first.saturating_add(count) {
+                return;
+            }
+            // A panic is a violation as well: one that openraft or we have looked for ourselves.
+            let ran = thread::Builder::new().spawn(move || World::new(seed).run()).unwrap().join();
+            let result = ran.unwrap_or_else(|_| Err(format!("seed {seed}: it panicked")));
+            sum.lock().unwrap().add(seed, result);
+        }
+    };
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..processors).for_each(|_| drop(scope.spawn(work))));
+    sum.into_inner().unwrap()
+}
 
 #[test]
-fn one() {
-    let seed = std::env::var("SEED").ok().map_or(1, |seed| seed.parse().unwrap());
-    let since = std::time::Instant::now();
-    let summary = World::new(seed).run().unwrap_or_else(|why| panic!("{why}"));
-    println!("{summary:?} {:?}", since.elapsed());
+fn many_seeds_violate_nothing() {
+    let time_max = given("SECONDS").map(Duration::from_secs);
+    let seeds = given("SEEDS").unwrap_or(if time_max.is_some() { u64::MAX } else { SEEDS });
+    let since = Instant::now();
+    let sum = run_many(given("SEED").unwrap_or(1), seeds, time_max);
+    eprintln!("{sum:?} in {:?}", since.elapsed());
+    assert_eq!(sum.failed, [], "seeds that violated something");
+    assert!(sum.faults > sum.seeds && sum.answered > 20 * sum.seeds, "too little happened");
+}
+
+#[test]
+fn one_seed_gives_one_trace() {
+    let seed = given("SEED").unwrap_or(1);
+    let (first, second) = (run(seed), run(seed));
+    eprintln!("{first:?}");
+    assert_eq!(first, second, "seed {seed}");
 }

@@ -27,6 +27,8 @@ pub(crate) struct Node {
     pub(crate) paused_until_ms: Option<u64>,
     /// When it is to be started, where it is down.
     pub(crate) starts_at_ms: u64,
+    /// How often it was started.
+    pub(crate) starts: u64,
     /// What was seen of this process last.
     pub(crate) look: Option<Look>,
     options: GroupOptions,
@@ -65,6 +67,7 @@ impl Node {
             may_fail: false,
             paused_until_ms: None,
             starts_at_ms: 0,
+            starts: 0,
             look: None,
             options,
             net,
@@ -88,6 +91,7 @@ impl Node {
 
     /// Starts the process.
     pub(crate) fn start(&mut self, now_ms: u64) {
+        self.starts += 1;
         self.net.back(self.id);
         self.disk.remount();
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

@@ -223,7 +223,7 @@ impl Shop {
         };
         trace.event(now_ms, said.as_bytes());
         let is_final = matches!(&answered, Answered::Command(Ok(_)) | Answered::Read(Ok(_)));
-        client.next_ms = now_ms + self.chance.within(1..=60);
+        client.next_ms = now_ms + self.chance.within(1..=200);
         if !is_final {
             call.number = 0;
             client.call = Some(call);

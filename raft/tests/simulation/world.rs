@@ -24,7 +24,7 @@ use crate::shop::Shop;
 use crate::trace::Trace;
 
 /// How long there is trouble, in milliseconds.
-pub(crate) const TROUBLE_MS: u64 = 15_000;
+pub(crate) const TROUBLE_MS: u64 = 8_000;
 
 /// After trouble has ended everything works again within this time, in milliseconds.
 const LIVELY_MS: u64 = 30_000;
@@ -88,7 +88,7 @@ impl World {
             history: History::default(),
             checked: 0,
             invariants: invariants::all(),
-            trace: Trace::new(),
+            trace: Trace::new(directory.path().to_string_lossy().into_owned()),
             _directory: directory,
             _simulated: simulated,
         }
@@ -165,14 +165,16 @@ impl World {
         self.nodes[at].run_until(now_ms);
         if self.nodes[at].has_lost_power() {
             self.trace.line(now_ms, &format!("node {} has no power", at + 1));
-            return Ok(self.stop(at, true));
+            self.stop(at, true);
+            return Ok(());
         }
         if let Some(why) = self.nodes[at].ended() {
             self.trace.line(now_ms, &format!("node {} ends", at + 1));
             if !self.nodes[at].may_fail {
                 return Err(format!("node {} ended by itself: {why}", at + 1));
             }
-            return Ok(self.stop(at, false));
+            self.stop(at, false);
+            return Ok(());
         }
         let Some(group) = self.nodes[at].group() else { return Ok(()) };
         self.look(at, now_ms, &group)
@@ -182,7 +184,6 @@ impl World {
         let seed = self.chance.number();
         self.nodes[at].stop(power.then_some(seed));
         self.nodes[at].starts_at_ms = self.time.now_ms() + self.chance.within(5..=2_500);
-        self.invariants.iter_mut().for_each(|(_, invariant)| invariant.ended(at as u64 + 1));
     }
 
     fn look(&mut self, at: usize, now_ms: u64, group: &Group) -> Result<(), String> {
@@ -195,7 +196,9 @@ impl World {
         if look.leads && before.is_none_or(|before| !before.leads) {
             self.trace.line(now_ms, &format!("node {} leads in term {}", at + 1, look.term));
         }
-        let last = look.committed.max(look.applied.map(|applied| applied.index));
+        // A follower may know that an index is committed while its own log still has another entry there.
+        let committed = look.committed.filter(|_| look.leads);
+        let last = committed.max(look.applied.map(|applied| applied.index));
         let seen = before.and_then(|before| before.log.last).map_or(0, |last| last.index);
         let end = look.log.last.map_or(0, |last| last.index + 1);
         let first = look.log.first.max(seen.min(end).saturating_sub(16));
@@ -211,8 +214,17 @@ impl World {
             taken => taken?,
         }
         let (history, agreed) = (&self.history, self.checked..self.history.next());
-        let moment =
-            Moment { now_ms, node, look: &look, before, log: group.log(), tail: &tail, history, agreed };
+        let moment = Moment {
+            now_ms,
+            node,
+            start: self.nodes[at].starts,
+            look: &look,
+            before,
+            log: group.log(),
+            tail: &tail,
+            history,
+            agreed,
+        };
         for (name, invariant) in &mut self.invariants {
             invariant.check(&moment).map_err(|why| format!("{name}: {why}"))?;
         }
@@ -266,11 +278,11 @@ fn options(members: &[Member], node_id: u64, directory: &TempDir, seed: u64) -> 
         tuning: Tuning {
             segment_bytes: 16 << 10,
             snapshot_entries: chance.within(20..=120),
-            snapshot_bytes: 1 << 20,
+            snapshot_bytes: 1 << chance.within(10..=16),
             digests_every: Duration::from_secs(2),
             save_records: chance.within(5..=60) as usize,
             save_every: Duration::from_millis(chance.within(200..=3_000)),
-            via: BTreeMap::new(),
+            via: std::collections::BTreeMap::new(),
         },
     }
 }

@@ -125,7 +125,7 @@ fn loaded(bytes: &[u8]) -> io::Result<(Records, Opened)> {
     }
     let decoded = records.iter().map(|(key, value)| codec::decode_record(key, value));
     let decoded: Vec<_> = decoded.collect::<Result<_, _>>().map_err(io::Error::other)?;
-    let inventory = Inventory::from_records(decoded.into_iter()).map_err(|e| io::Error::other(e.0))?;
+    let inventory = Inventory::from_records(decoded).map_err(|e| io::Error::other(e.0))?;
     if inventory.state_digest() != header.digest {
         return Err(io::Error::other("another digest than the header's"));
     }

@@ -13,10 +13,11 @@
 //!      callbacks, in the order of the calls
 //! ```
 //!
-//! Module by module: `shared` is the queue and the lock, `writer` the one thread that writes, `steps` the same without a thread, `pool` the files not in
-//! use, `format` and `buffer` the bytes (drawn in docs/formats.md), `seal` the note of how far the log is whole,
-//! `scan`, `recover` and `replay` the way back from files to a log, `lost` which file was damaged where a part is not
-//! found, `index` and `read` what readers see, `inspect` a look at one that nobody has open.
+//! Module by module: `shared` is the queue and the lock, `writer` the one thread that writes, `steps` the same
+//! without a thread, `pool` the files not in use, `format` and `buffer` the bytes (drawn in docs/formats.md), `seal`
+//! the note of how far the log is whole, `scan`, `recover` and `replay` the way back from files to a log, `lost` which
+//! file was damaged where a part is not found, `index` and `read` what readers see, `inspect` a look at one that nobody
+//! has open.
 //!
 //! Invariants:
 //! * A callback is called with `Ok` only after the fdatasync that covers its operation and all before it.

@@ -9,6 +9,7 @@ use super::{Call, Fault, FeedEvent, Final, History, Run, Sample};
 /// A line of the file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "records pass one by one, and are never kept as such")]
 pub enum Record {
     /// What was run.
     Run(Run),

@@ -1,7 +1,7 @@
 //! The feed by itself: in order, without a gap, and the same on every node.
 //!
-//! Each event says how its thing was before. So an event that is missing leaves a seam: what the next one begins with is
-//! not what the one before it ended with. That the feed tells what the answers tell is the replay's to see.
+//! Each event says how its thing was before. So an event that is missing leaves a seam: what the next one begins with
+//! is not what the one before it ended with. That the feed tells what the answers tell is the replay's to see.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
 //! What is there does not come from nowhere: every record adds up, and `on_hand + sold` changes by inventory commands
 //! alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use client::api::{EventData, InventoryRecord, ReservationState, StockEvent};
 
@@ -27,7 +27,8 @@ pub(crate) fn units(book: &Book<'_>) -> RuleVerdict {
     }
     let totals = totals(book);
     for last in &book.history.finals {
-        at_the_end(last, &totals, &mut found);
+        let forgets = last.at_us > book.history.run.settings.retention_seconds.saturating_mul(1_000_000);
+        at_the_end(last, &totals, forgets, &mut found);
     }
     found.verdict()
 }
@@ -82,20 +83,30 @@ struct Total {
 /// For each SKU that was put once, and neither set again nor deleted.
 fn totals<'b>(book: &'b Book<'_>) -> HashMap<&'b str, Total> {
     let mut setting: HashMap<&str, Vec<&Command<'_>>> = HashMap::new();
+    let mut keys: HashMap<&str, bool> = HashMap::new();
     for command in &book.commands {
-        let done = command.success().is_some_and(|told| !told.replayed);
+        let done = command.success().is_some();
+        if let Some(key) = &command.key {
+            *keys.entry(key).or_default() |= done;
+        }
         if let Some(sku) = command.ask.sku().filter(|_| done || command.doubts > 0) {
             setting.entry(sku).or_default().push(command);
         }
     }
-    setting.into_iter().filter_map(|(sku, commands)| Some((sku, total(&commands)?))).collect()
+    setting.into_iter().filter_map(|(sku, commands)| Some((sku, total(&commands, &keys)?))).collect()
 }
 
-fn total(commands: &[&Command<'_>]) -> Option<Total> {
+/// All commands on a SKU added up. `keys`: whether what stands under a key is known to be done.
+fn total(commands: &[&Command<'_>], keys: &HashMap<&str, bool>) -> Option<Total> {
     let mut total = Total { surely: 0, perhaps: Vec::new() };
-    let mut puts = 0;
+    let (mut puts, mut counted) = (0, HashSet::new());
     for command in commands {
-        let done = command.success().is_some();
+        let key = command.key.as_deref();
+        // Under a key it is done once, by whatever call.
+        if key.is_some_and(|key| !counted.insert(key)) {
+            continue;
+        }
+        let done = command.success().is_some() || key.and_then(|key| keys.get(key)) == Some(&true);
         let units = match &command.ask {
             Ask::Put(_, put) if done => {
                 puts += 1;
@@ -106,10 +117,13 @@ fn total(commands: &[&Command<'_>]) -> Option<Total> {
             _ => return None,
         };
         total.surely += if done { units } else { 0 };
-        // Under a key it is done once; without one each try may have been.
-        let again = if done && command.key.is_some() { 0 } else { command.doubts };
-        let again = if command.key.is_some() { again.min(1) } else { again };
-        total.perhaps.extend(std::iter::repeat_n(units, again));
+        let perhaps = match (key, done) {
+            (Some(_), true) => 0,
+            (Some(_), false) => 1,
+            // Without a key each try may have been executed.
+            (None, _) => command.doubts,
+        };
+        total.perhaps.extend(std::iter::repeat_n(units, perhaps));
     }
     (puts == 1).then_some(total)
 }
@@ -131,7 +145,8 @@ impl Total {
     }
 }
 
-fn at_the_end(last: &Final, totals: &HashMap<&str, Total>, found: &mut Findings) {
+/// `forgets`: sales may be so old that their reservations are gone.
+fn at_the_end(last: &Final, totals: &HashMap<&str, Total>, forgets: bool, found: &mut Findings) {
     let mut sold: BTreeMap<&str, i128> = BTreeMap::new();
     for view in last.reservations.iter().filter(|view| view.state == ReservationState::Committed) {
         for item in &view.items {
@@ -152,7 +167,7 @@ fn at_the_end(last: &Final, totals: &HashMap<&str, Total>, found: &mut Findings)
             });
         }
         let committed = sold.get(record.sku.as_str()).copied().unwrap_or(0);
-        if i128::from(record.sold) != committed {
+        if !forgets && i128::from(record.sold) != committed {
             found.accuse(last.at_us, &[], || {
                 let (node, sku, sold) = (last.node, &record.sku, record.sold);
                 format!("node {node}: {sold} units of {sku} are sold, and its reservations say {committed}")

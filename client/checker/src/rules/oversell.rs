@@ -20,7 +20,7 @@ use super::{CLOCK_SLACK_MS, Findings};
 use crate::book::{Ask, Book, Command, Told, ms};
 use crate::verdict::RuleVerdict;
 
-/// A change of what is taken, or of what there can be, in the order of [`Step::order`].
+/// A change of what is taken, or of what there can be.
 struct Step {
     at_us: u64,
     taken: i64,

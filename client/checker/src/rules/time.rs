@@ -171,7 +171,7 @@ impl Served {
         let calls = commands.map(|command| command.call).chain(reads.map(|read| read.call));
         // Somewhere between its start and its end there was a quorum; what took long does not say when.
         let mut moments: Vec<u64> = calls
-            .filter(|call| call.ended_us - call.started_us < BREAK_US / 2)
+            .filter(|call| call.ended_us.saturating_sub(call.started_us) < BREAK_US / 2)
             .map(|call| call.ended_us)
             .collect();
         moments.sort_unstable();

@@ -96,7 +96,7 @@ fn by_real_time(book: &Book<'_>, found: &mut Findings) {
             continue;
         }
         let call = command.call;
-        // Who is told to wait may have asked before; who is granted a hold has it from this call, unless it is a replay.
+        // Who is told to wait may have asked before; who is granted a hold has it from this call, or a replayed one.
         let own = told.status == 201 && !told.replayed;
         let first_us = firsts.get(view.cart_id.as_str()).copied().unwrap_or(0);
         let started_us = if own { call.started_us } else { first_us };

@@ -8,8 +8,9 @@
 //! Some tries are lost, before or after they were executed; some of these calls are tried again under their key, the
 //! others end without an answer.
 
-// Each test program uses a part of it.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "the helpers of a test fail as it does")]
+#![allow(clippy::result_large_err, reason = "a refusal is made once, and looked at")]
 
 pub(crate) mod ask;
 pub(crate) mod by_hand;
@@ -24,7 +25,7 @@ use checker::history::{
 };
 use client::api::{
     AdjustRequest, ClusterView, CommitRequest, ExtendRequest, IfExpired, Item, OnShortfall, PutSkuRequest,
-    ReleaseRequest, Reservation, ReserveRequest, ReturnRequest,
+    ReleaseRequest, Reservation, ReservationState, ReserveRequest, ReturnRequest,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -73,7 +74,7 @@ pub(crate) fn history(wanted: &Wanted) -> History {
 
 /// A long good history: many that follow each other, of other SKUs each.
 pub(crate) fn long_history(seed: u64, calls: usize) -> History {
-    const PART: usize = 5_000;
+    const PART: usize = 1_000;
     let wanted = Wanted { calls: PART, skus: 20, ..Wanted::new(seed) };
     let mut history = History::new(run(&wanted));
     let (mut shop, mut from_us) = (Shop::default(), 0);
@@ -297,7 +298,10 @@ impl<'w> World<'w> {
                 Ok(Ask::Put(sku, PutSkuRequest { on_hand, on_shortfall, ..PutSkuRequest::default() }))
             }
             10 if number(&sku) == 2 => Ok(Ask::Delete(sku)),
-            11 => Err(Look { op: Op::ListStock, target: None, query: BTreeMap::new(), stale: false }),
+            11 => {
+                let query = BTreeMap::from([("prefix".to_owned(), format!("P{}-", self.wanted.part))]);
+                Err(Look { op: Op::ListStock, target: None, query, stale: false })
+            }
             _ => {
                 let query = BTreeMap::from([("state".to_owned(), "held".to_owned())]);
                 Err(Look {
@@ -409,12 +413,12 @@ impl<'w> World<'w> {
     }
 
     fn execute(&mut self, at_us: u64, pending: &Pending, node: u64) -> Answer {
-        if self.shop.sequence % 16 == 0 {
+        if self.shop.sequence.is_multiple_of(64) {
             self.behind = self.shop.without_events();
         }
         match &pending.ask {
             Ok(ask) => {
-                let logged = self.random.random_bool(0.5);
+                let logged = self.random.random_bool(0.85);
                 let done = self.shop.command(ms(at_us), pending.key.as_deref(), ask, logged);
                 let Done { status, sequence, replayed, body } = done;
                 let body = Json::of(&body).unwrap();
@@ -425,8 +429,16 @@ impl<'w> World<'w> {
     }
 
     fn finish(&mut self, history: &mut History) {
-        self.last_us += 5_000_000;
-        self.shop.tick(ms(self.last_us));
+        // Until nothing is held, not even by those whom the last ones made room for.
+        loop {
+            self.last_us += 5_000_000;
+            self.shop.tick(ms(self.last_us));
+            if (0..self.shop.reservations.len())
+                .all(|place| self.shop.view(place).state != ReservationState::Held)
+            {
+                break;
+            }
+        }
         let events = std::mem::take(&mut self.shop.events);
         history.events.extend(events.into_iter().map(|event| FeedEvent { node: 1, event }));
         let view = |node| ClusterView {

@@ -493,6 +493,9 @@ impl Shop {
         if part.is_empty() || part.iter().any(|item| item.qty > units(&left, &item.sku)) {
             return Err(refused(409, code::RETURN_EXCEEDS_SALE));
         }
+        if part.iter().any(|item| !self.stock.contains_key(&item.sku)) {
+            return Err(refused(404, code::SKU_NOT_FOUND));
+        }
         let mut sums: BTreeMap<String, u64> = BTreeMap::new();
         for item in view.returned.iter().chain(&part) {
             *sums.entry(item.sku.clone()).or_default() += item.qty;

@@ -31,10 +31,10 @@ pub(crate) struct Args {
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Place {
     /// Where it answers the other nodes; as the cluster file has it unless given.
-    #[arg(long, value_name = "ADDRESS", env = "LASTUNIT_RAFT")]
+    #[arg(long, value_name = "ADDRESS", env = "LASTUNIT_MEMBER_RAFT")]
     raft: Option<String>,
     /// Where it answers HTTP; as the cluster file has it unless given.
-    #[arg(long, value_name = "ADDRESS", env = "LASTUNIT_HTTP")]
+    #[arg(long, value_name = "ADDRESS", env = "LASTUNIT_MEMBER_HTTP")]
     http: Option<String>,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Place {
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Wait {
     /// How long it may take to answer, and then to catch up; 0s does not wait.
-    #[arg(long, value_name = "TIME", env = "LASTUNIT_WAIT", default_value = "10m", value_parser = parse_time)]
+    #[arg(long, value_name = "TIME", env = "LASTUNIT_MEMBER_WAIT", default_value = "10m", value_parser = parse_time)]
     pub(super) wait: Duration,
 }
 

@@ -19,6 +19,7 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Duration;
 
+use client::Client;
 use client::api::ClusterView;
 use rustix::process::Signal;
 use tokio::sync::{Mutex, mpsc};
@@ -27,8 +28,8 @@ use tokio::time::{Instant, sleep};
 use super::link::Link;
 use super::said::Said;
 use super::wire::Wire;
-use crate::config::ClusterFile;
-use crate::local::{Extras, LocalCluster, LocalError, Logs};
+use crate::config::{ClusterFile, NodeConfig};
+use crate::local::{Extras, LocalCluster, LocalError, Logs, spare};
 
 /// How long a node may take until it serves again once nothing is done to it any more: it may have much to recover, on
 /// a machine that is busy with other things.
@@ -41,16 +42,27 @@ const LOOK_TIME_MAX: Duration = Duration::from_secs(2);
 /// More events than any run makes: the whole feed is read at its end.
 const LIMITS: &str = "events_max = 4194304\n";
 
+/// Small segments, frequent snapshots and comparisons: what otherwise takes hours happens while something is wrong.
+const TUNING: [&str; 6] =
+    ["--segment-bytes", "65536", "--snapshot-entries", "300", "--digests-every-ms", "2000"];
+
 /// The cluster under test.
 pub(super) struct Cluster {
     /// The ids of its nodes and where they answer HTTP.
     pub(super) nodes: Vec<(u64, String)>,
-    /// The ways between them: one for each ordered pair.
+    /// A node that may join them.
+    pub(super) spare: NodeConfig,
+    /// The ways between all of these: one for each ordered pair.
     pub(super) links: Vec<Link>,
+    /// For what an operator does.
+    pub(super) client: Client,
     /// Plain reads.
     pub(super) wire: Wire,
     /// What the nodes' logs say.
     pub(super) said: Arc<Said>,
+    data: PathBuf,
+    /// All of them as the files name them, the spare one included.
+    places: Vec<NodeConfig>,
     processes: Mutex<LocalCluster>,
     known: Lock<Known>,
 }
@@ -78,13 +90,29 @@ impl Cluster {
         let local = LocalCluster::within(data, LIMITS, program, count, Logs::Hide);
         let mut processes = local.map_err(|why| why.to_string())?;
         let file = ClusterFile::load(&data.join("cluster.toml")).map_err(|mistake| mistake.to_string())?;
-        let links = links(&file).await?;
+        let (config, spare) = spare(data, &file, count + 1).map_err(told)?;
+        let all: Vec<NodeConfig> = file.nodes.iter().chain([&spare]).cloned().collect();
+        let links = links(&all).await?;
         let (lines, heard) = mpsc::unbounded_channel();
-        let said = Said::listen(logs, count, heard).map_err(|cause| format!("cannot write logs: {cause}"))?;
-        processes.give(Extras { arguments: arguments(&file, &links), lines: Some(lines) });
+        let said =
+            Said::listen(logs, count + 1, heard).map_err(|cause| format!("cannot write logs: {cause}"))?;
+        let (arguments, others) = (arguments(&all, &links), BTreeMap::from([(spare.id, config)]));
+        processes.give(Extras { arguments, others, lines: Some(lines) });
+        let (client, data) = (processes.client().clone(), data.to_owned());
         let nodes = processes.nodes().iter().map(|node| (node.id, node.http.clone())).collect();
         let (processes, known) = (Mutex::new(processes), Lock::default());
-        Ok(Cluster { nodes, links, wire: Wire::new(), said, processes, known })
+        Ok(Cluster {
+            nodes,
+            spare,
+            links,
+            client,
+            wire: Wire::new(),
+            said,
+            data,
+            places: all,
+            processes,
+            known,
+        })
     }
 
     /// Starts every node that does not run.
@@ -106,6 +134,14 @@ impl Cluster {
         // One that is gone already cannot be killed, and is gone.
         let _ = processes.kill(id).await;
         !processes.runs(id)
+    }
+
+    /// Removes the directory of a node that does not run.
+    pub(super) fn wipe(&self, id: u64) {
+        let dir = self.data.join(id.to_string());
+        if let Err(cause) = std::fs::remove_dir_all(&dir) {
+            self.find(format!("cannot remove {}: {cause}", dir.display()));
+        }
     }
 
     /// Sends a signal. Answers whether there was anybody to get it.
@@ -220,6 +256,12 @@ impl Cluster {
         self.links.iter().filter(move |link| inside.contains(&link.from) != inside.contains(&link.to))
     }
 
+    /// Where that node answers HTTP, and its peers.
+    pub(super) fn place(&self, id: u64) -> (String, String) {
+        let place = self.places.iter().find(|node| node.id == id);
+        place.map_or_else(Default::default, |node| (node.http.clone(), node.raft.clone()))
+    }
+
     /// Where that node answers HTTP.
     pub(super) fn address(&self, id: u64) -> &str {
         self.nodes.iter().find(|(other, _)| *other == id).map_or("", |(_, http)| http.as_str())
@@ -246,10 +288,10 @@ impl Cluster {
 }
 
 /// A link for each ordered pair of nodes.
-async fn links(file: &ClusterFile) -> Result<Vec<Link>, String> {
+async fn links(nodes: &[NodeConfig]) -> Result<Vec<Link>, String> {
     let mut links = Vec::new();
-    for from in &file.nodes {
-        for to in file.nodes.iter().filter(|to| to.id != from.id) {
+    for from in nodes {
+        for to in nodes.iter().filter(|to| to.id != from.id) {
             let target: SocketAddr = to.raft.parse().map_err(|_| format!("{} is no address", to.raft))?;
             let link = Link::open(from.id, to.id, target).await;
             links.push(link.map_err(|cause| format!("cannot open a proxy: {cause}"))?);
@@ -259,13 +301,14 @@ async fn links(file: &ClusterFile) -> Result<Vec<Link>, String> {
 }
 
 /// What each node is told on its command line.
-fn arguments(file: &ClusterFile, links: &[Link]) -> BTreeMap<u64, Vec<String>> {
+fn arguments(nodes: &[NodeConfig], links: &[Link]) -> BTreeMap<u64, Vec<String>> {
     let of = |id: u64| {
         let own = links.iter().filter(|link| link.from == id);
         let via: Vec<String> = own.map(|link| format!("{}={}", link.to, link.address)).collect();
-        vec!["--lab".to_owned(), "--raft-via".to_owned(), via.join(",")]
+        let flags = ["--lab", "--raft-via", &via.join(",")];
+        flags.iter().chain(&TUNING).map(|flag| (*flag).to_owned()).collect()
     };
-    file.nodes.iter().map(|node| (node.id, of(node.id))).collect()
+    nodes.iter().map(|node| (node.id, of(node.id))).collect()
 }
 
 fn told(why: LocalError) -> String {

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 use super::cluster::Cluster;
 use super::kind::Kind;
 use super::link::{Dials, Flow, Link, Weather};
+use super::member;
 use super::recorder::Recorder;
 use super::said::State;
 use super::schedule::{Act, Planned, Round, Suffering, Victims};
@@ -153,6 +154,7 @@ impl<'a> Hit<'a> {
             Act::Disk(Suffering::Full) => self.disk("disk full").await,
             Act::Disk(Suffering::Fails) => self.fail_sync().await,
             Act::Restart => self.roll().await,
+            Act::Membership => self.change_members().await,
         }
     }
 
@@ -298,6 +300,12 @@ impl<'a> Hit<'a> {
         let orders = self.cluster.said.orders(id);
         self.cluster.tell(id, line).await;
         self.cluster.said.obeyed_after(id, orders).await
+    }
+
+    async fn change_members(&self) -> Done {
+        let (victim, lasts) = (self.nodes[0], Duration::from_millis(self.planned.lasts_ms));
+        let fired = member::change(self.cluster, victim, lasts).await;
+        self.done(fired)
     }
 
     /// One node after the other ends in order and comes back.

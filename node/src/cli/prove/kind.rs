@@ -37,7 +37,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Those that are done unless `--faults` says otherwise.
-    pub(super) const BUILT: [Kind; 12] = [
+    pub(super) const ALL: [Kind; 13] = [
         Kind::Kill,
         Kind::Pause,
         Kind::Partition,
@@ -50,6 +50,7 @@ impl Kind {
         Kind::All,
         Kind::Disk,
         Kind::Restart,
+        Kind::Membership,
     ];
 
     /// Its word.

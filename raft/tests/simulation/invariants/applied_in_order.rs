@@ -16,7 +16,10 @@ impl Invariant for AppliedInOrder {
             ("applied", now.applied.map(|at| at.index) >= before.applied.map(|at| at.index)),
             ("sequence", now.sequence >= before.sequence),
             ("term", now.term >= before.term),
-            ("vote", now.vote.map(|vote| vote.term) >= before.vote.map(|vote| vote.term)),
+            (
+                "vote",
+                now.vote.map(|vote| (vote.term, vote.node)) >= before.vote.map(|vote| (vote.term, vote.node)),
+            ),
             ("purged", now.log.purged >= before.log.purged),
         ];
         match grows.iter().find(|(_, grows)| !grows) {

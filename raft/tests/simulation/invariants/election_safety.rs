@@ -1,34 +1,26 @@
 //! Election safety: at most one leader in a term.
+//!
+//! A term of the paper is a pair here, in which the greater one counts: openraft lets a node that voted for another one
+//! in a term vote for a greater node in the same term, whose leadership then is the later one. So it is one process
+//! that leads under a term and its own number: one that starts again is elected anew.
 
 use std::collections::BTreeMap;
 
 use super::{Invariant, Moment};
 
-/// Who leads, or led, in each term: by what a node says of itself, and by what entries and votes say of it.
+/// Which start of a node leads, or led, in each term.
 #[derive(Default)]
-pub(super) struct ElectionSafety(BTreeMap<u64, u64>);
-
-impl ElectionSafety {
-    fn note(&mut self, term: u64, leader: u64) -> Result<(), String> {
-        let known = *self.0.entry(term).or_insert(leader);
-        if known == leader {
-            Ok(())
-        } else {
-            Err(format!("nodes {known} and {leader} both lead in term {term}"))
-        }
-    }
-}
+pub(super) struct ElectionSafety(BTreeMap<(u64, u64), u64>);
 
 impl Invariant for ElectionSafety {
     fn check(&mut self, moment: &Moment<'_>) -> Result<(), String> {
-        if moment.look.leads {
-            self.note(moment.look.term, moment.node)?;
+        if !moment.look.leads {
+            return Ok(());
         }
-        if let Some(vote) = moment.look.vote.filter(|vote| vote.committed) {
-            self.note(vote.term, vote.node)?;
+        let term = (moment.look.term, moment.node);
+        match self.0.entry(term).or_insert(moment.start) {
+            start if *start == moment.start => Ok(()),
+            start => Err(format!("starts {start} and {} of a node both lead in term {term:?}", moment.start)),
         }
-        // The entry that initializes a cluster is of no term, and is made by whoever forms it.
-        let entries = moment.tail.iter().filter(|entry| entry.position.term > 0);
-        entries.map(|entry| entry.position).try_for_each(|at| self.note(at.term, at.leader))
     }
 }

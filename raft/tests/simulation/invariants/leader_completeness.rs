@@ -11,7 +11,8 @@ impl Invariant for LeaderCompleteness {
         let Some(committed) = moment.history.next().checked_sub(1) else { return Ok(()) };
         let Some(agreed) = moment.history.entry(committed) else { return Ok(()) };
         // A leader that was deposed and does not know yet may lack what its successors committed.
-        if !moment.look.leads || led || moment.look.term < agreed.position.term {
+        let is_older = (moment.look.term, moment.node) < (agreed.position.term, agreed.position.leader);
+        if !moment.look.leads || led || is_older {
             return Ok(());
         }
         let end = moment.look.log.last.map(|last| last.index);

@@ -26,6 +26,8 @@ pub(crate) struct Moment<'a> {
     /// The true time, since the beginning.
     pub(crate) now_ms: u64,
     pub(crate) node: u64,
+    /// Which start of that node this is.
+    pub(crate) start: u64,
     pub(crate) look: &'a Look,
     /// What was seen of the same process before.
     pub(crate) before: Option<&'a Look>,
@@ -40,9 +42,6 @@ pub(crate) struct Moment<'a> {
 /// Something that must hold. Violated: in words.
 pub(crate) trait Invariant {
     fn check(&mut self, moment: &Moment<'_>) -> Result<(), String>;
-
-    /// A process has ended.
-    fn ended(&mut self, _node: u64) {}
 }
 
 /// All of them, with their names.

@@ -21,16 +21,13 @@ impl Invariant for StateMachineSafety {
                 "after {applied:?} digest and sequence are {ours:x?}, and should be {theirs:x?}"
             ));
         }
-        moment.tail.iter().filter(|entry| Some(entry.position.index) <= moment.look.committed).try_for_each(
-            |entry| {
-                let agreed = moment.history.entry(entry.position.index);
-                match agreed.filter(|agreed| agreed.position != entry.position) {
-                    Some(agreed) => {
-                        Err(format!("{:?} is taken for committed; {:?} is", entry.position, agreed.position))
-                    }
-                    None => Ok(()),
-                }
-            },
-        )
+        let committed = moment.log.committed().map(|committed| committed.index);
+        let committed = moment.tail.iter().filter(|entry| Some(entry.position.index) <= committed);
+        committed.map(|entry| entry.position).try_for_each(|at| match moment.history.entry(at.index) {
+            Some(agreed) if agreed.position != at => {
+                Err(format!("{at:?} is noted as committed; {:?} is", agreed.position))
+            }
+            _ => Ok(()),
+        })
     }
 }
