@@ -128,6 +128,12 @@ pub(crate) struct Call<'a> {
 pub(crate) fn end(tried: Tried, tries: Tries, call: &Call<'_>) -> Result<(Reply, Tries), Error> {
     match tried {
         Tried::Answered(reply) => Ok((reply, tries)),
+        // Without a key an earlier try may have done the very thing that makes this one refused.
+        Tried::Refused(_, problem) if call.writes && call.key.is_none() && tries.unanswered > 0 => {
+            let why =
+                format!("an earlier try went unanswered, and now: {}: {}", problem.code, problem.detail);
+            Err(unanswered(why, Some(problem), tries, call))
+        }
         Tried::Refused(reply, problem) => Err(Error::Refused(Box::new(Refusal {
             problem,
             sequence: reply.sequence,

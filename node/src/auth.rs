@@ -71,6 +71,15 @@ impl Access {
         token.map(Grant::Token).ok_or(Unknown::BadToken)
     }
 
+    /// Whether what was granted still is: a token may have been revoked, or replaced by one of the same id.
+    pub(crate) fn still_grants(&self, grant: &Grant) -> bool {
+        match (self, grant) {
+            (Access::Open, Grant::All) => true,
+            (Access::Tokens(kept), Grant::Token(token)) => kept.has(token),
+            _ => false,
+        }
+    }
+
     /// Takes notice of changed tokens for as long as it is polled.
     pub(crate) async fn watch(self) {
         match self {

@@ -48,8 +48,8 @@ const ROUTES: [(&str, &str); 27] = [
 ];
 
 /// The statuses that are told apart; 0 is all others.
-const STATUSES: [u16; 17] =
-    [200, 201, 202, 204, 304, 400, 404, 405, 409, 410, 412, 413, 415, 422, 503, 504, 0];
+const STATUSES: [u16; 20] =
+    [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 409, 410, 412, 413, 415, 422, 431, 503, 504, 0];
 
 /// The upper bounds of the duration buckets, in microseconds.
 const BUCKETS_US: [u64; 14] = [

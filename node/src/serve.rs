@@ -19,6 +19,7 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::io::{self, BufRead, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
@@ -122,6 +123,7 @@ async fn node(args: Args) -> Result<(), Failure> {
     let mut listener = listen(node).await?;
     let access = args.access.open(&file).map_err(usage)?;
     args.access.check(&access, node, &listener).map_err(usage)?;
+    warn_of_others(node);
     // It takes notice of changed tokens for as long as the process lives.
     tokio::spawn(access.clone().watch());
     let options = options(&file, node, args.tuning.tuning());
@@ -288,6 +290,16 @@ fn stopped(node: &NodeConfig, why: &Stop) -> Failure {
     match why.kind {
         StopKind::Refused => usage(what),
         StopKind::OutOfSpace | StopKind::Failed => failed(what),
+    }
+}
+
+/// The nodes' own port asks nobody who is there.
+fn warn_of_others(node: &NodeConfig) {
+    let local = |address: &SocketAddr| address.ip().is_loopback();
+    if !node.raft.parse().as_ref().is_ok_and(local) {
+        let what =
+            "whoever reaches the nodes' own port may speak as a node: keep it on a network of theirs alone";
+        tracing::warn!(node = node.id, raft = node.raft, "{what}");
     }
 }
 

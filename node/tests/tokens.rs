@@ -5,17 +5,21 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use client::api::PutSkuRequest;
 use client::{Client, Error, code};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use support::cluster::{Cluster, free_places};
 use support::http::{self, Reply};
 use support::program::{Ended, program};
-use support::wait_for;
+use support::{PATIENCE, wait_for};
 
 const ROLES: [&str; 4] = ["read", "checkout", "stock", "admin"];
 
@@ -29,7 +33,9 @@ const OF_STOCK: [bool; 4] = [false, false, true, true];
 const OF_READ: [bool; 4] = [true, false, false, true];
 const OF_ALL: [bool; 4] = [true; 4];
 
-const TABLE: [Row; 20] = [
+const OF_ADMIN: [bool; 4] = [false, false, false, true];
+
+const TABLE: [Row; 26] = [
     ("POST", "/api/checkout/reserve", RESERVE, OF_CHECKOUT),
     ("POST", "/api/checkout/commit", ID, OF_CHECKOUT),
     ("POST", "/api/checkout/release", ID, OF_CHECKOUT),
@@ -50,12 +56,18 @@ const TABLE: [Row; 20] = [
     ),
     ("GET", "/api/events", "", OF_READ),
     ("GET", "/api/cluster", "", OF_READ),
-    ("GET", "/api/audit", "", [false, false, false, true]),
+    ("GET", "/api/audit", "", OF_ADMIN),
+    ("HEAD", "/api/audit", "", OF_ADMIN),
+    ("POST", "/api/cluster/members", "{}", OF_ADMIN),
+    ("POST", "/api/cluster/members/9/promote", "", OF_ADMIN),
+    ("POST", "/api/cluster/members/9/replace", "{}", OF_ADMIN),
+    ("DELETE", "/api/cluster/members/9", "", OF_ADMIN),
+    ("POST", "/api/cluster/leader", "{\"to\":9}", OF_ADMIN),
     ("GET", "/metrics", "", OF_READ),
     // What no route answers is nobody's to learn without a token, and everybody's with one.
     ("GET", "/api/none", "", OF_ALL),
     ("PATCH", "/api/inventory/X", "", OF_STOCK),
-    ("POST", "/api/cluster", "{}", [false, false, false, true]),
+    ("POST", "/api/cluster", "{}", OF_ADMIN),
 ];
 
 const OPEN: [&str; 4] = ["/livez", "/readyz", "/openapi.json", "/docs"];
@@ -94,6 +106,13 @@ async fn ask(address: &str, (method, path, body, _): Row, token: Option<&str>) -
     http::call(address, method, path, &headers, body.as_bytes()).await
 }
 
+/// Whether an address is one of that path, in which `{..}` stands for any name.
+fn is_at(address: &str, path: &str) -> bool {
+    let (address, path) = (address.split('/'), path.split('/'));
+    address.clone().count() == path.clone().count()
+        && address.zip(path).all(|(given, known)| given == known || known.starts_with('{'))
+}
+
 fn id(token: &str) -> &str {
     token.split('_').nth(1).unwrap()
 }
@@ -115,7 +134,8 @@ async fn every_route_answers_those_roles_that_may_and_nobody_else() {
         let wrong = format!("{}A", &of_roles[3]);
         for token in [None, Some(&wrong), Some(&revoked)] {
             let reply = ask(address, row, token.map(String::as_str)).await;
-            assert_eq!((reply.status, reply.code()), (401, code::UNAUTHENTICATED.to_owned()), "{row:?}");
+            assert_eq!(reply.status, 401, "{row:?}");
+            assert!(row.0 == "HEAD" || reply.code() == code::UNAUTHENTICATED, "{row:?}");
             let challenge = reply.header("www-authenticate").unwrap();
             assert_eq!(challenge.contains("invalid_token"), token.is_some(), "{challenge}");
             pairs += 1;
@@ -128,6 +148,13 @@ async fn every_route_answers_those_roles_that_may_and_nobody_else() {
     }
     for path in OPEN {
         assert_eq!(http::get(address, path).await.status, 200, "{path}");
+    }
+    let document = http::get(address, "/openapi.json").await.json();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let known = TABLE.iter().any(|row| row.0.eq_ignore_ascii_case(method) && is_at(row.1, path));
+            assert!(known || OPEN.contains(&path.as_str()), "nobody asked who may {method} {path}");
+        }
     }
     support::say(&format!("{pairs} pairs of a call and a token"));
 }
@@ -252,4 +279,67 @@ async fn a_broken_tokens_file_changes_nothing_while_a_node_runs() {
         (ask(cluster.http(2), TABLE[10], Some(&stock)).await.status == 404).then_some(())
     })
     .await;
+}
+
+/// A stream that was open when its token was revoked, by which a dismissed reader would go on reading.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_ends_when_its_token_is_revoked() {
+    let tokens = Tokens::new();
+    let (read, stock) = (tokens.make("read"), tokens.make("stock"));
+    let cluster = Cluster::start_with(&tokens.setting()).await;
+    let mut stream = TcpStream::connect(cluster.http(3)).await.unwrap();
+    let head = format!(
+        "GET /api/events HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAccept: text/event-stream\r\n\
+         Authorization: Bearer {read}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut first = [0; 1024];
+    assert!(stream.read(&mut first).await.unwrap() > 0);
+    assert_eq!(tokens.run(&["revoke", id(&read)]).code, 0);
+    wait_for("the revoked token is refused", async || {
+        (ask(cluster.http(3), TABLE[14], Some(&read)).await.status == 401).then_some(())
+    })
+    .await;
+    let put =
+        ask(cluster.http(3), ("PUT", "/api/inventory/SECRET", r#"{"on_hand":1}"#, OF_STOCK), Some(&stock))
+            .await;
+    assert_eq!(put.status, 201, "{put:?}");
+    let mut rest = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the stream ends").unwrap();
+    assert!(!String::from_utf8_lossy(&rest).contains("SECRET"));
+}
+
+#[test]
+fn tokens_made_and_revoked_at_once_are_all_kept() {
+    let tokens = Tokens::new();
+    let gone = tokens.make("read");
+    let made = std::thread::scope(|scope| {
+        let making: Vec<_> = (0..6).map(|_| scope.spawn(|| tokens.make("read"))).collect();
+        assert_eq!(tokens.run(&["revoke", id(&gone)]).code, 0);
+        making.into_iter().map(|made| id(&made.join().unwrap()).to_owned()).collect::<BTreeSet<_>>()
+    });
+    let listed = tokens.run(&["list", "--json"]).documents();
+    let listed: BTreeSet<_> = listed.iter().map(|one| one["id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(listed, made);
+}
+
+/// A node that runs as another user than whoever gives the command must still be able to read the file.
+#[test]
+fn a_changed_file_stays_its_owners_and_a_link_stays_one() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    let tokens = Tokens::new();
+    tokens.make("read");
+    if std::os::unix::fs::chown(&tokens.path, Some(12_345), Some(12_345)).is_err() {
+        support::say("SKIPPED the owner of a tokens file: this user may give no file away");
+        return;
+    }
+    fs::set_permissions(&tokens.path, fs::Permissions::from_mode(0o640)).unwrap();
+    let link = tokens.path.with_file_name("link.toml");
+    symlink(&tokens.path, &link).unwrap();
+    let ended = program().args(["token", "new", "--role", "stock", "--tokens"]).arg(&link).output().unwrap();
+    assert_eq!(Ended::of(ended).code, 0);
+    let file = fs::metadata(&tokens.path).unwrap();
+    assert_eq!((file.uid(), file.gid(), file.mode() & 0o777), (12_345, 12_345, 0o640));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(tokens.run(&["list", "--json"]).documents().len(), 2);
 }

@@ -137,6 +137,31 @@ fn units_that_come_from_nowhere_are_found() {
     found(&history, "conservation", "sold without a unit");
 }
 
+/// Whoever is told "committed" last need not have been the one who sold.
+#[test]
+fn a_hold_that_may_have_lapsed_before_a_lost_commit_is_not_counted_until_the_sale() {
+    let hold = by_hand::held((20, 30), "S", 2);
+    let mut sold = body(&hold);
+    (sold["state"], sold["committed_at"]) =
+        (json!("committed"), json!(support::shop::time(support::STARTED_MS + 400_000)));
+    let commit = json!({"reservation_id": "res_2", "if_expired": "reacquire"});
+    let mut lost = by_hand::call(Op::Commit, (400_000_000, 400_000_010), commit, 200, 5, sold.clone());
+    (lost.id, lost.outcome) = (10, Outcome::Unknown { why: "reset".into() });
+    let told = json!({"reservation_id": "res_2"});
+    let told = by_hand::call(Op::Commit, (500_000_000, 500_000_010), told, 200, 6, sold);
+    // While it had lapsed another one held the unit, and gave it back.
+    let other = by_hand::held((350_000_000, 350_000_010), "S", 3);
+    let mut released = body(&other);
+    released["state"] = json!("released");
+    let release = json!({"reservation_id": "res_3"});
+    let release = by_hand::call(Op::Release, (360_000_000, 360_000_010), release, 200, 4, released);
+    let mut history = by_hand::empty();
+    history.calls = vec![by_hand::put((0, 10), "S", 1, 1), hold, other, release, lost, told];
+    assert_eq!(check(&history).rule("oversell").unwrap().violations_total, 0);
+    history.calls.retain(|call| call.id != 10);
+    found(&history, "oversell", "held without a break until the sale");
+}
+
 /// An adjust under one key may be asked for by two calls, and a lost try leaves both in doubt.
 #[test]
 fn an_adjust_that_two_calls_asked_for_under_one_key_counts_once() {

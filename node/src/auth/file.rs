@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -73,14 +75,28 @@ impl TokensFile {
         Ok(file)
     }
 
-    /// Replaces the file: whoever reads it sees the old one or the new one. Only this user may read it.
+    /// Replaces the file: whoever reads it sees the old one or the new one. It stays its owner's; a new one is this
+    /// user's alone.
     ///
     /// # Errors
-    /// Where the directory or the disk does not take it; then the file is as it was.
+    /// Where the directory or the disk does not take it, or the file is another user's; then it is as it was.
     pub(crate) fn save(&self, path: &Path) -> Result<(), FileError> {
         let failed = |what: String| FileError { path: path.to_owned(), what };
         let text = toml::to_string(self).map_err(|error| failed(error.to_string()))?;
         replace(path, &format!("{HEAD}\n{text}")).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Keeps other commands from changing the file at the same time, for as long as what it answers lives. Waits for
+    /// those that do.
+    ///
+    /// # Errors
+    /// Where the directory cannot be opened.
+    pub(crate) fn lock(path: &Path) -> Result<File, FileError> {
+        let failed = |error: io::Error| FileError { path: path.to_owned(), what: error.to_string() };
+        // Not the file itself, which is another one after each change.
+        let directory = File::open(directory(path)).map_err(failed)?;
+        directory.lock().map_err(failed)?;
+        Ok(directory)
     }
 }
 
@@ -102,13 +118,24 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Behind a link it is the file that is replaced.
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let directory = directory(&path);
     // Made for this user alone, which is what a temporary file is.
     let mut new = tempfile::NamedTempFile::new_in(directory)?;
+    if let Ok(old) = path.metadata() {
+        // Nodes may run as another user than this command, and must still be able to read it.
+        fchown(new.as_file(), Some(old.uid()), Some(old.gid()))?;
+        new.as_file().set_permissions(old.permissions())?;
+    }
     new.write_all(text.as_bytes())?;
     new.as_file().sync_all()?;
-    new.persist(path)?;
-    std::fs::File::open(directory)?.sync_all()
+    new.persist(&path)?;
+    File::open(directory)?.sync_all()
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

@@ -38,6 +38,11 @@ impl Kept {
         token.sha256.is_of(text).then_some(token)
     }
 
+    /// Whether it still is one of them.
+    pub(super) fn has(&self, token: &Token) -> bool {
+        self.tokens.load().get(&token.id).is_some_and(|kept| **kept == *token)
+    }
+
     /// Takes notice of changes for as long as it is polled.
     pub(crate) async fn watch(self: Arc<Kept>) {
         let mut seen = String::new();

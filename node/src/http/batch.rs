@@ -45,10 +45,19 @@ pub(crate) async fn batch<S: Store>(State(api): Shared<S>, request: Request) -> 
     let big = body::read_big(&head.headers, body, &api.big_bodies).await?;
     let (mut operations, room) = (parse_all(&big.bytes, api.ttl_seconds_max)?, big.room);
     drop(big.bytes);
-    api.refuse_uncovered(&guard::grant(&head.extensions), &mut operations).await?;
+    let grant = guard::grant(&head.extensions);
+    api.refuse_uncovered(&grant, &mut operations).await?;
     let parsed = Parsed::of(operations);
     let answers = api.submit_many(parsed.requests).await;
-    Ok(reply::results(Fates { each: parsed.each, answers: answers.into_iter() }, room))
+    let fates = Fates { each: parsed.each, answers: answers.into_iter() };
+    if grant.bounds().is_none() {
+        return Ok(reply::results(fates, room));
+    }
+    let mut concealed = Vec::with_capacity(fates.len());
+    for fate in fates {
+        concealed.push(api.conceal(&grant, fate).await);
+    }
+    Ok(reply::results(concealed.into_iter(), room))
 }
 
 /// The operations that became commands, and the problems that stand in the place of others.

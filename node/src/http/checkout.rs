@@ -91,8 +91,10 @@ pub(super) async fn run<S: Store, T: JsonBody>(
     Query::of(&head.uri, &[])?;
     let idempotency_key = parse::idempotency_key(&head.headers)?;
     let command = command(body::read(&head.headers, body).await?)?;
-    api.covers(&guard::grant(&head.extensions), &command).await?;
+    let grant = guard::grant(&head.extensions);
+    api.covers(&grant, &command).await?;
     let units_field = commands::units_field(&command);
     let answer = api.submit(command::Request { idempotency_key, command }).await;
+    let (answer, units_field) = api.conceal(&grant, Ok((answer, units_field))).await?;
     Ok(reply::command(answer, units_field))
 }

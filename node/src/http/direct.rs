@@ -43,7 +43,8 @@ impl<S: Store> Api<S> {
         self.covers(grant, &request.command).await?;
         let units_field = commands::units_field(&request.command);
         let answer = alarm.bound(CALL_TIME_MAX, self.store.submit(request)).await;
-        Ok((answer.unwrap_or(Err(raft::ProposeError::OutcomeUnknown)), units_field))
+        let answer = answer.unwrap_or(Err(raft::ProposeError::OutcomeUnknown));
+        self.conceal(grant, Ok((answer, units_field))).await
     }
 
     fn request(&self, request: Plain<'_>) -> Result<command::Request, Problem> {

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, HeaderValue, VARY};
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -27,6 +28,7 @@ use super::reply::Fresh;
 use super::store::Consistency;
 use super::watch::Watch;
 use super::{Api, Shared, Store, pages, parse, reply, stream};
+use crate::auth::Grant;
 
 /// What the calls of the feed, and those that wait for it, share.
 pub(crate) struct Events {
@@ -55,14 +57,20 @@ pub(super) struct Feed {
 }
 
 /// `GET /api/events`: what happened, in order; as a page or a stream, by what the client accepts.
-pub(crate) async fn get<S: Store>(State(api): Shared<S>, headers: HeaderMap, uri: Uri) -> Response {
-    let mut response = page_or_stream(api, headers, uri).await.into_response();
+pub(crate) async fn get<S: Store>(
+    State(api): Shared<S>,
+    Extension(grant): Extension<Grant>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Response {
+    let mut response = page_or_stream(api, grant, headers, uri).await.into_response();
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     response
 }
 
 async fn page_or_stream<S: Store>(
     api: Arc<Api<S>>,
+    grant: Grant,
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
@@ -72,7 +80,7 @@ async fn page_or_stream<S: Store>(
         if let Some(last) = last_event_id(&headers)? {
             feed.after = last;
         }
-        return stream::open(api, feed);
+        return stream::open(api, feed, grant);
     }
     let query = Query::of(&uri, &["after", "sku", "types", "limit", "consistency"])?;
     let (feed, limit, consistency) = (Feed::of(&query)?, query.limit()?, query.consistency()?);

@@ -5,6 +5,7 @@
 //!           --> may        none of the route's roles: 403    >  before the body is read
 //!           --> Grant                                       /
 //!   command --> covers     its role, in a batch each operation's own; its cart: 403
+//!   answer  --> conceal    what was there before under the cart's id, for another customer: 403
 //! ```
 //!
 //! Invariants:
@@ -17,11 +18,14 @@ use std::sync::Arc;
 
 use axum::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::{Extensions, HeaderMap, Method};
+use raft::Answer;
 use storage::inventory::Inventory;
 use storage::inventory::command::{Command, Request};
 use storage::inventory::ids::ReservationId;
+use storage::inventory::outcome::{Outcome, Rejection};
 
 use super::problem::{self, Problem};
+use super::reply::Fate;
 use super::store::Consistency;
 use super::{Api, Store};
 use crate::auth::{Access, Bounds, Grant, Role, Unknown};
@@ -104,6 +108,9 @@ pub(crate) fn grant(extensions: &Extensions) -> Grant {
     extensions.get::<Grant>().cloned().unwrap_or_default()
 }
 
+/// How many reservations are looked up at once: a read holds up apply.
+const READ_AT_ONCE: usize = 500;
+
 /// The carts and customers of some reservations.
 type Owners = BTreeMap<ReservationId, (Arc<str>, Option<Arc<str>>)>;
 
@@ -121,6 +128,23 @@ impl<S: Store> Api<S> {
     pub(super) async fn covers_reservation(&self, grant: &Grant, id: ReservationId) -> Result<(), Problem> {
         let owners = self.owners(grant, vec![id]).await?;
         grant.bounds().map_or(Ok(()), |bounds| within_reservation(bounds, id, &owners))
+    }
+
+    /// What a bound grant may learn of a call's fate: a cart is not its own because it named it, so nothing is told of
+    /// a reservation that was there before for another one. Nothing was changed by such a call.
+    pub(super) async fn conceal(&self, grant: &Grant, fate: Fate) -> Fate {
+        let Some(bounds) = grant.bounds() else { return fate };
+        let Ok((Ok(Answer::Applied(applied) | Answer::Gated(applied)), _)) = &fate else { return fate };
+        match &applied.result {
+            Ok(Outcome::AlreadyReserved(view)) => {
+                within(bounds, &view.cart_id, view.customer_id.as_deref())?;
+            }
+            Err(Rejection::CartAlreadyReserved { reservation_id }) => {
+                self.covers_reservation(grant, *reservation_id).await?;
+            }
+            _ => {}
+        }
+        fate
     }
 
     /// Puts a problem in the place of each request that the grant does not cover.
@@ -143,16 +167,20 @@ impl<S: Store> Api<S> {
         Ok(())
     }
 
-    /// Whose these reservations are, where the grant is bound: with one read for all. Others need no look.
+    /// Whose these reservations are, where the grant is bound: with one read for many. Others need no look.
     async fn owners(&self, grant: &Grant, ids: Vec<ReservationId>) -> Result<Owners, Problem> {
         if grant.bounds().is_none() || ids.is_empty() {
             return Ok(Owners::new());
         }
-        let find = move |inventory: &Inventory| {
-            let found = |id| inventory.reservation(id).map(|view| (id, (view.cart_id, view.customer_id)));
-            ids.into_iter().filter_map(found).collect()
-        };
-        Ok(self.read(Consistency::Linearizable, find).await?.value)
+        let mut owners = Owners::new();
+        for ids in ids.chunks(READ_AT_ONCE) {
+            let find = |inventory: &Inventory| {
+                let found = |id| inventory.reservation(id).map(|view| (id, (view.cart_id, view.customer_id)));
+                ids.iter().copied().filter_map(found).collect::<Owners>()
+            };
+            owners.append(&mut self.read(Consistency::Linearizable, find).await?.value);
+        }
+        Ok(owners)
     }
 }
 

@@ -4,9 +4,11 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
-use client::api::{AddMemberRequest, LeadRequest, MembershipMember, MembershipView, ReplaceMemberRequest};
+use client::api::{
+    AddMemberRequest, IDEMPOTENCY_KEY, LeadRequest, MembershipMember, MembershipView, ReplaceMemberRequest,
+};
 use raft::{Change, ChangeError, Changed, Member, ProposeError, Refusal, RefusalKind};
 use tokio::time::timeout;
 
@@ -27,6 +29,7 @@ type Part = Result<Path<String>, PathRejection>;
 pub(crate) async fn add<S: Store>(State(api): Shared<S>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     Query::of(&head.uri, &[])?;
+    refuse_key(&head.headers)?;
     let AddMemberRequest { id, raft, http } = body::read(&head.headers, body).await?;
     let (id, raft, http) = (node_id("id", id)?, address("raft", raft)?, address("http", http)?);
     let added = change(&api, Change::Add(Member { id, http, raft })).await?;
@@ -38,9 +41,11 @@ pub(crate) async fn add<S: Store>(State(api): Shared<S>, request: Request) -> Re
 pub(crate) async fn promote<S: Store>(
     State(api): Shared<S>,
     id: Part,
+    headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
     Query::of(&uri, &[])?;
+    refuse_key(&headers)?;
     run(&api, Change::Promote(part(id)?)).await
 }
 
@@ -52,12 +57,19 @@ pub(crate) async fn replace<S: Store>(
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     Query::of(&head.uri, &[])?;
+    refuse_key(&head.headers)?;
     let ReplaceMemberRequest { by } = body::read(&head.headers, body).await?;
     run(&api, Change::Swap { old: part(id)?, new: node_id("by", by)? }).await
 }
 
 /// `DELETE /api/cluster/members/{id}`: a member is none any more.
-pub(crate) async fn remove<S: Store>(State(api): Shared<S>, id: Part, uri: Uri) -> Result<Response, Problem> {
+pub(crate) async fn remove<S: Store>(
+    State(api): Shared<S>,
+    id: Part,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    refuse_key(&headers)?;
     let to_replace = match Query::of(&uri, &["to_replace"])?.get("to_replace") {
         None | Some("false") => false,
         Some("true") => true,
@@ -70,8 +82,19 @@ pub(crate) async fn remove<S: Store>(State(api): Shared<S>, id: Part, uri: Uri) 
 pub(crate) async fn lead<S: Store>(State(api): Shared<S>, request: Request) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     Query::of(&head.uri, &[])?;
+    refuse_key(&head.headers)?;
     let LeadRequest { to } = body::read(&head.headers, body).await?;
     run(&api, Change::Lead(to.map(|id| node_id("to", id)).transpose()?)).await
+}
+
+/// A key would promise that the call is done once and answered alike: who sends one must not believe that it is kept.
+fn refuse_key(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.contains_key(IDEMPOTENCY_KEY) {
+        true => {
+            Err(invalid("Idempotency-Key", "Changes of the members have no key: each may be made again."))
+        }
+        false => Ok(()),
+    }
 }
 
 async fn run<S: Store>(api: &Api<S>, asked: Change) -> Result<Response, Problem> {

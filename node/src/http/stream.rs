@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Pulled, never pushed: a page is read when the connection took the last one. So a reader that is slow, or gone, costs
-//! its connection and one page; where it is so slow that events expire under it, it is told so and let go.
+//! its connection and one page; where it is so slow that events expire under it, it is told so and let go. One whose
+//! token was revoked gets no event more.
 //!
 //! A reader may come from a node that was ahead of this one: its place is then after the last event here, and it waits
 //! until this node has come there.
@@ -31,6 +32,7 @@ use super::reply::to_json;
 use super::store::Consistency;
 use super::watch::Reader;
 use super::{Api, Store, reply};
+use crate::auth::Grant;
 
 /// The media type of server-sent events.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
@@ -39,14 +41,14 @@ pub(super) const EVENT_STREAM: &str = "text/event-stream";
 const RETRY_MS: u64 = 1_000;
 
 /// Opens a stream, or refuses it: too many are open, or what it asks for is no longer kept.
-pub(super) fn open<S: Store>(api: Arc<Api<S>>, feed: Feed) -> Result<Response, Problem> {
+pub(super) fn open<S: Store>(api: Arc<Api<S>>, feed: Feed, grant: Grant) -> Result<Response, Problem> {
     let reader = api.events.watch.stream(&api.store).ok_or_else(reply::overloaded)?;
     let read = api.store.read_stale(|inventory| feed.page(inventory, 1));
     if let Err(gone) = read.value {
         return Ok(reply::refused(&read, Consistency::Linearizable, events::expired(gone)));
     }
     let hello = Bytes::from(format!("retry: {RETRY_MS}\n\n"));
-    let stream = Stream { api, feed, reader, hello: Some(hello), ended: false };
+    let stream = Stream { api, feed, grant, reader, hello: Some(hello), ended: false };
     let chunks = unfold(stream, async |mut stream| {
         let chunk = stream.next().await?;
         Some((Ok::<_, Infallible>(chunk), stream))
@@ -59,6 +61,8 @@ pub(super) fn open<S: Store>(api: Arc<Api<S>>, feed: Feed) -> Result<Response, P
 struct Stream<S> {
     api: Arc<Api<S>>,
     feed: Feed,
+    /// What it was opened with; when that is granted no more, it ends.
+    grant: Grant,
     reader: Reader,
     /// What comes first of all.
     hello: Option<Bytes>,
@@ -68,7 +72,7 @@ struct Stream<S> {
 impl<S: Store> Stream<S> {
     /// What is to be sent next; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
-        if self.ended {
+        if self.ended || !self.api.access.still_grants(&self.grant) {
             return None;
         }
         if let Some(hello) = self.hello.take() {
@@ -91,7 +95,11 @@ impl<S: Store> Stream<S> {
                 continue;
             }
             tokio::select! {
-                () = self.reader.past(read.sequence) => {}
+                () = self.reader.past(read.sequence) => {
+                    if !self.api.access.still_grants(&self.grant) {
+                        return None;
+                    }
+                }
                 () = &mut silence => return Some(self.sign_of_life()),
                 () = self.api.events.drain.begun() => return None,
             }

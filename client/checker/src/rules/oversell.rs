@@ -41,7 +41,9 @@ struct Known {
     /// The latest deadline that any answer showed.
     deadline_ms: u64,
     /// What was sold, by an answer.
-    committed: Option<(u64, u64, bool, Vec<Item>)>,
+    committed: Option<(u64, u64, Vec<Item>)>,
+    /// Whether some commit, answered or not, may have taken its units anew after they had lapsed.
+    may_be_taken_anew: bool,
     /// When the first command began that may have given units back before the sale.
     given_back_us: u64,
     /// When the first return of it began.
@@ -54,6 +56,7 @@ impl Default for Known {
             granted: None,
             deadline_ms: 0,
             committed: None,
+            may_be_taken_anew: false,
             given_back_us: u64::MAX,
             returned_us: u64::MAX,
         }
@@ -194,10 +197,9 @@ impl Known {
     }
 
     fn commit(&mut self, command: &Command<'_>, view: &Reservation) {
-        let Ask::Commit(commit) = &command.ask else { return };
-        let (call, reacquired) = (command.call, commit.if_expired == Some(IfExpired::Reacquire));
+        let call = command.call;
         if self.committed.as_ref().is_none_or(|(before, ..)| call.ended_us < *before) {
-            self.committed = Some((call.ended_us, call.id, reacquired, view.items.clone()));
+            self.committed = Some((call.ended_us, call.id, view.items.clone()));
         }
     }
 
@@ -206,8 +208,11 @@ impl Known {
         match &command.ask {
             Ask::Return(_) => self.returned_us = self.returned_us.min(started_us),
             Ask::Release(_) => self.given_back_us = self.given_back_us.min(started_us),
-            Ask::Commit(commit) if commit.items.is_some() => {
-                self.given_back_us = self.given_back_us.min(started_us);
+            Ask::Commit(commit) => {
+                self.may_be_taken_anew |= commit.if_expired == Some(IfExpired::Reacquire);
+                if commit.items.is_some() {
+                    self.given_back_us = self.given_back_us.min(started_us);
+                }
             }
             _ => {}
         }
@@ -221,13 +226,15 @@ impl Known {
         spans: &mut HashMap<&str, Span>,
     ) {
         let sold = self.committed.as_ref();
-        if let Some((from_us, call, _, items)) = sold {
+        if let Some((from_us, call, items)) = sold {
             note(spans, items, *from_us, self.returned_us, *call);
         }
         let Some((from_us, call, items)) = &self.granted else { return };
         // Held without a break until the sale, unless the sale may have taken the units anew.
         let until_us = match sold {
-            Some((sold_us, _, false, _)) => (*sold_us).min(self.given_back_us).min(self.returned_us),
+            Some((sold_us, ..)) if !self.may_be_taken_anew => {
+                (*sold_us).min(self.given_back_us).min(self.returned_us)
+            }
             Some((sold_us, ..)) => (*sold_us).min(self.given_back_us).min(self.lapses_us(book)),
             None => {
                 let revoked = items.iter().filter_map(|item| revokes.get(item.sku.as_str())).flatten();

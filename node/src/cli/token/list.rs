@@ -15,7 +15,7 @@ pub(super) struct Args {
 
 /// Runs it.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let (_, file) = args.place.load()?;
+    let file = args.place.load()?;
     if args.place.json {
         return file.tokens.iter().try_for_each(|token| out::line(&document(token)));
     }

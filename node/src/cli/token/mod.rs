@@ -74,9 +74,7 @@ impl Where {
     }
 
     /// The file's tokens.
-    fn load(&self) -> Result<(PathBuf, TokensFile), Failure> {
-        let path = self.path()?;
-        let file = TokensFile::load(&path).map_err(|error| Failure::usage(error.to_string()))?;
-        Ok((path, file))
+    fn load(&self) -> Result<TokensFile, Failure> {
+        TokensFile::load(&self.path()?).map_err(|error| Failure::usage(error.to_string()))
     }
 }

@@ -154,3 +154,23 @@ async fn each_operation_of_a_batch_is_asked_about_by_itself() {
         assert_eq!((status, json!(statuses)), (200, json!(expected)), "{token}");
     }
 }
+
+/// A token bound to customers names any cart: what it is told of must still be its own customers'.
+#[tokio::test]
+async fn nothing_is_told_of_a_cart_that_another_customer_has() {
+    let guarded =
+        guarded(&[(&[Role::Checkout], Bounds::default()), (&[Role::Checkout], bound(None, Some("eu-")))]);
+    assert_eq!(guarded.reserve(0, "c-1", None).await.0, 201);
+    assert_eq!(guarded.reserve(0, "c-2", Some("eu-1")).await.0, 201);
+    let other = json!({ "cart_id": "c-1", "customer_id": "eu-1", "items": [{ "sku": "PS5", "qty": 2 }] });
+    for body in [reserve("c-1", Some("eu-1")), other] {
+        let (status, told) = guarded.told(1, "/api/checkout/reserve", Some(body.clone())).await;
+        assert_eq!((status, &told["code"]), (403, &json!("forbidden")), "{body}");
+        assert_eq!(told.get("reservation_id"), None);
+        let mut operation = body;
+        operation["op"] = json!("reserve");
+        let (_, told) = guarded.told(1, "/api/batch", Some(json!({ "operations": [operation] }))).await;
+        assert_eq!(told["results"][0]["status"], 403, "{told}");
+    }
+    assert_eq!(guarded.reserve(1, "c-2", Some("eu-1")).await.0, 200);
+}
