@@ -38,9 +38,12 @@ use crate::config::{ClusterFile, NODES, NodeConfig};
 /// How many of a node's last log lines are kept, to tell why it ended.
 const LINES_KEPT: usize = 20;
 
-/// Where ports are looked for, and how often: Linux gives those from 32,768 on to outgoing connections.
-const PORTS: Range<u16> = 10_000..32_000;
-const PORT_TRIES_MAX: usize = 1_000;
+/// Where free ports are looked for: below those that systems give to outgoing connections, so that none takes a node's
+/// port while the node is down.
+const PORTS: Range<u16> = 12_000..30_000;
+
+/// For each port so many are tried.
+const PORT_TRIES: usize = 100;
 
 /// How long is waited between two looks at whether a node serves.
 const READY_POLL: Duration = Duration::from_millis(50);
@@ -434,22 +437,16 @@ fn section(node: &NodeConfig) -> String {
 }
 
 /// Ports that nothing listened on a moment ago. All are held until all are found, so that no two are the same.
-///
-/// They lie below those that the system gives to outgoing connections: a node that is started late, or again, must not
-/// find its port taken by somebody's call.
 fn free_ports(count: usize) -> io::Result<Vec<u16>> {
-    let mut listeners: Vec<TcpListener> = Vec::new();
-    for _ in 0..PORT_TRIES_MAX {
-        if listeners.len() == count {
-            break;
+    let mut held = Vec::new();
+    for _ in 0..PORT_TRIES * count {
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(PORTS)));
+        held.extend(free());
+        if held.len() == count {
+            return held.iter().map(|listener| Ok(listener.local_addr()?.port())).collect();
         }
-        listeners.extend(TcpListener::bind((Ipv4Addr::LOCALHOST, rand::random_range(PORTS))).ok());
     }
-    // Where hardly any is free there, the system may say which are.
-    while listeners.len() < count {
-        listeners.push(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
-    }
-    listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 /// The text of a cluster file with these limits and a node for every two ports, and its nodes.

@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use support::program::{Ended, program};
-use support::{seed, wait_for};
+use support::{say, seed, wait_for};
 
 /// Every kind.
 const KINDS: [&str; 13] = [
@@ -32,6 +33,16 @@ const KINDS: [&str; 13] = [
     "slow",
 ];
 
+/// The run shows too little: it is no failure of what it looked at.
+const UNKNOWN: i32 = 4;
+
+/// Whoever runs a cluster: several at once take each other's time.
+static CLUSTER: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    CLUSTER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Runs `lastunit prove` with these arguments to its end.
 fn prove(arguments: &[&str]) -> Ended {
     Ended::of(program().arg("prove").args(arguments).stdin(Stdio::null()).output().unwrap())
@@ -48,33 +59,47 @@ fn check(history: &Path) -> Ended {
 
 #[test]
 fn every_kind_of_fault_fires_and_no_promise_is_broken_but_a_lie_is_caught() {
+    let _alone = alone();
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("report");
     let seed = seed().to_string();
-    let flags = ["--seconds", "25", "--clients", "6", "--seed", &seed, "--report", dir.to_str().unwrap()];
+    let flags = ["--seconds", "60", "--clients", "6", "--seed", &seed, "--report", dir.to_str().unwrap()];
     let ended = prove(&flags);
-    assert_eq!(ended.code, 0, "SEED={seed}\n{}\n{}", ended.stdout, ended.stderr);
+    assert!([0, UNKNOWN].contains(&ended.code), "SEED={seed}\n{}\n{}", ended.stdout, ended.stderr);
     assert!(ended.stdout.contains(&format!("--seed {seed}")), "{}", ended.stdout);
 
     let history = dir.join("history.ndjson");
     let records = records(&history);
-    let fired = records.iter().filter(|record| record["kind"] == "fault" && record["fired"] == true);
-    let fired: BTreeSet<&str> = fired.filter_map(|fault| fault["fault"].as_str()).collect();
-    assert_eq!(fired, BTreeSet::from(KINDS), "SEED={seed}");
+    assert_eq!(records.last().unwrap()["kind"], "end", "SEED={seed}");
     assert_eq!(records.iter().filter(|record| record["kind"] == "final").count(), 3);
     assert!(fs::read_to_string(dir.join("report.html")).unwrap().starts_with("<!doctype html>"));
     for id in 1..=3 {
         assert!(fs::read_to_string(dir.join(format!("node-{id}.log"))).unwrap().contains("serving"));
     }
-    let left: Vec<_> = fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 6, "the data of a run that passed are gone: {left:?}");
+    match ended.code {
+        // A machine that is too slow for it is none of lastunit's failures.
+        UNKNOWN => say(&format!("SEED={seed}: this run showed too little: {}", ended.stdout)),
+        _ => showed_everything(&dir, &records, &seed),
+    }
 
-    assert_eq!(check(&history).code, 0, "SEED={seed}: checked again");
+    assert_eq!(check(&history).code, ended.code, "SEED={seed}: checked again");
+    let cut_off = scratch.path().join("cut-off.ndjson");
+    let text = fs::read_to_string(&history).unwrap();
+    fs::write(&cut_off, &text[..text.len() - 5]).unwrap();
+    assert_eq!(check(&cut_off).code, UNKNOWN, "SEED={seed}: without its end");
     let lie = scratch.path().join("lie.ndjson");
     fs::write(&lie, spoiled(records)).unwrap();
     let caught = check(&lie);
     assert_eq!(caught.code, 1, "SEED={seed}\n{}", caught.stdout);
     assert!(caught.stdout.contains("VIOLATED"), "{}", caught.stdout);
+}
+
+fn showed_everything(dir: &Path, records: &[Value], seed: &str) {
+    let fired = records.iter().filter(|record| record["kind"] == "fault" && record["fired"] == true);
+    let fired: BTreeSet<&str> = fired.filter_map(|fault| fault["fault"].as_str()).collect();
+    assert_eq!(fired, BTreeSet::from(KINDS), "SEED={seed}");
+    let left: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 6, "the data of a run that passed are gone: {left:?}");
 }
 
 /// The same record, but a node has forgotten a sale.
@@ -103,9 +128,36 @@ fn what_cannot_be_done_is_refused_by_name() {
     assert_eq!(check(&nonsense).code, 3);
 }
 
+/// A node that failed by itself is a violation, also where the run was broken off then, and where its page cannot be
+/// written.
+#[test]
+fn a_record_that_was_broken_off_after_a_failure_is_a_violation() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run = json!({
+        "kind": "run", "format": 1, "version": "0", "seed": 1, "command": "lastunit prove", "nodes": [1, 2, 3],
+        "clients": 1, "seconds": 1, "faults": [], "started_at": "2026-01-01T00:00:00.000Z", "settings": {},
+    });
+    let failure = json!({
+        "kind": "fault", "from_us": 7, "until_us": 7, "fault": "failure", "detail": "node 3 ended by itself",
+        "fired": true,
+    });
+    let history = scratch.path().join("history.ndjson");
+    fs::write(&history, format!("{run}\n")).unwrap();
+    assert_eq!(check(&history).code, UNKNOWN);
+    fs::write(&history, format!("{run}\n{failure}\n{{\"kind\":\"ca")).unwrap();
+    fs::remove_file(scratch.path().join("report.html")).unwrap();
+    fs::create_dir(scratch.path().join("report.html")).unwrap();
+    let checked = check(&history);
+    assert_eq!(checked.code, 1, "{}\n{}", checked.stdout, checked.stderr);
+    assert!(checked.stdout.contains("node 3 ended by itself"), "{}", checked.stdout);
+    assert!(checked.stderr.contains("cannot write"), "{}", checked.stderr);
+}
+
 /// A node that is paused at that moment would not see the end of its pipe.
 #[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "nothing else runs in this test's runtime")]
 async fn an_interrupted_run_leaves_no_process() {
+    let _alone = alone();
     let scratch = tempfile::tempdir().unwrap();
     let dir = scratch.path().join("report");
     let arguments = ["prove", "--faults", "pause", "--seconds", "600", "--report", dir.to_str().unwrap()];

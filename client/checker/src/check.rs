@@ -6,7 +6,7 @@ use crate::rules;
 use crate::statistics;
 use crate::verdict::{Conclusion, Rate, RuleVerdict, Statistics, Verdict};
 
-/// Of the operations between faults so many in a hundred must have succeeded, or the run shows too little.
+/// Of the tries between faults so many in a hundred must have been dealt with, or the run shows too little.
 const SUCCEEDED_MIN: u64 = 90;
 
 /// Holds a history against the contract.
@@ -27,14 +27,16 @@ pub fn check(history: &History) -> Verdict {
 /// Why a run without a violation shows too little.
 fn doubts(history: &History, rules: &[RuleVerdict], statistics: &Statistics) -> Vec<String> {
     let idle = rules.iter().filter(|rule| rule.looked_at == 0);
-    let mut doubts: Vec<String> = idle.map(|rule| format!("{} had nothing to look at.", rule.name)).collect();
+    let cut_off = (!history.is_whole()).then(|| "The record has no end: the run was broken off.".to_owned());
+    let mut doubts = Vec::from_iter(cut_off);
+    doubts.extend(idle.map(|rule| format!("{} had nothing to look at.", rule.name)));
     let fired = |kind: &String| statistics.faults.iter().any(|count| count.fault == *kind && count.fired > 0);
     let silent = history.run.faults.iter().filter(|kind| !fired(kind));
     doubts.extend(silent.map(|kind| format!("No fault of the kind {kind} fired.")));
     let Rate { count, of } = statistics.between_faults;
     if of == 0 || count * 100 < of * SUCCEEDED_MIN {
         doubts.push(format!(
-            "Of {of} operations between faults {count} succeeded, less than {SUCCEEDED_MIN} %."
+            "Of {of} tries between faults {count} were dealt with, less than {SUCCEEDED_MIN} %."
         ));
     }
     let indexes = history.finals.iter().map(|last| last.cluster.applied_index);

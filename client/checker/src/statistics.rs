@@ -2,19 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{Call, Fault, History, Op, Outcome};
+use crate::history::{Call, Fault, History, Op, Outcome, Try};
 use crate::verdict::{Failover, FaultCount, Gap, OperationCount, Rate, Statistics};
 
 /// Times without an acknowledged write are told from here on.
 const GAP_US_MIN: u64 = 500_000;
+/// So long after its last fault was undone a cluster may still be busy with it.
+const RECOVERS_US: u64 = 2_000_000;
 /// A fault that began so long before a gap may be its cause.
 const CAUSE_US: u64 = 1_000_000;
 
 /// Counts and measures.
 pub(crate) fn of(history: &History) -> Statistics {
     let faulty = Stretches::of(&history.faults);
-    let (between, during): (Vec<&Call>, Vec<&Call>) =
-        history.calls.iter().partition(|call| !faulty.overlap(call.started_us, call.ended_us));
+    let tries = history.calls.iter().flat_map(|call| &call.tries);
+    let (between, during): (Vec<&Try>, Vec<&Try>) =
+        tries.partition(|one| !faulty.overlap(one.started_us, one.ended_us));
     let writes = acknowledged(history);
     Statistics {
         operations: operations(history),
@@ -62,10 +65,11 @@ fn class(call: &Call) -> Class {
     }
 }
 
-/// What the inventory decided is a success of the service, a refusal included.
-fn rate(calls: &[&Call]) -> Rate {
-    let served = calls.iter().filter(|call| matches!(class(call), Class::Succeeded | Class::Refused));
-    Rate { count: served.count() as u64, of: calls.len() as u64 }
+/// What the inventory decided is a success of the service, a refusal included. Tries, for a call goes on until it is
+/// dealt with: of calls nearly all are, however badly the cluster serves.
+fn rate(tries: &[&Try]) -> Rate {
+    let served = tries.iter().filter(|one| one.is_dealt_with());
+    Rate { count: served.count() as u64, of: tries.len() as u64 }
 }
 
 fn faults(history: &History) -> Vec<FaultCount> {
@@ -134,13 +138,14 @@ fn served_us(writes: &[(u64, u64)], after_us: u64) -> Option<u64> {
     later.iter().find(|(_, started_us)| *started_us > after_us).map(|(ended_us, _)| *ended_us)
 }
 
-/// Times with a fault under way, joined where they touch.
+/// Times with a fault under way, or just undone, joined where they touch.
 struct Stretches(Vec<(u64, u64)>);
 
 impl Stretches {
     fn of(faults: &[Fault]) -> Stretches {
         let fired = faults.iter().filter(|fault| fault.fired);
-        let mut times: Vec<(u64, u64)> = fired.map(|fault| (fault.from_us, fault.until_us)).collect();
+        let mut times: Vec<(u64, u64)> =
+            fired.map(|fault| (fault.from_us, fault.until_us.saturating_add(RECOVERS_US))).collect();
         times.sort_unstable();
         let mut joined: Vec<(u64, u64)> = Vec::new();
         for (from_us, until_us) in times {

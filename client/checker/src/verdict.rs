@@ -77,9 +77,10 @@ pub struct Violation {
 pub struct Statistics {
     /// Operations by kind and outcome.
     pub operations: Vec<OperationCount>,
-    /// Of the operations wholly between faults, how many had an answer that says they were dealt with.
+    /// Of the tries wholly between faults, and not just after one, how many had an answer that says they were dealt
+    /// with.
     pub between_faults: Rate,
-    /// The same of operations that a fault overlapped.
+    /// The same of all other tries.
     pub during_faults: Rate,
     /// Faults by kind.
     pub faults: Vec<FaultCount>,
@@ -146,4 +147,46 @@ pub struct Failover {
     pub nodes: Vec<u64>,
     /// When the first write that began after it was acknowledged; `null` where none was.
     pub served_us: Option<u64>,
+}
+
+impl Failover {
+    /// How long it took, in microseconds. Where nobody was served any more that is [`u64::MAX`]: no time is worse.
+    pub fn took_us(&self) -> u64 {
+        self.served_us.map_or(u64::MAX, |served_us| served_us.saturating_sub(self.from_us))
+    }
+
+    /// How long each of these took, the shortest first.
+    pub fn times_us<'f>(all: impl IntoIterator<Item = &'f Failover>) -> Vec<u64> {
+        let mut times_us: Vec<u64> = all.into_iter().map(Failover::took_us).collect();
+        times_us.sort_unstable();
+        times_us
+    }
+}
+
+/// The least of these values, sorted, that so many in a hundred do not exceed: the nearest rank. `None` of none.
+pub fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_those_of_the_nearest_rank() {
+        let hundred: Vec<u64> = (1..=100).collect();
+        assert_eq!([percentile(&hundred, 50), percentile(&hundred, 99)], [Some(50), Some(99)]);
+        assert_eq!(
+            [percentile(&[7], 1), percentile(&[7], 99), percentile(&[], 50)],
+            [Some(7), Some(7), None]
+        );
+    }
+
+    #[test]
+    fn a_fault_after_which_nobody_was_served_is_the_worst() {
+        let failover = |served_us| Failover { from_us: 10, fault: "kill".into(), nodes: vec![1], served_us };
+        let times_us = Failover::times_us(&[failover(None), failover(Some(900)), failover(Some(20))]);
+        assert_eq!(times_us, [10, 890, u64::MAX]);
+    }
 }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use checker::history::{Call, Json, Op, Outcome};
+use checker::history::{Call, Came, Json, Op, Outcome, Try};
 use checker::{Conclusion, History, Verdict, check};
 use client::api::{EventData, ReservationState as State};
 use serde_json::{Value, json};
@@ -124,7 +124,7 @@ fn units_that_come_from_nowhere_are_found() {
     let mut history = good(3);
     history.finals[1].stock[0].on_hand += 1;
     history.finals[1].stock[0].available += 1;
-    found(&history, "conservation", "a unit more on one node");
+    found(&history, "stock_totals", "a unit more on one node");
     let mut history = good(3);
     spoil_answer(&mut history, is_read, |_, record| record["available"] = json!(99));
     found(&history, "conservation", "more available than there is");
@@ -188,10 +188,10 @@ fn an_adjust_that_two_calls_asked_for_under_one_key_counts_once() {
         (record.sku, record.on_hand, record.available) = ("S".into(), 3, 3);
         (record.held, record.sold, record.safety_stock) = (0, 0, 0);
     }
-    assert_eq!(check(&history).rule("conservation").unwrap().violations_total, 0);
+    assert_eq!(check(&history).rule("stock_totals").unwrap().violations_total, 0);
     history.finals[0].stock[0].on_hand = 5;
     history.finals[0].stock[0].available = 5;
-    found(&history, "conservation", "counted twice");
+    found(&history, "stock_totals", "counted twice");
 }
 
 #[test]
@@ -294,6 +294,79 @@ fn two_effects_or_answers_under_one_key_are_found() {
     }
     *history.calls.last_mut().unwrap() = other;
     found(&history, "idempotency", "done twice");
+}
+
+/// Either the first node executed what it said it had not, or the second one sent it twice.
+#[test]
+fn a_replay_where_nothing_was_done_before_is_found() {
+    let mut history = by_hand::empty();
+    let mut hold = by_hand::held((20, 30), "S", 2);
+    hold.key = Some("k".into());
+    let refused = Came::Answer { status: 503, code: Some("no_leader".into()) };
+    hold.tries.insert(0, Try { came: refused, ..hold.tries[0].clone() });
+    history.calls = vec![by_hand::put((0, 10), "S", 1, 1), hold];
+    let broken = |history: &History| check(history).rule("idempotency").unwrap().violations_total;
+    assert_eq!(broken(&history), 0);
+    if let Outcome::Answer(answer) = &mut history.calls[1].outcome {
+        answer.replayed = true;
+    }
+    found(&history, "idempotency", "answered again, and never before");
+    history.calls[1].tries[0].came = Came::Lost("reset".into());
+    assert_eq!(broken(&history), 0, "the lost one may have been the first");
+}
+
+#[test]
+fn another_call_under_a_used_key_that_is_not_refused_as_such_is_found() {
+    let mut history = by_hand::empty();
+    let mut hold = by_hand::held((20, 30), "S", 2);
+    hold.key = Some("k".into());
+    let problem = |code: &str| json!({"type": "", "title": "", "status": 409, "detail": "", "code": code, "retryable": false, "executed": "no"});
+    let request = json!({"cart_id": "another", "items": [{"sku": "S", "qty": 1}]});
+    let mut other = by_hand::call(Op::Reserve, (40, 50), request, 422, 3, problem("idempotency_key_reused"));
+    other.key = Some("k".into());
+    history.calls = vec![by_hand::put((0, 10), "S", 1, 1), hold, other];
+    assert_eq!(check(&history).rule("idempotency").unwrap().violations_total, 0);
+    if let Outcome::Answer(answer) = &mut history.calls[2].outcome {
+        answer.status = 409;
+        answer.body = Json::of(&problem("insufficient_stock")).unwrap();
+    }
+    found(&history, "idempotency", "refused as if its key were new");
+}
+
+#[test]
+fn a_server_error_is_found_though_the_call_succeeded_in_the_end() {
+    for came in [
+        Came::Answer { status: 500, code: Some("internal".into()) },
+        Came::Answer { status: 409, code: None },
+    ] {
+        let mut history = good(16);
+        let again = Try { came, ..history.calls[50].tries[0].clone() };
+        history.calls[50].tries.insert(0, again);
+        found(&history, "readable", "an answer of no contract");
+    }
+}
+
+#[test]
+fn a_record_without_its_end_is_not_called_passed() {
+    let mut history = good(17);
+    history.end = None;
+    assert_eq!(check(&history).conclusion, Conclusion::Unknown);
+    let mut history = good(17);
+    history.calls.retain(|call| call.op != Op::ListStock || call.stale);
+    assert_eq!(check(&history).conclusion, Conclusion::Unknown);
+}
+
+/// A call goes on until it is dealt with: of calls all are.
+#[test]
+fn a_cluster_that_answers_only_every_other_try_is_not_called_passed() {
+    let mut history = good(17);
+    for call in &mut history.calls {
+        let refused = Came::Answer { status: 503, code: Some("overloaded".into()) };
+        call.tries.insert(0, Try { came: refused, ..call.tries[0].clone() });
+    }
+    let verdict = check(&history);
+    assert_eq!(verdict.conclusion, Conclusion::Unknown);
+    assert!(verdict.doubts[0].contains("tries between faults"), "{:?}", verdict.doubts);
 }
 
 #[test]
@@ -412,6 +485,19 @@ fn a_read_under_the_wrong_label_is_found() {
         }
     });
     found(&history, "stale_reads", "a log entry that is another state");
+}
+
+/// Found in a run in which a node with an empty directory was asked at once.
+#[test]
+fn a_node_that_has_applied_nothing_has_no_log_entry_to_name() {
+    let mut history = by_hand::empty();
+    let nothing = json!({"data": [], "next_cursor": null, "applied_index": null});
+    let mut call = by_hand::call(Op::ListReservations, (5, 6), Value::Null, 200, 0, nothing);
+    call.stale = true;
+    history.calls.push(call);
+    assert_eq!(check(&history).rule("stale_reads").unwrap().violations_total, 0);
+    *sequence_of(&mut history.calls[0]) = 1;
+    found(&history, "stale_reads", "a state without its log entry");
 }
 
 #[test]

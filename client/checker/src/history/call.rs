@@ -141,6 +141,11 @@ impl Try {
             Came::Lost(_) => true,
         }
     }
+
+    /// Whether it was answered as it must be: done, read, or refused by the state of the inventory.
+    pub fn is_dealt_with(&self) -> bool {
+        matches!(&self.came, Came::Answer { status, .. } if *status < 500 && *status != 429)
+    }
 }
 
 /// What came of a try.

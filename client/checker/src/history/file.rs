@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Call, Fault, FeedEvent, Final, History, Run, Sample};
+use super::{Call, End, Fault, FeedEvent, Final, History, Run, Sample};
 
 /// A line of the file.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,6 +23,8 @@ pub enum Record {
     Event(FeedEvent),
     /// A node's whole state after the run.
     Final(Final),
+    /// Nothing is missing.
+    End(End),
 }
 
 /// Why a file is no history.
@@ -57,6 +59,7 @@ enum Kind {
     Sample,
     Event,
     Final,
+    End,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +81,7 @@ impl Record {
             Kind::Sample => Record::Sample(serde_json::from_str(line)?),
             Kind::Event => Record::Event(serde_json::from_str(line)?),
             Kind::Final => Record::Final(serde_json::from_str(line)?),
+            Kind::End => Record::End(serde_json::from_str(line)?),
         })
     }
 
@@ -98,10 +102,17 @@ impl History {
     /// # Errors
     ///
     /// Those of the reader, or the first line that is no record.
-    pub fn read(file: impl BufRead) -> Result<History, HistoryError> {
+    pub fn read(mut file: impl BufRead) -> Result<History, HistoryError> {
         let mut history: Option<History> = None;
-        for (number, line) in (1..).zip(file.lines()) {
-            let record = Record::parse(&line?).map_err(|cause| HistoryError::Line { line: number, cause })?;
+        let (mut number, mut line) = (0, String::new());
+        while file.read_line(&mut line)? > 0 {
+            number += 1;
+            let record = match Record::parse(&line) {
+                // Whoever wrote it was interrupted in the middle of a line; what stands above it counts.
+                Err(_) if history.is_some() && !line.ends_with('\n') => break,
+                parsed => parsed.map_err(|cause| HistoryError::Line { line: number, cause })?,
+            };
+            line.clear();
             match (&mut history, record) {
                 (Some(history), record) => history.add(record),
                 (None, Record::Run(run)) if run.format == Run::FORMAT => history = Some(History::new(run)),
@@ -129,6 +140,7 @@ impl History {
             .chain(calls)
             .chain(events)
             .chain(finals)
+            .chain(self.end.map(Record::End))
             .try_for_each(|record| record.write(out))
     }
 }

@@ -9,6 +9,7 @@
 //!  {"kind":"sample", ...}     a look at a node
 //!  {"kind":"event", ...}      an event of the change feed, as read from its beginning to its end after the run
 //!  {"kind":"final", ...}      a node's whole state after the run
+//!  {"kind":"end", ...}        once, the last line: without it the record was cut off, and proves nothing
 //! ```
 //!
 //! Invariants:
@@ -31,7 +32,7 @@ mod tests;
 pub use call::{Answer, Call, Came, Condition, Op, Outcome, Try};
 pub use file::{HistoryError, Record};
 pub use json::Json;
-pub use run::{Fault, Link, Run, Settings};
+pub use run::{End, Fault, Link, Run, Settings};
 pub use state::{FeedDigest, FeedEvent, Final, Sample};
 
 /// A whole run.
@@ -49,6 +50,8 @@ pub struct History {
     pub events: Vec<FeedEvent>,
     /// Every node's state after the run.
     pub finals: Vec<Final>,
+    /// That the record was written to its end.
+    pub end: Option<End>,
 }
 
 impl History {
@@ -61,7 +64,13 @@ impl History {
             samples: Vec::new(),
             events: Vec::new(),
             finals: Vec::new(),
+            end: None,
         }
+    }
+
+    /// Whether all of it is there: its end is, and as many calls as that says.
+    pub fn is_whole(&self) -> bool {
+        self.end.is_some_and(|end| end.calls == self.calls.len() as u64)
     }
 
     /// Takes one more record in; of two runs the later one counts.
@@ -73,6 +82,7 @@ impl History {
             Record::Sample(sample) => self.samples.push(sample),
             Record::Event(event) => self.events.push(event),
             Record::Final(last) => self.finals.push(last),
+            Record::End(end) => self.end = Some(end),
         }
     }
 }

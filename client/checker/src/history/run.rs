@@ -85,6 +85,13 @@ pub struct Fault {
     pub fired: bool,
 }
 
+/// The last line of a record: whatever happened is above it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// How many calls there are in the record.
+    pub calls: u64,
+}
+
 /// A direction between two nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Link {

@@ -86,6 +86,19 @@ fn a_file_that_is_no_history_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_record_that_was_cut_off_is_read_as_far_as_it_goes() {
+    let mut history = History::new(run());
+    history.add(Record::Call(call()));
+    assert!(!history.is_whole());
+    history.add(Record::End(End { calls: 1 }));
+    assert!(history.is_whole());
+    let text = written(&history);
+    assert_eq!(History::read(text.as_bytes()).unwrap(), history);
+    let cut = History::read(&text.as_bytes()[..text.len() - 5]).unwrap();
+    assert!(cut.calls.len() == 1 && !cut.is_whole());
+}
+
+#[test]
 fn a_body_is_one_line_and_nothing_is_null() {
     assert_eq!(Json::parse("").unwrap(), Json::null());
     assert_eq!(Json::parse("{\n\"a\": 1}").unwrap().text(), r#"{"a":1}"#);

@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::ends::End;
+use crate::verdict::percentile;
 
 /// How a call ended, as far as the drawings care.
 #[derive(Clone, Copy)]
@@ -80,25 +81,9 @@ fn width_us(length_us: u64, most: u64) -> u64 {
     round.find(|width| length_us.div_ceil(*width) <= most).unwrap_or(length_us.max(1))
 }
 
-/// The value that so many in a hundred do not exceed, of a sorted list: its nearest rank.
-pub(super) fn percentile(sorted: &[u64], percent: usize) -> Option<u64> {
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn percentiles_are_those_of_the_nearest_rank() {
-        let hundred: Vec<u64> = (1..=100).collect();
-        assert_eq!([percentile(&hundred, 50), percentile(&hundred, 99)], [Some(50), Some(99)]);
-        assert_eq!(
-            [percentile(&[7], 1), percentile(&[7], 99), percentile(&[], 50)],
-            [Some(7), Some(7), None]
-        );
-    }
 
     #[test]
     fn widths_are_round_and_the_slices_few() {

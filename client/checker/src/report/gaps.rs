@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::buckets::percentile;
 use super::kinds::kind;
 use super::markup::Markup;
 use super::words::{Count, Moment, Span};
-use crate::verdict::{Failover, Gap, Verdict};
+use crate::verdict::{Failover, Gap, Verdict, percentile};
 
 /// How many gaps are told: the longest.
 const TOLD_MAX: usize = 25;
@@ -39,12 +38,15 @@ fn write_failovers(page: &mut Markup, failovers: &[Failover]) {
 }
 
 fn write_kind(page: &mut Markup, name: &str, failovers: &[&Failover]) {
-    let served = failovers.iter().filter_map(|f| Some(f.served_us?.saturating_sub(f.from_us)));
-    let mut took_us: Vec<u64> = served.collect();
-    took_us.sort_unstable();
-    let figure = |percent| percentile(&took_us, percent).map_or("-".to_owned(), |us| Span(us).to_string());
-    let never = Count((failovers.len() - took_us.len()) as u64);
+    let took_us = Failover::times_us(failovers.iter().copied());
+    let figure = |percent| percentile(&took_us, percent).map_or("-".to_owned(), took);
+    let never = Count(failovers.iter().filter(|failover| failover.served_us.is_none()).count() as u64);
     page.row(&[&name, &Count(failovers.len() as u64), &figure(50), &figure(99), &figure(100), &never]);
+}
+
+/// How long it took until somebody was served.
+pub(super) fn took(us: u64) -> String {
+    if us == u64::MAX { "never".to_owned() } else { Span(us).to_string() }
 }
 
 fn write_gaps(page: &mut Markup, gaps: &[Gap]) {

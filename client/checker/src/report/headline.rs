@@ -2,13 +2,13 @@
 
 use std::fmt::Display;
 
-use super::buckets::percentile;
+use super::gaps::took;
 use super::kinds::kind;
 use super::markup::Markup;
 use super::timeline::Scene;
 use super::words::{Count, List, Of, Share, Span};
 use crate::history::History;
-use crate::verdict::{Conclusion, Statistics, Verdict};
+use crate::verdict::{Conclusion, Failover, Statistics, Verdict, percentile};
 
 /// The page's name, as a browser's tab shows it.
 pub(super) fn title(page: &mut Markup, history: &History, verdict: &Verdict) {
@@ -124,7 +124,7 @@ fn tiles(page: &mut Markup, verdict: &Verdict, scene: &Scene) {
         let begun = Count(scene.faults.len() as u64);
         tile(page, "Faults that bit", format_args!("{} of {begun}", Count(fired)), faults_of(statistics));
         let note = format!("during faults {}", Share(during.count, during.of));
-        tile(page, "Answers in quiet times", Share(between.count, between.of), note);
+        tile(page, "Tries answered in quiet", Share(between.count, between.of), note);
         gap_tile(page, statistics);
         failover_tile(page, statistics);
         tile(page, "New leaders", Count(scene.changes.len() as u64), "after the first one");
@@ -151,17 +151,12 @@ fn gap_tile(page: &mut Markup, statistics: &Statistics) {
 }
 
 fn failover_tile(page: &mut Markup, statistics: &Statistics) {
-    let mut took_us: Vec<u64> = statistics
-        .failovers
-        .iter()
-        .filter_map(|failover| Some(failover.served_us?.saturating_sub(failover.from_us)))
-        .collect();
-    took_us.sort_unstable();
+    let took_us = Failover::times_us(&statistics.failovers);
     let [half, most] = [percentile(&took_us, 50), percentile(&took_us, 99)];
     match (half, most) {
         (Some(half), Some(most)) => {
-            let note = format!("p50 of {}; p99 {}", Of(took_us.len() as u64, "time"), Span(most));
-            tile(page, "Leader hit: back after", Span(half), note);
+            let note = format!("p50 of {}; p99 {}", Of(took_us.len() as u64, "time"), took(most));
+            tile(page, "Leader hit: back after", took(half), note);
         }
         _ => tile(page, "Leader hit: back after", "-", "no fault hit the leader"),
     }

@@ -1,5 +1,8 @@
 //! What is there does not come from nowhere: every record adds up, and `on_hand + sold` changes by inventory commands
 //! alone.
+//!
+//! The totals at the end are a rule of their own, which counts what it compared: of a SKU that was set anew, or whose
+//! put is in doubt, nobody can tell from outside what its total must be.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,9 +15,8 @@ use crate::verdict::RuleVerdict;
 
 /// Units are conserved.
 pub(crate) fn units(book: &Book<'_>) -> RuleVerdict {
-    let says = "0 <= held <= on_hand in every record, available is on_hand - held - safety_stock or 0, on_hand + sold \
-                changes through inventory commands alone, and what is sold at the end is what was committed less what \
-                was returned.";
+    let says = "0 <= held <= on_hand in every record, available is on_hand - held - safety_stock or 0, and on_hand + \
+                sold changes through inventory commands alone.";
     let mut found = Findings::new("conservation", says);
     records(book, &mut found);
     for noted in &book.feed {
@@ -25,10 +27,18 @@ pub(crate) fn units(book: &Book<'_>) -> RuleVerdict {
             }
         }
     }
+    found.verdict()
+}
+
+/// What is there at the end is what was put there.
+pub(crate) fn at_the_end(book: &Book<'_>) -> RuleVerdict {
+    let says = "At the end on_hand + sold of every SKU that was set once is what its commands make, and what is sold is \
+                what was committed less what was returned, on every node.";
+    let mut found = Findings::new("stock_totals", says);
     let totals = totals(book);
     for last in &book.history.finals {
         let forgets = last.at_us > book.history.run.settings.retention_seconds.saturating_mul(1_000_000);
-        at_the_end(last, &totals, forgets, &mut found);
+        compare(last, &totals, forgets, &mut found);
     }
     found.verdict()
 }
@@ -146,7 +156,7 @@ impl Total {
 }
 
 /// `forgets`: sales may be so old that their reservations are gone.
-fn at_the_end(last: &Final, totals: &HashMap<&str, Total>, forgets: bool, found: &mut Findings) {
+fn compare(last: &Final, totals: &HashMap<&str, Total>, forgets: bool, found: &mut Findings) {
     let mut sold: BTreeMap<&str, i128> = BTreeMap::new();
     for view in last.reservations.iter().filter(|view| view.state == ReservationState::Committed) {
         for item in &view.items {

@@ -9,7 +9,7 @@
 //! | `idempotency` | `idempotency` |
 //! | `waiting_line` | `waiting_line` |
 //! | `oversell` | `oversell`, without sequences |
-//! | `conservation` | `conservation` |
+//! | `conservation` | `conservation`, `stock_totals` |
 //! | `current_reads` | `current_reads`, without sequences |
 //! | `stale_reads` | `stale_reads` |
 //! | `fencing` | `fencing` |
@@ -34,6 +34,7 @@ mod waiting_line;
 use findings::Findings;
 
 use crate::book::Book;
+use crate::history::Came;
 use crate::verdict::RuleVerdict;
 
 /// How far the cluster's clock may be ahead of the wall clock: 500 ms by the contract, and what the record's own clock
@@ -77,6 +78,7 @@ pub(crate) fn all(book: &Book<'_>) -> Vec<RuleVerdict> {
         replay.verdict(),
         oversell::never(book),
         conservation::units(book),
+        conservation::at_the_end(book),
         nothing_lost::anywhere(book),
         kept.verdict(),
         ended.verdict(),
@@ -94,11 +96,36 @@ pub(crate) fn all(book: &Book<'_>) -> Vec<RuleVerdict> {
 
 /// Answers that are none.
 fn readable(book: &Book<'_>) -> RuleVerdict {
-    let mut found = Findings::new("readable", "Every answer has the form that the contract gives it.");
-    book.history.calls.iter().for_each(|_| found.look());
+    let mut found = Findings::new(
+        "readable",
+        "Every answer has the form that the contract gives it: refusals have a code, and no node answers 500.",
+    );
+    for call in &book.history.calls {
+        found.look();
+        for one in &call.tries {
+            if let Some(why) = unknown_form(&one.came) {
+                found.accuse(one.ended_us, &[call.id], || {
+                    format!("call {}: node {} {why}", call.id, one.node)
+                });
+            }
+        }
+    }
     for (place, why) in &book.unreadable {
         let call = &book.history.calls[*place];
         found.accuse(call.ended_us, &[call.id], || format!("call {}: {why}", call.id));
     }
     found.verdict()
+}
+
+/// How an answer to one try is none that the contract knows, whatever became of the call.
+fn unknown_form(came: &Came) -> Option<String> {
+    match came {
+        Came::Answer { status, .. } if *status >= 500 && !matches!(status, 503 | 504) => {
+            Some(format!("answered {status}"))
+        }
+        Came::Answer { status, code: None } if *status >= 400 => {
+            Some(format!("answered {status} without a code"))
+        }
+        _ => None,
+    }
 }

@@ -38,6 +38,8 @@ struct Span {
 struct Known {
     /// The first answer that showed its hold as granted by a reserve.
     granted: Option<(u64, u64, Vec<Item>)>,
+    /// The earliest moment at which it may have been granted.
+    asked_us: u64,
     /// The latest deadline that any answer showed.
     deadline_ms: u64,
     /// What was sold, by an answer.
@@ -54,6 +56,7 @@ impl Default for Known {
     fn default() -> Self {
         Known {
             granted: None,
+            asked_us: u64::MAX,
             deadline_ms: 0,
             committed: None,
             may_be_taken_anew: false,
@@ -86,8 +89,11 @@ fn count(sku: &str, mut span: Span, found: &mut Findings) {
     span.steps.sort_by_key(|step| (step.at_us, step.taken - step.room));
     let (mut taken, mut room) = (0, 0);
     for step in span.steps.iter().take_while(|step| step.at_us < span.until_us) {
-        found.look();
         (taken, room) = (taken + step.taken, room + step.room);
+        // Room alone proves nothing: a SKU of which nothing was taken was not looked at.
+        if step.taken > 0 {
+            found.look();
+        }
         if taken > room {
             found.accuse(step.at_us, &[step.call], || {
                 format!("{taken} units of {sku} are held or sold, and there can be {room}")
@@ -153,7 +159,9 @@ fn revokes<'b>(book: &'b Book<'_>) -> HashMap<&'b str, Vec<(u64, u64)>> {
             _ => continue,
         };
         if on_shortfall == Some(OnShortfall::RevokeNewest) {
-            let during = (command.call.started_us, command.call.ended_us);
+            // One of unknown outcome may be executed long after its end.
+            let ended_us = if command.doubts > 0 { u64::MAX } else { command.call.ended_us };
+            let during = (command.call.started_us, ended_us);
             revokes.entry(sku).or_default().push(during);
         }
     }
@@ -191,6 +199,9 @@ impl Known {
     fn grant(&mut self, command: &Command<'_>, view: &Reservation) {
         let (ended_us, id) = (command.call.ended_us, command.call.id);
         let held = view.state == client::api::ReservationState::Held;
+        // A replay, and one that found the hold there, do not tell when it was granted.
+        let own = command.success().is_some_and(|told| told.status == 201 && !told.replayed);
+        self.asked_us = self.asked_us.min(if own { command.call.started_us } else { 0 });
         if held && self.granted.as_ref().is_none_or(|(before, ..)| ended_us < *before) {
             self.granted = Some((ended_us, id, view.items.clone()));
         }
@@ -238,8 +249,9 @@ impl Known {
             Some((sold_us, ..)) => (*sold_us).min(self.given_back_us).min(self.lapses_us(book)),
             None => {
                 let revoked = items.iter().filter_map(|item| revokes.get(item.sku.as_str())).flatten();
-                let revoked =
-                    revoked.filter(|(_, ended_us)| ended_us >= from_us).map(|(started_us, _)| *started_us);
+                let revoked = revoked
+                    .filter(|(_, ended_us)| *ended_us >= self.asked_us)
+                    .map(|(started_us, _)| *started_us);
                 let revoked_us = revoked.min().unwrap_or(u64::MAX);
                 self.given_back_us.min(self.returned_us).min(self.lapses_us(book)).min(revoked_us)
             }

@@ -13,7 +13,9 @@ pub(crate) fn labels(book: &Book<'_>) -> RuleVerdict {
     for read in book.reads.iter().filter(|read| read.told.status == 200) {
         found.look();
         let (call, told) = (read.call, &read.told);
-        if call.stale != told.applied_index.is_some() {
+        // A node that has applied nothing yet has no log entry to name.
+        let nameless = told.sequence == Some(0);
+        if call.stale != told.applied_index.is_some() && !(call.stale && nameless) {
             let (asked, given) = match call.stale {
                 true => ("a stale", "names no log entry"),
                 false => ("a linearizable", "is labelled as a stale one"),

@@ -24,7 +24,8 @@ pub(crate) fn call(
     body: Value,
 ) -> Call {
     let target = body["sku"].as_str().filter(|_| !matches!(op, Op::Reserve)).map(str::to_owned);
-    let came = Came::Answer { status, code: None };
+    let code = body["code"].as_str().map(str::to_owned);
+    let came = Came::Answer { status, code };
     let answer = Answer {
         status,
         sequence: Some(sequence),

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use checker::History;
 use checker::history::{
-    Answer, Call, Came, FeedDigest, FeedEvent, Final, Json, Op, Outcome, Run, Settings, Try,
+    Answer, Call, Came, End, FeedDigest, FeedEvent, Final, Json, Op, Outcome, Run, Settings, Try,
 };
 use client::api::{
     AdjustRequest, ClusterView, CommitRequest, ExtendRequest, IfExpired, Item, OnShortfall, PutSkuRequest,
@@ -69,6 +69,7 @@ pub(crate) fn seeds(usual: std::ops::Range<u64>) -> Vec<u64> {
 pub(crate) fn history(wanted: &Wanted) -> History {
     let mut history = History::new(run(wanted));
     World::new(wanted, Shop::default(), 0).play(&mut history);
+    history.end = Some(End { calls: history.calls.len() as u64 });
     history
 }
 
@@ -95,6 +96,7 @@ pub(crate) fn long_history(seed: u64, calls: usize) -> History {
         }
     }
     history.finals = finals.unwrap_or_default();
+    history.end = Some(End { calls: history.calls.len() as u64 });
     history
 }
 

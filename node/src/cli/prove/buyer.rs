@@ -19,6 +19,9 @@ use super::wish::Wishes;
 /// Of a hundred writes that succeeded, so many are made again with the same key, through another node.
 const REPEATED: u32 = 8;
 
+/// Of so many, for one its key is used again for another call, which must be refused.
+const MISUSED_ONE_IN: u32 = 40;
+
 /// The client that puts the stock on sale.
 pub(super) const OPENER: u64 = 0;
 
@@ -56,8 +59,13 @@ impl Buyer {
             let ask = self.wishes.next(&self.shop);
             let reply = self.make(&ask).await;
             let again = self.wishes.dice.random_ratio(REPEATED, 100);
-            if again && ask.op.writes() && ask.op != Op::Delete && succeeded(reply.as_ref()) {
+            let misuse = self.wishes.dice.random_ratio(1, MISUSED_ONE_IN);
+            let is_done = ask.op.writes() && ask.op != Op::Delete && succeeded(reply.as_ref());
+            if again && is_done {
                 self.make(&ask).await;
+            }
+            if let Some(other) = self.wishes.misused(&ask).filter(|_| misuse && is_done) {
+                self.make(&other).await;
             }
             let think_ms = self.wishes.dice.random_range(0..=2 * self.think_ms);
             sleep(Duration::from_millis(think_ms)).await;

@@ -10,22 +10,25 @@
 //!
 //! Invariants:
 //! - A node that ends without being told to is a finding, and is started again: the run goes on.
+//! - A finding is in the record from the moment at which it was found, once there is a record.
 //! - Nothing waits while it holds the processes' lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex as Lock, PoisonError};
+use std::sync::{Arc, Mutex as Lock, OnceLock, PoisonError};
 use std::time::Duration;
 
 use client::Client;
 use client::api::ClusterView;
+use futures_util::future::join_all;
 use rustix::process::Signal;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::link::Link;
+use super::recorder::Recorder;
 use super::said::Said;
 use super::wire::Wire;
 use crate::config::{ClusterFile, NodeConfig};
@@ -65,6 +68,8 @@ pub(super) struct Cluster {
     places: Vec<NodeConfig>,
     processes: Mutex<LocalCluster>,
     known: Lock<Known>,
+    /// Where findings are written, once there is a record.
+    record: OnceLock<Arc<Recorder>>,
 }
 
 /// What is known of the nodes by looking at them.
@@ -75,6 +80,8 @@ struct Known {
     doomed: Vec<u64>,
     /// How those ended that were told to.
     ends: BTreeMap<u64, ExitStatus>,
+    /// Those that nobody told to, until they are started again.
+    unexpected: BTreeSet<u64>,
     /// What nobody told them to.
     findings: Vec<String>,
 }
@@ -112,6 +119,7 @@ impl Cluster {
             places: all,
             processes,
             known,
+            record: OnceLock::new(),
         })
     }
 
@@ -120,10 +128,30 @@ impl Cluster {
         self.processes.lock().await.start_all().map_err(told)
     }
 
+    /// From now on findings are written into that record; those that there are come first.
+    pub(super) fn record_in(&self, recorder: Arc<Recorder>) {
+        let known = self.known();
+        known.findings.iter().for_each(|what| recorder.failure(what));
+        // There is one record in a run.
+        let _ = self.record.set(recorder);
+    }
+
+    /// Brings the record to disk, as far as it goes. Answers whether there is one.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(super) fn flush_record(&self) -> std::io::Result<bool> {
+        self.record.get().map_or(Ok(false), |recorder| recorder.flush().map(|()| true))
+    }
+
     /// Starts a node.
     pub(super) async fn start(&self, id: u64) -> Result<(), String> {
         self.reap().await;
-        self.known().doomed.retain(|doomed| *doomed != id);
+        {
+            let mut known = self.known();
+            known.doomed.retain(|doomed| *doomed != id);
+            known.unexpected.remove(&id);
+        }
         self.processes.lock().await.start(id).map_err(told)
     }
 
@@ -158,6 +186,7 @@ impl Cluster {
     pub(super) fn doom(&self, id: u64) {
         let mut known = self.known();
         known.ends.remove(&id);
+        known.unexpected.remove(&id);
         known.doomed.push(id);
     }
 
@@ -188,9 +217,7 @@ impl Cluster {
 
     /// Waits until all nodes serve.
     pub(super) async fn wait_all_serving(&self) {
-        for (id, _) in &self.nodes {
-            self.wait_serving(*id).await;
-        }
+        join_all(self.nodes.iter().map(|(id, _)| self.wait_serving(*id))).await;
     }
 
     async fn serves(&self, id: u64) -> bool {
@@ -205,32 +232,45 @@ impl Cluster {
 
     /// Looks who has ended, and starts again who should not have.
     pub(super) async fn mind(&self) {
-        for id in self.reap().await {
+        self.reap().await;
+        // Kept until here: whoever else looks who has ended would have to start them again.
+        let unexpected = std::mem::take(&mut self.known().unexpected);
+        for id in unexpected {
             if let Err(why) = self.start(id).await {
                 self.find(why);
             }
         }
     }
 
-    /// Notes who has ended. Answers those that nobody told to.
-    async fn reap(&self) -> Vec<u64> {
-        let ended = self.processes.lock().await.ended().await;
-        let mut unexpected = Vec::new();
-        let mut known = self.known();
-        for (id, status, last_words) in ended {
-            if known.doomed.contains(&id) {
-                known.ends.insert(id, status);
-            } else {
-                known.findings.push(format!("node {id} ended by itself ({status}){last_words}"));
-                unexpected.push(id);
+    /// Notes who has ended.
+    async fn reap(&self) {
+        for (id, status, last_words) in self.processes.lock().await.ended().await {
+            let was_told = self.note_end(id, status);
+            if !was_told {
+                self.find(format!("node {id} ended by itself ({status}){last_words}"));
             }
         }
-        unexpected
+    }
+
+    /// Notes that a node has ended. Answers whether it was told to.
+    fn note_end(&self, id: u64, status: ExitStatus) -> bool {
+        let mut known = self.known();
+        let was_told = known.doomed.contains(&id);
+        if was_told {
+            known.ends.insert(id, status);
+        } else {
+            known.unexpected.insert(id);
+        }
+        was_told
     }
 
     /// Notes what should not be.
     pub(super) fn find(&self, what: String) {
-        self.known().findings.push(what);
+        let mut known = self.known();
+        if let Some(recorder) = self.record.get() {
+            recorder.failure(&what);
+        }
+        known.findings.push(what);
     }
 
     /// What should not be and was seen, besides what the record shows.

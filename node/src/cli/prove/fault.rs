@@ -260,17 +260,19 @@ impl<'a> Hit<'a> {
     }
 
     async fn disk(&self, order: &str) -> Done {
-        let before = self.order_all(order).await;
+        let before = self.hurts_after(order).await;
         self.last().await;
-        let after = self.order_all("disk whole").await;
-        self.done(after > before)
+        let after = self.hurts_after("disk whole").await;
+        self.done(before.zip(after).is_some_and(|(before, after)| after > before))
     }
 
-    /// Has all victims obey, and answers how many operations their disks have hurt so far.
-    async fn order_all(&self, line: &str) -> u64 {
-        let mut hurts = 0;
+    /// Has all victims obey, and answers how many operations their disks have hurt so far; `None` where one does not
+    /// say.
+    async fn hurts_after(&self, line: &str) -> Option<u64> {
+        let mut hurts = Some(0);
         for id in &self.nodes {
-            hurts += self.order(*id, line).await.map_or(0, |state| state.hurts);
+            let own = self.order(*id, line).await.map(|state| state.hurts);
+            hurts = hurts.zip(own).map(|(hurts, own)| hurts + own);
         }
         hurts
     }
@@ -283,9 +285,15 @@ impl<'a> Hit<'a> {
             self.cluster.tell(*id, "disk fail").await;
             let end = self.cluster.wait_ended(*id, ENDS_TIME_MAX).await;
             fired &= end.is_some_and(|status| status.code() == Some(1));
-            if end.is_none() {
-                self.cluster.find(format!("node {id} goes on after a failed fsync"));
-                self.cluster.kill(*id).await;
+            match end {
+                Some(status) if status.code() == Some(1) => {}
+                Some(status) => self
+                    .cluster
+                    .find(format!("node {id} ended with {status} after a failed fsync, not with 1")),
+                None => {
+                    self.cluster.find(format!("node {id} goes on after a failed fsync"));
+                    self.cluster.kill(*id).await;
+                }
             }
         }
         self.last().await;

@@ -22,14 +22,18 @@ pub(super) fn judge(record: &Path, dir: &Path) -> ExitCode {
     };
     let verdict = with_own_rules(checker::check(&history), &history);
     tell(&summary::summary(&history, &verdict));
+    tell(&format!("\nrecord  {}\n", record.display()));
     let page = dir.join("report.html");
-    if let Err(cause) = write(&page, &history, &verdict) {
-        return fail(EXIT_NOT_RUN, &format!("cannot write {}: {cause}", page.display()));
+    let unwritten = write(&page, &history, &verdict).err();
+    match &unwritten {
+        Some(cause) => eprintln!("lastunit: cannot write {}: {cause}", page.display()),
+        None => tell(&format!("report  {}\n", page.display())),
     }
-    tell(&format!("\nrecord  {}\nreport  {}\n", record.display(), page.display()));
+    // A page that cannot be written must not hide what it would tell.
     match verdict.conclusion {
-        Conclusion::Passed => ExitCode::SUCCESS,
         Conclusion::Violated => ExitCode::from(EXIT_FAILED),
+        _ if unwritten.is_some() => ExitCode::from(EXIT_NOT_RUN),
+        Conclusion::Passed => ExitCode::SUCCESS,
         Conclusion::Unknown => ExitCode::from(EXIT_UNKNOWN),
     }
 }
@@ -58,6 +62,7 @@ fn with_own_rules(mut verdict: Verdict, history: &History) -> Verdict {
     verdict.rules.extend([no_node_fails, every_call]);
     if verdict.violations_total() > 0 {
         verdict.conclusion = Conclusion::Violated;
+        verdict.doubts.clear();
     }
     verdict
 }

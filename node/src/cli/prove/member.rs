@@ -24,42 +24,44 @@ const STEP_TIME_MAX: Duration = Duration::from_secs(120);
 const AGAIN: Duration = Duration::from_millis(200);
 
 /// Changes the members, has the new one lead for so long, and changes them back. Answers whether all of it was done;
-/// what was not is a finding. A victim's place is needed where the cluster can grow no more.
+/// what was not is a finding, but for the lead: others may have thought the new one behind. A victim's place is needed
+/// where the cluster can grow no more.
 pub(super) async fn change(cluster: &Cluster, victim: u64, lasts: Duration) -> bool {
     let done = match cluster.nodes.len() < *NODES.end() {
         true => grow_and_shrink(cluster, lasts).await,
         false => replace_and_return(cluster, victim, lasts).await,
     };
-    if let Err(why) = &done {
+    done.unwrap_or_else(|why| {
         cluster.find(format!("the members cannot be changed: {why}"));
-    }
-    done.is_ok()
+        false
+    })
 }
 
-async fn grow_and_shrink(cluster: &Cluster, lasts: Duration) -> Result<(), String> {
+/// Answers whether the new one led.
+async fn grow_and_shrink(cluster: &Cluster, lasts: Duration) -> Result<bool, String> {
     let spare = cluster.spare.id;
     join(cluster, spare).await?;
     step(cluster, "promote", |client| client.promote_member(spare)).await?;
-    lead(cluster, spare, lasts).await;
-    // It ends by itself once it is none any more.
+    let led = lead(cluster, spare, lasts).await;
     cluster.doom(spare);
     step(cluster, "remove", |client| client.remove_member(spare)).await?;
     throw_away(cluster, spare).await;
-    Ok(())
+    Ok(led)
 }
 
-async fn replace_and_return(cluster: &Cluster, victim: u64, lasts: Duration) -> Result<(), String> {
+/// Answers whether the new one led.
+async fn replace_and_return(cluster: &Cluster, victim: u64, lasts: Duration) -> Result<bool, String> {
     let spare = cluster.spare.id;
     join(cluster, spare).await?;
     cluster.doom(victim);
     step(cluster, "replace", |client| client.replace_member(victim, spare)).await?;
     throw_away(cluster, victim).await;
-    lead(cluster, spare, lasts).await;
+    let led = lead(cluster, spare, lasts).await;
     join(cluster, victim).await?;
     cluster.doom(spare);
     step(cluster, "replace", |client| client.replace_member(spare, victim)).await?;
     throw_away(cluster, spare).await;
-    Ok(())
+    Ok(led)
 }
 
 /// Starts a node with an empty directory and adds it.
@@ -70,13 +72,23 @@ async fn join(cluster: &Cluster, id: u64) -> Result<(), String> {
     step(cluster, "add", |client| client.add_member(&request)).await
 }
 
-/// Has it lead for so long. That it does not is no failure: others may have thought it behind at that moment.
-async fn lead(cluster: &Cluster, id: u64, lasts: Duration) {
-    let _ = cluster.client.transfer_leader(Some(id)).await;
+/// Has it lead for so long. Answers whether it was given the lead.
+async fn lead(cluster: &Cluster, id: u64, lasts: Duration) -> bool {
+    let led = step(cluster, "transfer-leader", |client| client.transfer_leader(Some(id))).await;
     sleep(lasts).await;
+    led.is_ok()
 }
 
+/// One that was removed ends by itself, with 2; then its directory is of no use to anybody.
 async fn throw_away(cluster: &Cluster, id: u64) {
+    let end = cluster.wait_ended(id, STEP_TIME_MAX).await;
+    match end {
+        Some(status) if status.code() == Some(2) => {}
+        Some(status) => {
+            cluster.find(format!("node {id} ended with {status} when it was removed, not with 2"))
+        }
+        None => cluster.find(format!("node {id} goes on after it was removed")),
+    }
     cluster.kill(id).await;
     cluster.wipe(id);
 }

@@ -50,7 +50,7 @@ use tempfile::TempDir;
 use self::cluster::Cluster;
 use self::kind::Kind;
 use self::run::Plan;
-use super::{EXIT_USAGE, Stop, bar, fail, this_program};
+use super::{EXIT_FAILED, EXIT_USAGE, Stop, bar, fail, this_program};
 
 /// The run could not be held or read.
 const EXIT_NOT_RUN: u8 = 3;
@@ -60,8 +60,9 @@ const FAILURE: &str = "failure";
 
 /// What its help says at the end.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes: 0 passed; 1 a promise was broken; 2 wrong usage; 3 the run could not be held, and shows nothing; 4 unknown:
-no promise was broken, but a kind of fault did not fire, or too few calls succeeded between faults.";
+Exit codes: 0 passed; 1 a promise was broken; 2 wrong usage; 3 the run could not be held, and nothing wrong was found; 4
+unknown: no promise was broken, but a kind of fault did not fire, too few tries were dealt with between faults, or the
+record has no end.";
 
 /// Hurt a cluster of its own in every way while clients use it, and check all that they saw.
 ///
@@ -139,7 +140,8 @@ async fn prove(plan: &Plan) -> ExitCode {
     eprintln!("{}", plan.command());
     let code = match hold(plan, data.path()).await {
         Ok(()) => judge::judge(&plan.history(), &plan.dir),
-        Err(why) => fail(EXIT_NOT_RUN, &why),
+        Err(Unheld::Nothing(why)) => fail(EXIT_NOT_RUN, &why),
+        Err(Unheld::Findings(why)) => fail(EXIT_FAILED, &why),
     };
     if code != ExitCode::SUCCESS {
         data.disable_cleanup(true);
@@ -154,8 +156,23 @@ fn directory(plan: &Plan) -> std::io::Result<TempDir> {
     tempfile::Builder::new().prefix("data-").tempdir_in(&plan.dir)
 }
 
-/// Runs it in a cluster that ends with it, however it ends.
-async fn hold(plan: &Plan, data: &Path) -> Result<(), String> {
+/// Why there is no record to judge.
+enum Unheld {
+    /// The run could not be held, and nothing was found.
+    Nothing(String),
+    /// Something was found that should not be, and cannot be recorded.
+    Findings(String),
+}
+
+impl From<String> for Unheld {
+    fn from(why: String) -> Unheld {
+        Unheld::Nothing(why)
+    }
+}
+
+/// Runs it in a cluster that ends with it, however it ends. Where it did not come to its end, its record is judged
+/// nevertheless if anything was found by then.
+async fn hold(plan: &Plan, data: &Path) -> Result<(), Unheld> {
     let mut stop = Stop::new().map_err(|cause| format!("cannot listen for signals: {cause}"))?;
     let cluster = Arc::new(Cluster::lay_out(data, &plan.dir, this_program()?, plan.nodes).await?);
     let ended = tokio::select! {
@@ -164,10 +181,20 @@ async fn hold(plan: &Plan, data: &Path) -> Result<(), String> {
     };
     // Whoever is left is not wanted any more, and one that is paused would never end in order.
     cluster.kill_all().await;
-    if ended.is_err() {
-        cluster.findings().iter().for_each(|finding| eprintln!("lastunit: {finding}"));
+    match ended {
+        Err(why) if !cluster.findings().is_empty() => recorded_so_far(&cluster, why),
+        ended => Ok(ended?),
     }
-    ended
+}
+
+/// The record of a run that was broken off, with what was found.
+fn recorded_so_far(cluster: &Cluster, why: String) -> Result<(), Unheld> {
+    eprintln!("lastunit: the run did not come to its end: {why}");
+    match cluster.flush_record() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Unheld::Findings(cluster.findings().join("; "))),
+        Err(cause) => Err(Unheld::Findings(format!("{}; {cause}", cluster.findings().join("; ")))),
+    }
 }
 
 fn parse_nodes(text: &str) -> Result<u64, String> {

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use checker::history::{Call, Fault, Outcome, Record, Run};
+use checker::history::{Call, End, Fault, Outcome, Record, Run};
+
+use super::FAILURE;
 
 /// The record.
 #[derive(Debug)]
@@ -80,6 +82,24 @@ impl Recorder {
         self.add(&Record::Fault(fault));
     }
 
+    /// Adds what should not have happened and is none of a client's. It is on disk at once: whoever checks the record
+    /// finds it again, however the run ends.
+    pub(super) fn failure(&self, what: &str) {
+        let at_us = self.now_us();
+        self.add(&Record::Fault(Fault {
+            from_us: at_us,
+            until_us: at_us,
+            fault: FAILURE.to_owned(),
+            nodes: Vec::new(),
+            links: Vec::new(),
+            hit_leader: false,
+            detail: what.to_owned(),
+            fired: true,
+        }));
+        // An error of it is kept, and told at the end.
+        let _ = self.flush();
+    }
+
     /// Adds a line.
     pub(super) fn add(&self, record: &Record) {
         let mut kept = self.file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -90,15 +110,31 @@ impl Recorder {
         }
     }
 
+    /// Writes the last line, which says that nothing is missing, and all that is still in memory.
+    ///
+    /// # Errors
+    /// As of [`Recorder::flush`].
+    pub(super) fn finish(&self) -> io::Result<()> {
+        let counted = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let calls = counted(&self.counts.answered) + counted(&self.counts.open);
+        self.add(&Record::End(End { calls }));
+        self.flush()
+    }
+
     /// Writes what is still in memory.
     ///
     /// # Errors
     /// The first that there was since the start.
-    pub(super) fn finish(&self) -> io::Result<()> {
+    pub(super) fn flush(&self) -> io::Result<()> {
         let mut kept = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        match kept.failed.take() {
-            Some(cause) => Err(cause),
-            None => kept.out.flush(),
+        if kept.failed.is_none()
+            && let Err(cause) = kept.out.flush()
+        {
+            kept.failed = Some(cause);
+        }
+        match &kept.failed {
+            Some(cause) => Err(io::Error::new(cause.kind(), cause.to_string())),
+            None => Ok(()),
         }
     }
 }

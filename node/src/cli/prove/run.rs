@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use checker::history::{Fault, Run, Settings};
+use checker::history::{Run, Settings};
 use indicatif::ProgressBar;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, sleep};
+use tokio::time::{interval, sleep, timeout};
 
 use super::buyer::{Buyer, OPENER};
 use super::caller::Caller;
@@ -25,8 +25,10 @@ use super::kind::Kind;
 use super::recorder::Recorder;
 use super::schedule::Schedule;
 use super::shop::Shop;
-use super::{FAILURE, bar, finish, sampler};
+use super::{bar, finish, sampler};
 
+/// How long it may take until all stock is on sale.
+const OPENS_TIME_MAX: Duration = Duration::from_secs(120);
 /// How long clients ask for what they have no answer to, once everything is healed.
 const ANSWERED_TIME_MAX: Duration = Duration::from_secs(90);
 /// How long a node may take to end in order.
@@ -90,12 +92,14 @@ impl Plan {
     }
 }
 
-/// Runs it, in that cluster, to the end of its record.
+/// Runs it, in that cluster, to the end of its record. What cannot be done once faults have come and gone is a finding,
+/// and no error: it is what the run was to show.
 pub(super) async fn run(plan: &Plan, cluster: &Arc<Cluster>) -> Result<(), String> {
     cluster.start_all().await?;
     cluster.wait_all_serving().await;
     let recorder = Recorder::create(&plan.history(), plan.run());
     let recorder = Arc::new(recorder.map_err(|cause| unwritten(&plan.history(), &cause))?);
+    cluster.record_in(Arc::clone(&recorder));
     let caller = Caller::new(cluster.wire.clone(), cluster.nodes.clone(), Arc::clone(&recorder));
     let mut background = JoinSet::new();
     background.spawn(sampler::run(Arc::clone(cluster), Arc::clone(&recorder)));
@@ -104,12 +108,16 @@ pub(super) async fn run(plan: &Plan, cluster: &Arc<Cluster>) -> Result<(), Strin
     let _clear = bar::Clear(&bar);
     background.spawn(show(bar.clone(), Arc::clone(cluster), Arc::clone(&recorder), watched.clone()));
     hurt_and_heal(plan, cluster, &caller, &watched).await?;
-    finish::close(&caller, plan.seed).await?;
-    finish::read_back(&caller, cluster).await?;
+    give_time(&caller);
+    if let Err(why) = finish::close(&caller, plan.seed).await {
+        cluster.find(why);
+    }
+    if let Err(why) = finish::read_back(&caller, cluster).await {
+        cluster.find(why);
+    }
     // Nobody shall take for a finding what ends because it is told to.
     background.shutdown().await;
     cluster.stop_all(ENDS_TIME_MAX).await;
-    write_findings(cluster, &recorder);
     recorder.finish().map_err(|cause| unwritten(&plan.history(), &cause))
 }
 
@@ -122,7 +130,7 @@ async fn hurt_and_heal(
 ) -> Result<(), String> {
     let shop = Arc::new(Shop::default());
     let buyer = |id| Buyer::new(id, plan.seed, caller.clone(), Arc::clone(&shop), plan.think_ms);
-    if !buyer(OPENER).open().await {
+    if timeout(OPENS_TIME_MAX, buyer(OPENER).open()).await != Ok(true) {
         return Err("the stock cannot be put on sale".to_owned());
     }
     let (stop, stopped) = watch::channel(false);
@@ -134,20 +142,29 @@ async fn hurt_and_heal(
     sleep(QUIET_AFTER).await;
     // Nobody listens any more where all clients have ended.
     let _ = stop.send(true);
-    let give_up_us = caller.recorder.now_us() + ANSWERED_TIME_MAX.as_micros() as u64;
-    caller.give_up_us.store(give_up_us, Ordering::Relaxed);
+    give_time(caller);
     while let Some(ended) = buyers.join_next().await {
         ended.map_err(|cause| format!("a client failed: {cause}"))?;
     }
     Ok(())
 }
 
+/// From now on calls without an answer are given up after a while.
+fn give_time(caller: &Caller) {
+    let give_up_us = caller.recorder.now_us() + ANSWERED_TIME_MAX.as_micros() as u64;
+    caller.give_up_us.store(give_up_us, Ordering::Relaxed);
+}
+
 /// Round after round, until the time is over and every kind has fired: two at once may keep each other from it.
+/// Where something was found that should not be, more than the time has nothing to add.
 async fn go_through(plan: &Plan, cluster: &Cluster, recorder: &Recorder, watched: &Watched) {
     let mut schedule = Schedule::new(plan.seed, &plan.kinds, plan.nodes as usize, plan.seconds);
     let (mut left, mut rounds) = (BTreeSet::from_iter(plan.kinds.iter().copied()), 0);
     let until_us = plan.seconds * 1_000_000;
-    while recorder.now_us() < until_us || (!left.is_empty() && rounds < TURNS_MAX * plan.kinds.len()) {
+    let is_wanting = |left: &BTreeSet<Kind>, rounds| {
+        !left.is_empty() && rounds < TURNS_MAX * plan.kinds.len() && cluster.findings().is_empty()
+    };
+    while recorder.now_us() < until_us || is_wanting(&left, rounds) {
         let Some(round) = schedule.next() else {
             return sleep(Duration::from_micros(until_us.saturating_sub(recorder.now_us()))).await;
         };
@@ -156,23 +173,6 @@ async fn go_through(plan: &Plan, cluster: &Cluster, recorder: &Recorder, watched
             left.remove(&kind);
         }
         rounds += 1;
-    }
-}
-
-/// What was seen besides the clients' calls is part of the record: who checks it again finds it again.
-fn write_findings(cluster: &Cluster, recorder: &Recorder) {
-    for detail in cluster.findings() {
-        let at_us = recorder.now_us();
-        recorder.fault(Fault {
-            from_us: at_us,
-            until_us: at_us,
-            fault: FAILURE.to_owned(),
-            nodes: Vec::new(),
-            links: Vec::new(),
-            hit_leader: false,
-            detail,
-            fired: true,
-        });
     }
 }
 

@@ -14,6 +14,9 @@ pub(super) const SKUS: usize = 12;
 pub(super) const SCARCE: usize = 3;
 /// SKUs that are made and deleted again.
 pub(super) const FLEETING: usize = 4;
+/// SKUs that stay and whose stock nobody counts anew: what of these is sold and there can be added up from outside,
+/// from the beginning to the end. Scarce ones are among them.
+pub(super) const NEVER_COUNTED: [usize; 4] = [0, 1, 6, 8];
 /// Customers, some of whom are limited in what they may have.
 pub(super) const CUSTOMERS: usize = 16;
 /// How many reservations are remembered, so that memory does not grow with the run.
@@ -96,6 +99,12 @@ pub(super) fn any_sku(dice: &mut StdRng) -> String {
         45..92 => sku(dice.random_range(SCARCE..SKUS)),
         _ => fleeting(dice.random_range(0..FLEETING)),
     }
+}
+
+/// One that stays and may be counted anew.
+pub(super) fn counted(dice: &mut StdRng) -> usize {
+    let counted: Vec<usize> = (0..SKUS).filter(|number| !NEVER_COUNTED.contains(number)).collect();
+    counted[dice.random_range(0..counted.len())]
 }
 
 /// How many units a SKU begins with.

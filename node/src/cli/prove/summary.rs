@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use checker::verdict::{Failover, Rate, Statistics};
+use checker::verdict::{Failover, Rate, Statistics, percentile};
 use checker::{Conclusion, History, Verdict};
 
 use super::super::Table;
@@ -65,7 +65,7 @@ fn operations(statistics: &Statistics) -> String {
     let mut text = table.rows(&rows);
     add(
         &mut text,
-        format_args!("dealt with between faults: {}; during faults: {}", rate(between), rate(during)),
+        format_args!("tries dealt with between faults: {}; all others: {}", rate(between), rate(during)),
     );
     text
 }
@@ -96,30 +96,31 @@ fn service(statistics: &Statistics) -> String {
         let (length_ms, causes) = ((gap.until_us - gap.from_us) / 1000, gap.causes.join("; "));
         add(&mut text, format_args!("longest time without a write: {length_ms} ms ({causes})"));
     }
-    for (fault, mut times_ms) in failovers(&statistics.failovers) {
-        times_ms.sort_unstable();
-        let at = |percent: usize| times_ms[(times_ms.len() * percent / 100).min(times_ms.len() - 1)];
-        let (count, p50, p99, max) = (times_ms.len(), at(50), at(99), at(100));
+    for (fault, failovers) in failovers(&statistics.failovers) {
+        let (times_us, count) = (Failover::times_us(failovers.iter().copied()), failovers.len());
+        let [p50, p99, max] = [50, 99, 100].map(|percent| took(percentile(&times_us, percent)));
         add(
             &mut text,
             format_args!(
-                "until served after {fault} of the leader: p50 {p50}, p99 {p99}, max {max} ms ({count} times)"
+                "until served after {fault} of the leader: p50 {p50}, p99 {p99}, max {max} ({count} times)"
             ),
         );
     }
     text
 }
 
-/// How long it took after each fault of the leader, by its kind; never empty.
-fn failovers(all: &[Failover]) -> BTreeMap<&str, Vec<u64>> {
-    let mut by_kind: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    for failover in all {
-        if let Some(served_us) = failover.served_us {
-            let time_ms = served_us.saturating_sub(failover.from_us) / 1000;
-            by_kind.entry(&failover.fault).or_default().push(time_ms);
-        }
-    }
+/// The faults of the leader, by their kind.
+fn failovers(all: &[Failover]) -> BTreeMap<&str, Vec<&Failover>> {
+    let mut by_kind: BTreeMap<&str, Vec<&Failover>> = BTreeMap::new();
+    all.iter().for_each(|failover| by_kind.entry(&failover.fault).or_default().push(failover));
     by_kind
+}
+
+fn took(time_us: Option<u64>) -> String {
+    match time_us {
+        None | Some(u64::MAX) => "never".to_owned(),
+        Some(time_us) => format!("{} ms", time_us / 1000),
+    }
 }
 
 #[cfg(test)]
@@ -134,12 +135,13 @@ mod tests {
             nodes: vec![1],
             served_us: Some(1_000_000 + ms * 1000),
         };
-        let failovers = vec![failover("kill", 700), failover("kill", 500), failover("pause", 900)];
+        let never = Failover { served_us: None, ..failover("pause", 0) };
+        let failovers = vec![failover("kill", 700), failover("kill", 500), failover("pause", 900), never];
         let told = service(&Statistics { failovers, ..Statistics::default() });
         assert_eq!(
             told,
-            "until served after kill of the leader: p50 700, p99 700, max 700 ms (2 times)\n\
-             until served after pause of the leader: p50 900, p99 900, max 900 ms (1 times)\n"
+            "until served after kill of the leader: p50 500 ms, p99 700 ms, max 700 ms (2 times)\n\
+             until served after pause of the leader: p50 900 ms, p99 never, max never (2 times)\n"
         );
     }
 }

@@ -11,6 +11,11 @@ use rand::rngs::StdRng;
 use super::ask::Ask;
 use super::shop::{self, Known, Shop};
 
+/// What no call asks for but one that misuses a key: a time to live, in seconds.
+const OTHER_TTL: u64 = 21;
+/// Likewise a safety stock.
+const OTHER_SAFETY_STOCK: u64 = 3;
+
 /// A client's own taste, and its dice.
 #[derive(Debug)]
 pub(super) struct Wishes {
@@ -47,6 +52,20 @@ impl Wishes {
             90..94 => self.list_stock(),
             _ => self.list_reservations(shop),
         }
+    }
+
+    /// Another call under the key of one that succeeded, which must be refused; `None` where there is none of its kind.
+    pub(super) fn misused(&self, done: &Ask) -> Option<Ask> {
+        let (field, value) = match done.op {
+            Op::Reserve | Op::Extend => ("ttl_seconds", OTHER_TTL.into()),
+            Op::Commit => ("payment_token", "another".into()),
+            Op::Adjust => ("reason", "another".into()),
+            Op::Put => ("safety_stock", OTHER_SAFETY_STOCK.into()),
+            _ => return None,
+        };
+        let mut other = done.clone();
+        other.body.as_mut()?.as_object_mut()?.insert(field.to_owned(), value);
+        Some(other)
     }
 
     /// What must be there at the beginning: every SKU that stays, with its stock and its limit.
@@ -188,7 +207,7 @@ impl Wishes {
         let (sku, on_hand) = match is_fleeting {
             true => (shop::fleeting(self.dice.random_range(0..shop::FLEETING)), 20),
             false => {
-                let number = self.dice.random_range(0..shop::SKUS);
+                let number = shop::counted(&mut self.dice);
                 (shop::sku(number), self.dice.random_range(0..=2 * shop::stock(number)))
             }
         };
@@ -343,6 +362,29 @@ mod tests {
             }
         }
         assert!(keys.len() > 500);
+    }
+
+    #[test]
+    fn a_misused_key_is_that_of_a_call_with_another_body() {
+        let (mut wishes, shop) = (wishes(1), shop());
+        let mut misused = 0;
+        for _ in 0..500 {
+            let ask = wishes.next(&shop);
+            let Some(other) = wishes.misused(&ask) else { continue };
+            assert!(other.key == ask.key && other.op == ask.op && other.body != ask.body, "{other:?}");
+            misused += 1;
+        }
+        assert!(misused > 100);
+    }
+
+    #[test]
+    fn what_is_never_counted_is_never_put_again() {
+        let (mut wishes, shop) = (wishes(1), shop());
+        let never = shop::NEVER_COUNTED.map(shop::sku);
+        let puts = (0..5_000).map(|_| wishes.next(&shop)).filter(|ask| ask.op == Op::Put);
+        let puts: Vec<Option<String>> = puts.map(|ask| ask.target).collect();
+        assert!(puts.len() > 100 && !puts.iter().flatten().any(|sku| never.contains(sku)));
+        assert!(shop::NEVER_COUNTED.iter().filter(|number| **number < shop::SCARCE).count() == 2);
     }
 
     #[test]
