@@ -13,5 +13,7 @@ pub(crate) fn is_address(text: &str) -> bool {
     // What looks like an IPv4 address and did not parse as one is a slip, not the name of a host.
     let named = host.bytes().any(|b| b.is_ascii_alphabetic());
     let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b));
-    named && plain && port.parse::<u16>().is_ok_and(|port| port != 0)
+    // Digits alone: Rust's own parser takes a plus, too.
+    let digits = port.bytes().all(|b| b.is_ascii_digit());
+    named && plain && digits && port.parse::<u16>().is_ok_and(|port| port != 0)
 }

@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use storage::LEAVE_STOPPED;
 use storage::identity::DataDir;
 use storage::log::Log;
+use storage::{LEAVE_STOPPED, Position};
 
 use crate::fatal::Stop;
 use crate::simulated::{blocking, random};
@@ -65,9 +65,9 @@ impl Formation {
         }
     }
 
-    /// The answer to a peer's join; `membership` is the entry of the one that this node is about to be added to.
-    pub(crate) async fn joined(&self, cluster_id: u128, membership: Option<u64>) -> Result<Reply, String> {
-        self.local.refusals.note_membership(membership);
+    /// The answer to a peer's join; `applied` is how far the one has come that is about to add this node.
+    pub(crate) async fn joined(&self, cluster_id: u128, applied: Option<Position>) -> Result<Reply, String> {
+        self.local.refusals.note_membership(applied);
         self.join(cluster_id).await.map(|()| Reply::Joined)
     }
 
@@ -101,16 +101,10 @@ impl Formation {
             return;
         }
         let callers = Callers::new(self.local.clone());
-        let mut told = false;
         let (mut pause, longest) = PAUSES;
         while !self.has_log() && !self.local.fatal.is_reported() {
             if let Err(why) = self.round(raft, &callers.all()).await {
                 tracing::debug!("the cluster is not formed yet: {why}");
-            }
-            if !told && self.local.refusals.is_to_be_added() {
-                let id = self.local.options.node_id;
-                tracing::info!("the cluster is formed without this node; `lastunit member add {id}` adds it");
-                told = true;
             }
             tokio::time::sleep(pause).await;
             pause = longest.min(pause * 5 / 4);
@@ -182,11 +176,7 @@ async fn probe(caller: &Caller) -> Result<Probed, String> {
 }
 
 async fn join(caller: &Caller, cluster_id: u128) -> Result<(), String> {
-    match caller
-        .call(&Call::Join { cluster_id, membership: None }, DEADLINE)
-        .await
-        .map_err(|e| e.to_string())?
-    {
+    match caller.call(&Call::Join { cluster_id, applied: None }, DEADLINE).await.map_err(|e| e.to_string())? {
         Reply::Joined => Ok(()),
         other => Err(format!("{other:?}")),
     }

@@ -248,7 +248,7 @@ fn calls() -> Vec<(&'static str, Call)> {
         ("read index", Call::ReadIndex),
         ("forward", Call::Forward(units)),
         ("probe", Call::Probe),
-        ("join", Call::Join { cluster_id: 9, membership: Some(7) }),
+        ("join", Call::Join { cluster_id: 9, applied: Some(position(7)) }),
         ("has room", Call::HasRoom),
         ("gate index", Call::GateIndex),
     ]
@@ -291,13 +291,13 @@ fn hello() -> Hello {
         from: 1,
         to: 2,
         introduction: introduction(),
-        member_since: Some(7),
+        member_since: Some(position(7)),
         channel: Channel::Appends,
     }
 }
 
 fn welcome() -> Greeting {
-    let (cluster_id, member_since, names_you_since) = (None, Some(7), None);
+    let (cluster_id, member_since, names_you_since) = (None, Some(position(7)), None);
     Greeting::Welcome { introduction: introduction(), cluster_id, member_since, names_you_since }
 }
 
@@ -305,8 +305,8 @@ fn greetings() -> Vec<(&'static str, Greeting)> {
     vec![
         ("welcome", welcome()),
         ("refused", Greeting::Refused("why".into())),
-        ("store lost", Greeting::StoreLost(7)),
-        ("not a member", Greeting::NotMember(7)),
+        ("store lost", Greeting::StoreLost(position(7))),
+        ("not a member", Greeting::NotMember(position(7))),
         ("other cluster", Greeting::OtherCluster(9)),
         ("in use", Greeting::InUse),
         ("superseded", Greeting::Reverted(Reverted::Superseded)),

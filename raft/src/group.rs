@@ -227,7 +227,8 @@ impl Group {
     /// Changes the members, or who leads, through the leader, wherever it is. Answers once the change is committed.
     ///
     /// # Errors
-    /// [`ChangeError::OutcomeUnknown`] is the only one after which something may have been changed.
+    /// [`ChangeError::OutcomeUnknown`] is the only one after which the members may have changed. Who leads may have
+    /// changed after any of them: a leader that is to go hands over first.
     pub async fn change(&self, change: &Change) -> Result<Changed, ChangeError> {
         self.inner.changer.change(change).await
     }

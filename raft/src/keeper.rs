@@ -54,7 +54,8 @@ enum Job {
 }
 
 impl Job {
-    /// Whether it is to be done as fast as can be. A snapshot is waited for by nobody who could not wait longer.
+    /// Whether it, and what is queued before it, is to be done as fast as can be. A snapshot is waited for by nobody
+    /// who could not wait longer.
     fn is_waited_for(&self) -> bool {
         match self {
             Job::Save(_, reply) => reply.is_some(),
@@ -238,7 +239,7 @@ impl Keeper {
         self.snapshots.receive().map(Some).or_else(none_without_room)
     }
 
-    /// Does what was queued, then closes the checkpoint. Whatever is asked later fails.
+    /// Does what was queued, without rests, then closes the checkpoint. Whatever is asked later fails.
     pub(crate) async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         self.send(Job::Close(reply));
@@ -257,6 +258,9 @@ impl Keeper {
 
     fn send(&self, job: Job) {
         self.state.busy.store(true, Ordering::Release);
+        if job.is_waited_for() {
+            self.rests.wait_for();
+        }
         // The thread only ends early after a failure that it has reported as fatal.
         let _ = self.jobs.send(job);
     }
@@ -319,7 +323,12 @@ impl Worker {
 
     /// Does a job. Breaks with whom to tell once everything is closed, where that was asked for.
     fn serve(&mut self, job: Job) -> ControlFlow<Closing> {
+        let is_waited_for = job.is_waited_for();
+        self.rests.begin();
         let served = catch_unwind(AssertUnwindSafe(|| self.try_serve(job)));
+        if is_waited_for {
+            self.rests.done();
+        }
         served.unwrap_or_else(|_| {
             self.fatal.report("the keeper of the images panicked");
             ControlFlow::Break(None)
@@ -327,7 +336,6 @@ impl Worker {
     }
 
     fn try_serve(&mut self, job: Job) -> ControlFlow<Closing> {
-        self.rests.begin(job.is_waited_for());
         let done = match job {
             Job::Close(reply) => return ControlFlow::Break(Some(reply)),
             Job::Save(save, reply) => {

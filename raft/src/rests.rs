@@ -7,9 +7,10 @@
 //! Where a machine has little to spare, half a core more is too much: with rests only as long as the work, answers were
 //! hardly faster than without any.
 //!
-//! It is in a hurry where somebody waits for it, or so much has gathered meanwhile that memory counts for more.
+//! It is in a hurry while somebody waits for work of it, under way or queued behind what is, or where so much has
+//! gathered meanwhile that memory counts for more.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -27,14 +28,21 @@ const REST_MAX: Duration = Duration::from_millis(20);
 
 /// See the module's documentation. Shared by the thread that works and those who drive it.
 pub(crate) struct Rests {
+    /// What is under way is in a hurry.
     in_a_hurry: AtomicBool,
+    /// How much work, queued or under way, somebody waits for.
+    waited_for: AtomicUsize,
     /// Since when it works without a rest.
     since: Mutex<Instant>,
 }
 
 impl Rests {
     pub(crate) fn new() -> Arc<Rests> {
-        Arc::new(Rests { in_a_hurry: AtomicBool::new(false), since: Mutex::new(Instant::now()) })
+        Arc::new(Rests {
+            in_a_hurry: AtomicBool::new(false),
+            waited_for: AtomicUsize::new(0),
+            since: Mutex::new(Instant::now()),
+        })
     }
 
     /// A pace with these rests.
@@ -43,10 +51,20 @@ impl Rests {
         Pace::of(move || rests.step())
     }
 
-    /// Other work begins.
-    pub(crate) fn begin(&self, in_a_hurry: bool) {
-        self.in_a_hurry.store(in_a_hurry, Ordering::Relaxed);
+    /// Other work begins. It is in no hurry of its own, but where somebody waits.
+    pub(crate) fn begin(&self) {
+        self.in_a_hurry.store(false, Ordering::Relaxed);
         self.work_since(Instant::now());
+    }
+
+    /// Work is queued that somebody waits for: no rests until it is [done](Rests::done).
+    pub(crate) fn wait_for(&self) {
+        self.waited_for.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Work that somebody waited for is done.
+    pub(crate) fn done(&self) {
+        self.waited_for.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// What is under way goes on without rests.
@@ -55,7 +73,7 @@ impl Rests {
     }
 
     fn step(&self) {
-        if self.in_a_hurry.load(Ordering::Relaxed) {
+        if self.in_a_hurry.load(Ordering::Relaxed) || self.waited_for.load(Ordering::Relaxed) > 0 {
             return;
         }
         let worked = self.since.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
@@ -82,16 +100,38 @@ mod tests {
         before.elapsed()
     }
 
+    /// Whether it rests when it has worked long enough.
+    fn rests_now(rests: &Rests) -> bool {
+        let since = Instant::now().checked_sub(WORK).unwrap();
+        rests.work_since(since);
+        rests.step();
+        *rests.since.lock().unwrap() != since
+    }
+
     #[test]
     fn it_rests_longer_than_it_worked_unless_it_is_in_a_hurry() {
         let rests = Rests::new();
         assert!(rested(&rests, 3 * WORK) >= RESTS * 3 * WORK);
         assert!(rested(&rests, Duration::from_secs(3_600)) < Duration::from_secs(60), "not for an hour");
         rests.hurry();
-        let since = *rests.since.lock().unwrap();
-        rests.step();
-        assert_eq!(*rests.since.lock().unwrap(), since, "no rest");
-        rests.begin(false);
+        assert!(!rests_now(&rests));
+        rests.begin();
         assert!(rested(&rests, WORK) >= RESTS * WORK);
+    }
+
+    /// An install that was queued behind the build of a snapshot waited for all the rests of that.
+    #[test]
+    fn it_takes_no_rest_while_somebody_waits_for_what_is_queued() {
+        let rests = Rests::new();
+        rests.begin();
+        rests.wait_for();
+        rests.wait_for();
+        for _ in 0..2 {
+            assert!(!rests_now(&rests), "under way, with one behind it");
+            rests.begin();
+            assert!(!rests_now(&rests), "other work begins");
+            rests.done();
+        }
+        assert!(rests_now(&rests));
     }
 }

@@ -7,9 +7,11 @@
 //!   node 3                               ^
 //! ```
 //!
-//! What is counted is the same everywhere, so that nobody has to agree on anything.
+//! What is counted is the same everywhere, so that nobody has to agree on anything. The nodes are those of the cluster
+//! file, not the members: where the files differ, or a node was added that none names, two may have the same turn. That
+//! costs some speed and nothing else.
 
-/// A node's place among the nodes of its group.
+/// A node's place among the nodes of its cluster file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Turn {
     place: u64,

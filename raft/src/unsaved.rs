@@ -19,17 +19,16 @@ use tokio::time::Instant;
 /// where it is until a save is due.
 const GATHERED_BYTES_MAX: usize = 32 << 20;
 
-/// Records that are taken at a time, besides what came since the last time.
+/// Records and events that are taken at a time, besides what came since the last time. What came counts for as much as
+/// it does when it is taken, so that each portion leaves so much less than the one before, however many events a
+/// command has.
 const PORTION_RECORDS: usize = 1_024;
-
-/// What a changed record may count for: itself, and its events.
-const PORTION_FACTOR: usize = 4;
 
 /// See the module's documentation.
 pub(crate) struct Unsaved {
     /// What was taken by now.
     changes: Changes,
-    /// How many changes were left in the inventory when some were taken last.
+    /// What the changes counted for that were left in the inventory when some were taken last.
     left: usize,
     /// When the last cut was, and the sequence number of the last command then.
     cut_at: Instant,
@@ -44,7 +43,7 @@ impl Unsaved {
         let (changes, cut_sequence) = (Changes::default(), inventory.sequence());
         Unsaved {
             changes,
-            left: inventory.changed(),
+            left: inventory.to_take(),
             cut_at: Instant::now(),
             cut_sequence,
             gathered_bytes_max: GATHERED_BYTES_MAX,
@@ -62,11 +61,11 @@ impl Unsaved {
 
     /// Leaves what changed where it is: it is in no hurry, and the portions that take it later stay small.
     pub(crate) fn leave(&mut self, inventory: &Inventory) {
-        self.left = inventory.changed();
+        self.left = inventory.to_take();
     }
 
     /// Takes the next portion of everything. Whether nothing is left, and a cut can be made under the same lock. There
-    /// are more records in it than changed since the last one, so that it comes to an end.
+    /// is more in it than changed since the last one, so that it comes to an end.
     pub(crate) fn take_portion(&mut self, inventory: &mut Inventory) -> bool {
         let portion = self.portion(inventory);
         let is_all = self.changes.take_some(inventory, portion);
@@ -75,8 +74,8 @@ impl Unsaved {
     }
 
     fn portion(&self, inventory: &Inventory) -> usize {
-        let came = inventory.changed().saturating_sub(self.left);
-        PORTION_RECORDS + PORTION_FACTOR * came
+        let came = inventory.to_take().saturating_sub(self.left);
+        PORTION_RECORDS + came
     }
 
     /// All that changed since the last cut, up to this moment: after a portion that left nothing, at no cost. What
@@ -114,6 +113,9 @@ mod tests {
     const BACKLOG: u64 = 20_000;
     const BETWEEN: u64 = 100;
 
+    /// SKUs in the shop, and items of a large cart.
+    const ITEMS: usize = 20;
+
     fn apply(inventory: &mut Inventory, command: Command) {
         let day_ms = 86_400_000;
         let stamp = Stamp {
@@ -129,12 +131,16 @@ mod tests {
     }
 
     fn reserve(inventory: &mut Inventory, carts: std::ops::Range<u64>) {
+        reserve_of(inventory, carts, &[sku(0)]);
+    }
+
+    fn reserve_of(inventory: &mut Inventory, carts: std::ops::Range<u64>, skus: &[Sku]) {
         for cart in carts {
             let reserve = Reserve {
                 nonce: cart,
                 cart_id: format!("cart-{cart}").into(),
                 customer_id: None,
-                items: vec![Item { sku: Sku::new("PS5").unwrap(), qty: 1 }],
+                items: skus.iter().map(|sku| Item { sku: sku.clone(), qty: 1 }).collect(),
                 ttl_ms: 300_000,
                 wait: false,
             };
@@ -142,17 +148,23 @@ mod tests {
         }
     }
 
+    fn sku(number: usize) -> Sku {
+        Sku::new(&format!("PS{number:02}")).unwrap()
+    }
+
     fn shop() -> Inventory {
         let mut inventory = Inventory::default();
-        let put = PutSku {
-            sku: Sku::new("PS5").unwrap(),
-            on_hand: 1_000_000,
-            safety_stock: None,
-            max_per_customer: Default::default(),
-            on_shortfall: Default::default(),
-            precondition: Default::default(),
-        };
-        apply(&mut inventory, Command::PutSku(put));
+        for number in 0..ITEMS {
+            let put = PutSku {
+                sku: sku(number),
+                on_hand: 1_000_000,
+                safety_stock: None,
+                max_per_customer: Default::default(),
+                on_shortfall: Default::default(),
+                precondition: Default::default(),
+            };
+            apply(&mut inventory, Command::PutSku(put));
+        }
         inventory
     }
 
@@ -170,10 +182,7 @@ mod tests {
             let before = unsaved.changes.len();
             let is_all = unsaved.take_portion(&mut inventory);
             let taken = unsaved.changes.len() - before;
-            assert!(
-                taken <= PORTION_RECORDS + PORTION_FACTOR * 2 * BETWEEN as usize,
-                "{taken} records at once"
-            );
+            assert!(taken <= PORTION_RECORDS + 4 * BETWEEN as usize, "{taken} records at once");
             if is_all {
                 break;
             }
@@ -187,6 +196,24 @@ mod tests {
         assert_eq!((unsaved.len(&inventory), unsaved.cut_sequence()), (0, inventory.sequence()));
     }
 
+    /// A chunk of events counted for one when it came, and for 64 when it was taken: no portion was ever the last.
+    #[test]
+    fn a_backlog_of_large_carts_comes_to_an_end_while_commands_go_on() {
+        let mut inventory = shop();
+        let skus: Vec<Sku> = (0..ITEMS).map(sku).collect();
+        let mut unsaved = Unsaved::since(&Inventory::default());
+        reserve_of(&mut inventory, 0..2_000, &skus);
+        unsaved.leave(&inventory);
+        let (backlog, mut portions, mut carts) = (inventory.to_take(), 0, 2_000);
+        while !unsaved.take_portion(&mut inventory) {
+            portions += 1;
+            assert!(portions * PORTION_RECORDS <= backlog, "{portions} portions of {backlog}");
+            reserve_of(&mut inventory, carts..carts + BETWEEN, &skus);
+            carts += BETWEEN;
+        }
+        assert!(portions > 2, "{portions} portions");
+    }
+
     /// What came while no more was gathered counted as if it had come just now, and was one portion.
     #[test]
     fn what_does_not_gather_any_more_is_left_for_portions() {
@@ -195,7 +222,7 @@ mod tests {
         unsaved.gathered_bytes_max = 0;
         reserve(&mut inventory, 0..1_000);
         unsaved.gather(&mut inventory);
-        assert_eq!((unsaved.changes.len(), unsaved.left), (0, inventory.changed()));
+        assert_eq!((unsaved.changes.len(), unsaved.left), (0, inventory.to_take()));
         assert_eq!(unsaved.portion(&inventory), PORTION_RECORDS);
     }
 

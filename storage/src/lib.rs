@@ -15,7 +15,7 @@
 //! * [`checkpoint`] is the local image of the inventory in sled, rebuilt whenever in doubt.
 //! * [`snapshot`] is the image at one index, as a file that peers receive.
 //! * [`identity`] says whose directory this is; [`peers`] what is known of the other nodes' directories.
-//! * [`planted`] are mistakes made on purpose, for tests of the tests; no release has any.
+//! * [`mod@planted`] are mistakes made on purpose, for tests of the tests; no release has any.
 //! * [`pace`] is how fast saves and snapshots are made.
 //! * [`disk`] is the one seam to the file system; [`error`] the one kind of failure: a fatal one.
 

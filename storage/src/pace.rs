@@ -1,7 +1,7 @@
 //! How fast long work goes on, so that what must not wait has the processor as well.
 //!
 //! Work that takes long is made of many short steps: a row of an image, a record of a snapshot. After each of them
-//! whoever does it calls [`Pace::step`], and whoever it works for decides there whether to rest for a moment. No clock
+//! whoever does it calls `Pace::step`, and whoever it works for decides there whether to rest for a moment. No clock
 //! is read here.
 
 use std::sync::Arc;

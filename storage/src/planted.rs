@@ -10,7 +10,7 @@
 //!
 //! Invariants:
 //! * A bug is one `if` at each of its places, and the code around it is what it would be without it.
-//! * A name that is not in [`NAMES`] does not compile; one that is not found there is no choice either.
+//! * A name that is not in `NAMES` does not compile; one that is not found there is no choice either.
 //! * Nothing chooses a bug but the environment of the process, and no configuration or message of a peer.
 
 /// Whether a bug is planted: never, in this build.

@@ -177,8 +177,9 @@ impl Changer {
                 return Err(Refusal::new(RefusalKind::NotNew, why).into());
             }
         };
-        let membership = self.local.roster.applied().log_id().as_ref().map(|id| id.index);
-        let join = Call::Join { cluster_id: own, membership };
+        // This node leads, and has applied an entry of its own term: it is newer than any that old leaders left behind.
+        let applied = self.local.replica.read().position;
+        let join = Call::Join { cluster_id: own, applied };
         match caller.call(&join, PROBE_TIME_MAX).await.map_err(|why| unreachable(new, &why))? {
             Reply::Joined => Ok(store_id),
             other => Err(unreachable(new, &format!("{other:?}"))),
@@ -211,8 +212,8 @@ impl Changer {
         let waiting = self.raft.wait(Some(NEXT_LEADER_TIME_MAX));
         let led = waiting.metrics(is_known, "there is a leader again").await;
         match led.map(|metrics| metrics.current_leader) {
-            Ok(Some(leader)) if leader == own => Err(not_transferred()),
-            Ok(_) => Ok(self.changed(true)),
+            Ok(leader) if is_as_asked(leader, own, to) => Ok(self.changed(true)),
+            Ok(_) => Err(not_transferred()),
             Err(_) => Err(ChangeError::OutcomeUnknown),
         }
     }
@@ -256,6 +257,11 @@ impl Changer {
     }
 }
 
+/// Whether that one leads which was to take over from `own`: that very node, or whichever.
+fn is_as_asked(leader: Option<u64>, own: u64, to: Option<u64>) -> bool {
+    leader.is_some_and(|leader| to.map_or(leader != own, |to| leader == to))
+}
+
 async fn change_there(leader: &Caller, change: &Change) -> Result<Changed> {
     match leader.call(&Call::Change(change.clone()), DEADLINES.0).await {
         Ok(Reply::Changed(changed)) => changed,
@@ -292,7 +298,7 @@ fn changing() -> ChangeError {
 }
 
 fn not_transferred() -> ChangeError {
-    let why = "No other voter that has caught up took over in time.";
+    let why = "No voter that was to take over did so in time: see who leads now.";
     Refusal::new(RefusalKind::NotTransferred, why).into()
 }
 
@@ -300,4 +306,25 @@ fn unreachable(new: &Member, why: &impl ToString) -> ChangeError {
     let Member { id, raft, .. } = new;
     let why = format!("Node {id} does not answer at {raft}: {}.", why.to_string());
     Refusal::new(RefusalKind::Unreachable, why).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_as_asked;
+
+    /// A third node won the election, and the answer was that all was done.
+    #[test]
+    fn the_lead_is_where_it_was_to_go_only_if_that_very_node_has_it() {
+        for (leader, to, is) in [
+            (Some(2), Some(2), true),
+            (Some(3), Some(2), false),
+            (Some(1), Some(2), false),
+            (Some(3), None, true),
+            (Some(1), None, false),
+            (None, Some(2), false),
+            (None, None, false),
+        ] {
+            assert_eq!(is_as_asked(leader, 1, to), is, "{leader:?} leads, {to:?} was to");
+        }
+    }
 }

@@ -53,7 +53,7 @@ pub enum Change {
     Remove {
         /// Which one.
         id: u64,
-        /// It does not answer, and will be added again with a new directory: until then two voters may be left.
+        /// It is to be added again with a new directory: until then two voters may be left. Refused where it answers.
         to_replace: bool,
     },
     /// A learner takes a voter's place, in one step.
@@ -94,7 +94,7 @@ pub enum ChangeError {
     /// It was handed to the log, and its fate could not be learned in time.
     #[error("the outcome could not be learned in time")]
     OutcomeUnknown,
-    /// Not executed, for this reason.
+    /// Not executed, for this reason; but the lead may have gone elsewhere.
     #[error("{0}")]
     Refused(Refusal),
 }
@@ -129,7 +129,7 @@ pub enum RefusalKind {
     OutOfRange,
     /// What would be left could not agree on anything.
     QuorumLost,
-    /// Leadership was not taken over.
+    /// Leadership was not taken over by the node that was to.
     NotTransferred,
 }
 

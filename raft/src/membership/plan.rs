@@ -133,6 +133,10 @@ impl Known {
         self.membership.nodes().map(|(id, node)| (*id, node.clone())).collect()
     }
 
+    fn answers(&self, id: u64) -> bool {
+        self.behind.contains_key(&id)
+    }
+
     fn is_caught_up(&self, id: u64) -> bool {
         matches!(self.behind.get(&id), Some(Some(entries)) if *entries <= ENTRIES_BEHIND_MAX)
     }
@@ -173,8 +177,9 @@ impl Known {
             );
             return Err(out_of_range(why));
         }
-        if to_replace && self.is_caught_up(id) {
-            let why = format!("Node {id} serves: stop it first, or replace it by a node with another id.");
+        // However far behind: what answers has its directory, and takes the rest in.
+        if to_replace && self.answers(id) {
+            let why = format!("Node {id} answers: stop it first, or replace it by a node with another id.");
             return Err(Refusal::new(RefusalKind::QuorumLost, why));
         }
         self.check_quorum(rest)

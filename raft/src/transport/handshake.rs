@@ -15,6 +15,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use storage::Position;
 use tokio::time::timeout;
 
 use super::judge::Verdict;
@@ -55,8 +56,8 @@ pub(crate) async fn greet(local: &Arc<Local>, hello: &Hello) -> Greeting {
     let store_id = hello.introduction.incarnation.store_id;
     match local.roster.of_dialler(hello.from, store_id, hello.member_since) {
         Standing::Known => {}
-        Standing::StoreLost(index) => return Greeting::StoreLost(index),
-        Standing::NotMember(index) => return Greeting::NotMember(index),
+        Standing::StoreLost(entry) => return Greeting::StoreLost(entry),
+        Standing::NotMember(entry) => return Greeting::NotMember(entry),
     }
     match meet(local, hello.from, hello.introduction).await {
         Ok(Verdict::Same | Verdict::Next) => welcome(local, hello.from, store_id),
@@ -82,7 +83,7 @@ pub(crate) async fn check(local: &Arc<Local>, to: u64, greeting: Greeting) -> io
             local.refusals.forget(to);
             local.refusals.note_membership(names_you_since);
             check_welcome(local, to, introduction, cluster_id, member_since).await?;
-            Ok(Remote { id: to, incarnation: introduction.incarnation })
+            Ok(Remote { id: to, incarnation: introduction.incarnation, member_since })
         }
         refused => Err(refusals::take(local, to, refused).await),
     }
@@ -94,7 +95,7 @@ async fn check_welcome(
     to: u64,
     introduction: Introduction,
     cluster_id: Option<u128>,
-    member_since: Option<u64>,
+    member_since: Option<Position>,
 ) -> io::Result<()> {
     if let (Some(ours), Some(theirs)) = (local.cluster_id(), cluster_id)
         && ours != theirs

@@ -12,7 +12,9 @@
 //! ```
 //!
 //! Whether a directory is the node's at all is for the membership to say: it knows the store id, and is asked first. A
-//! directory with another store id than is remembered is new since, or the membership would have refused it.
+//! directory with another store id than is remembered gets here where the effective membership has put no other one in
+//! its place, or it is in a later membership. On a node that is behind it may be the older directory of an id, and
+//! after it the newer one again: a node that has the later membership votes for none that lacks it.
 //!
 //! # What it is good for
 //!

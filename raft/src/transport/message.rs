@@ -5,6 +5,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use serde::{Deserialize, Serialize};
+use storage::Position;
 use storage::peers::{Incarnation, Promised};
 
 use crate::audit::NodeAudit;
@@ -29,7 +30,7 @@ pub(crate) struct Hello {
     /// The dialler's data directory.
     pub(crate) introduction: Introduction,
     /// The log entry of the newest membership that the dialler knows itself to be in.
-    pub(crate) member_since: Option<u64>,
+    pub(crate) member_since: Option<Position>,
     /// What the connection will carry.
     pub(crate) channel: Channel,
 }
@@ -64,18 +65,18 @@ pub(crate) enum Greeting {
         /// Its cluster's id, once it has one.
         cluster_id: Option<u128>,
         /// The log entry of the newest membership that the answerer knows itself to be in.
-        member_since: Option<u64>,
+        member_since: Option<Position>,
         /// The log entry of the newest membership that the answerer knows the dialler to be in.
-        names_you_since: Option<u64>,
+        names_you_since: Option<Position>,
     },
     /// It is not; the sentence is for the operator of the dialling node.
     Refused(String),
     /// It is not: the membership of that log entry knows the dialling node by another data directory. Whatever that
     /// one promised is lost, so the node must take part in nothing.
-    StoreLost(u64),
+    StoreLost(Position),
     /// It is not: the membership of that log entry does not know the dialling node. It is to be added yet, or was
     /// removed.
-    NotMember(u64),
+    NotMember(Position),
     /// It is not: the dialler's directory belongs to another cluster of the same name; this is the answerer's.
     OtherCluster(u128),
     /// Not now: another process that says it is the dialling node was heard from a moment ago.
@@ -116,8 +117,9 @@ pub(crate) enum Call {
     Join {
         /// The id.
         cluster_id: u128,
-        /// The log entry of the caller's membership, where the cluster is formed already.
-        membership: Option<u64>,
+        /// The entry that the caller applied last, where the cluster is formed already: no membership up to it, nor any
+        /// entry that it superseded, counts against the node.
+        applied: Option<Position>,
     },
     /// Has your log room, so that you could lead?
     HasRoom,

@@ -38,6 +38,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use storage::Position;
 use storage::identity::Identity;
 use storage::peers::{Incarnation, Promised};
 
@@ -85,6 +86,8 @@ pub(crate) struct Local {
 pub(crate) struct Remote {
     pub(crate) id: u64,
     pub(crate) incarnation: Incarnation,
+    /// The entry of the newest membership that it knew itself to be in.
+    pub(crate) member_since: Option<Position>,
 }
 
 impl Local {
@@ -156,8 +159,15 @@ impl Local {
     /// Notes that something of a peer has arrived, and what its clock showed.
     ///
     /// # Errors
-    /// It is of a start of that node which is not dealt with any more: what it says is not to be used.
+    /// It is of a directory in whose place the effective membership has another one, or of a start of that node which
+    /// is not dealt with any more: what it says is not to be used.
     fn hear(&self, from: &Remote, frame: &Frame) -> io::Result<()> {
+        if self.roster.is_superseded(from.id, from.incarnation.store_id, from.member_since) {
+            return Err(io::Error::other(format!(
+                "another directory of node {} has taken its place",
+                from.id
+            )));
+        }
         if !self.memory.hear(from.id, &from.incarnation, &frame.sender.promised) {
             return Err(io::Error::other(format!("another start of node {} has taken its place", from.id)));
         }

@@ -6,7 +6,7 @@
 //!   a membership after this node's does not know it ---> at once, and the directory is marked: it was removed
 //!   it is not the newest of this node -----------------> at once, and the directory is marked
 //!   a copy of it is in use ----------------------------> once one peer has said so for IN_USE_TIME_MAX; marked as well
-//!   it belongs to another cluster of the same name ----> once a majority of the cluster file's nodes say so
+//!   it belongs to another cluster of the same name ----> once a majority of the members say so
 //! ```
 //!
 //! A node that has its own process take its place after a crash is in use for about a second; a copy of a directory
@@ -19,8 +19,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use storage::LEAVE_STOPPED;
 use storage::peers::Promised;
+use storage::{LEAVE_STOPPED, Position};
 use tokio::time::Instant;
 
 use super::Local;
@@ -47,9 +47,9 @@ struct Said {
     in_use_since: BTreeMap<u64, Instant>,
     other_cluster: BTreeSet<u64>,
     lost_since: Option<Instant>,
-    is_to_be_added: bool,
+    is_unknown: bool,
     /// The log entry of the newest membership heard of that does not know this node by another directory.
-    membership: Option<u64>,
+    membership: Option<Position>,
 }
 
 impl Refusals {
@@ -67,25 +67,21 @@ impl Refusals {
     }
 
     /// Notes that the membership of that entry knows this directory, or at least no other one of this node.
-    pub(crate) fn note_membership(&self, index: Option<u64>) {
+    pub(crate) fn note_membership(&self, entry: Option<Position>) {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        said.membership = said.membership.max(index);
+        said.membership = said.membership.max(entry);
     }
 
-    /// Whether a peer has said that this node, which has no membership yet, is no member.
-    pub(crate) fn is_to_be_added(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_to_be_added
-    }
-
-    fn note_to_be_added(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_to_be_added = true;
+    /// Notes that a peer does not know this node as a member; whether that is news.
+    fn note_unknown(&self) -> bool {
+        !std::mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).is_unknown, true)
     }
 
     /// Whether it is certain that the membership of that entry counts, by which this directory is not the node's.
-    fn is_lost(&self, index: u64) -> bool {
+    fn is_lost(&self, entry: Position) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = *said.lost_since.get_or_insert_with(Instant::now);
-        Some(index) >= said.membership && since.elapsed() >= LOST_TIME_MIN
+        Some(entry) >= said.membership && since.elapsed() >= LOST_TIME_MIN
     }
 
     /// How many peers say that this directory belongs to another cluster.
@@ -104,8 +100,8 @@ pub(crate) async fn take(local: &Arc<Local>, peer: u64, greeting: Greeting) -> i
     match greeting {
         Greeting::Welcome { .. } => io::Error::other("a welcome is no refusal"),
         Greeting::Refused(why) => io::Error::other(format!("node {peer} refuses this node: {why}")),
-        Greeting::StoreLost(index) => lost(local, peer, index),
-        Greeting::NotMember(index) => not_member(local, peer, index).await,
+        Greeting::StoreLost(entry) => lost(local, peer, entry),
+        Greeting::NotMember(entry) => not_member(local, peer, entry).await,
         Greeting::OtherCluster(theirs) => of_other_cluster(local, peer, theirs),
         Greeting::InUse => in_use(local, peer).await,
         Greeting::Reverted(how) => {
@@ -115,22 +111,34 @@ pub(crate) async fn take(local: &Arc<Local>, peer: u64, greeting: Greeting) -> i
     }
 }
 
-fn lost(local: &Local, peer: u64, index: u64) -> io::Error {
+fn lost(local: &Local, peer: u64, entry: Position) -> io::Error {
     let what = format!("node {peer} knows this node by another data directory");
-    if local.refusals.is_lost(index) {
+    if local.refusals.is_lost(entry) {
         refuse(local, &format!("{what}; put that one back, or {LEAVE_STOPPED}"));
     }
     io::Error::other(what)
 }
 
-async fn not_member(local: &Arc<Local>, peer: u64, index: u64) -> io::Error {
-    local.refusals.note_membership(Some(index));
+async fn not_member(local: &Arc<Local>, peer: u64, entry: Position) -> io::Error {
+    local.refusals.note_membership(Some(entry));
     match local.roster.applied_member_since() {
-        Some(since) if since < index => removed(local, index).await,
+        Some(since) if since < entry => removed(local, entry.index).await,
         _ => {
-            local.refusals.note_to_be_added();
+            if local.refusals.note_unknown() {
+                tell_unknown(local);
+            }
             io::Error::other(format!("node {peer} does not know this node as a member"))
         }
+    }
+}
+
+/// Says once what can be done about a node that others do not know. What it has applied says whether it is new: a node
+/// that applied its own removal, and ended before its directory was marked, cannot tell itself from one that is behind.
+fn tell_unknown(local: &Local) {
+    let id = local.options.node_id;
+    match local.replica.read().position {
+        None => tracing::info!("the cluster is formed without this node; `lastunit member add {id}` adds it"),
+        Some(_) => tracing::warn!("the cluster goes on without this node; if it was removed, {REMOVED_MEND}"),
     }
 }
 
@@ -201,4 +209,16 @@ async fn disown(
 
 fn refuse(local: &Local, why: &str) {
     local.fatal.report(Stop::refused(format!("{}: {why}", local.options.data_dir.display())));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A node that had applied its own removal started again, and nobody said what was the matter with it.
+    #[test]
+    fn that_nobody_knows_this_node_is_news_once() {
+        let refusals = Refusals::default();
+        assert_eq!([refusals.note_unknown(), refusals.note_unknown()], [true, false]);
+    }
 }

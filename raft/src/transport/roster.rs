@@ -4,12 +4,19 @@
 //!   no membership yet (new, or forming)   the cluster file's nodes
 //!   a membership                          its nodes, and nobody else; the file's addresses are tried as well
 //!
-//!   applied    committed for certain: what a node is refused by
-//!   effective  the newest one in the log, which Raft goes by: what a node is let in by
+//!   applied    committed for certain: whom it does not name is refused
+//!   effective  the newest one in the log, which Raft goes by: whom it names is let in, and no other directory of an id
 //! ```
 //!
 //! A node that is behind must refuse nobody that came after what it knows. So each side of a handshake says which log
-//! entry it is a member by ([`Roster::member_since`]), and only a newer membership than that is held against it.
+//! entry it is a member by ([`Roster::member_since`]), and only a newer membership than that is held against it. What
+//! is newer is told as Raft tells it, by the term first: an entry that an old leader left behind may have a higher
+//! index than what was committed in its place, but has a lower term.
+//!
+//! Votes and acknowledgements count by ids, and by the effective membership. So what that names by another directory is
+//! never let in, not even where the applied one still names it: two directories would count as one voter. That holds
+//! before the entry is committed, too: a node is never changed in place, so the removal of the directory before it was
+//! committed when the entry was proposed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -17,9 +24,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use openraft::async_runtime::WatchReceiver;
 use openraft::metrics::RaftMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
+use storage::Position;
 
 use crate::replica::Replica;
-use crate::types::{PeerNode, StoredMembership, TypeConfig};
+use crate::types::{PeerNode, StoredMembership, TypeConfig, position};
 use crate::{GroupOptions, Member};
 
 type Metrics = WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>;
@@ -41,7 +49,7 @@ pub(crate) struct Roster {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Naming {
     /// The log entry of the membership.
-    pub(crate) index: u64,
+    pub(crate) entry: Position,
     /// The directory that it knows the node by; `None` where it does not know the node.
     pub(crate) store_id: Option<u128>,
 }
@@ -52,9 +60,9 @@ pub(crate) enum Standing {
     /// It is a member, or this node cannot know better.
     Known,
     /// The membership of that entry knows the node by another directory.
-    StoreLost(u64),
+    StoreLost(Position),
     /// The membership of that entry does not know the node.
-    NotMember(u64),
+    NotMember(Position),
 }
 
 impl Roster {
@@ -150,7 +158,7 @@ impl Roster {
     }
 
     /// Whether a node that was dialled is dealt with.
-    pub(crate) fn of_answerer(&self, id: u64, store_id: u128, since: Option<u64>) -> Standing {
+    pub(crate) fn of_answerer(&self, id: u64, store_id: u128, since: Option<Position>) -> Standing {
         if self.introduced.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&id) {
             return Standing::Known;
         }
@@ -158,26 +166,31 @@ impl Roster {
     }
 
     /// Whether a node that says it is a member since that entry is dealt with.
-    pub(crate) fn of_dialler(&self, id: u64, store_id: u128, since: Option<u64>) -> Standing {
+    pub(crate) fn of_dialler(&self, id: u64, store_id: u128, since: Option<Position>) -> Standing {
         standing(naming(&self.applied(), id), naming(&self.effective(), id), store_id, since)
     }
 
+    /// Whether the effective membership names another directory of a node that says it is a member since that entry.
+    pub(crate) fn is_superseded(&self, id: u64, store_id: u128, since: Option<Position>) -> bool {
+        superseded(naming(&self.effective(), id), store_id, since).is_some()
+    }
+
     /// The entry of the newest membership here that names that directory of a node.
-    pub(crate) fn names_since(&self, id: u64, store_id: u128) -> Option<u64> {
+    pub(crate) fn names_since(&self, id: u64, store_id: u128) -> Option<Position> {
         let named = [naming(&self.applied(), id), naming(&self.effective(), id)];
         let named = named.into_iter().flatten().filter(|naming| naming.store_id == Some(store_id));
-        named.map(|naming| naming.index).max()
+        named.map(|naming| naming.entry).max()
     }
 
     /// The entry of the newest membership here that names this very node.
-    pub(crate) fn member_since(&self) -> Option<u64> {
+    pub(crate) fn member_since(&self) -> Option<Position> {
         self.names_since(self.node_id, self.store_id)
     }
 
     /// The entry of the applied membership, where that names this very node.
-    pub(crate) fn applied_member_since(&self) -> Option<u64> {
+    pub(crate) fn applied_member_since(&self) -> Option<Position> {
         let named = naming(&self.applied(), self.node_id)?;
-        (named.store_id == Some(self.store_id)).then_some(named.index)
+        (named.store_id == Some(self.store_id)).then_some(named.entry)
     }
 
     /// The nodes of the memberships; `None` where there is none yet.
@@ -211,49 +224,129 @@ pub(crate) fn member(id: u64, node: &PeerNode) -> Member {
 
 /// What a membership says of a node; `None` where it is the empty one, before the first.
 fn naming(membership: &StoredMembership, id: u64) -> Option<Naming> {
-    let index = membership.log_id().as_ref()?.index;
-    Some(Naming { index, store_id: membership.get_node(&id).map(|node| node.store_id) })
+    let entry = position(membership.log_id().as_ref()?);
+    Some(Naming { entry, store_id: membership.get_node(&id).map(|node| node.store_id) })
 }
 
 fn standing(
     applied: Option<Naming>,
     effective: Option<Naming>,
     store_id: u128,
-    since: Option<u64>,
+    since: Option<Position>,
 ) -> Standing {
     let names = |naming: Option<Naming>| naming.and_then(|naming| naming.store_id) == Some(store_id);
-    let Some(Naming { index, store_id: known }) = applied else { return Standing::Known };
-    if names(applied) || names(effective) || since > Some(index) {
+    // What was just applied from a snapshot may be known here before it is known to be effective.
+    let effective = effective.filter(|naming| Some(naming.entry) >= applied.map(|naming| naming.entry));
+    if let Some(entry) = superseded(effective, store_id, since) {
+        return Standing::StoreLost(entry);
+    }
+    let Some(Naming { entry, store_id: known }) = applied else { return Standing::Known };
+    if names(applied) || names(effective) || since > Some(entry) {
         return Standing::Known;
     }
     match known {
-        Some(_) => Standing::StoreLost(index),
-        None => Standing::NotMember(index),
+        Some(_) => Standing::StoreLost(entry),
+        None => Standing::NotMember(entry),
     }
+}
+
+/// The entry of an effective membership that names another directory, unless this one is a member since a later entry.
+fn superseded(effective: Option<Naming>, store_id: u128, since: Option<Position>) -> Option<Position> {
+    let Naming { entry, store_id: named } = effective?;
+    (named.is_some_and(|named| named != store_id) && since <= Some(entry)).then_some(entry)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const fn at(term: u64, index: u64) -> Position {
+        Position { term, leader: 1, index }
+    }
+
+    /// What a membership says: its entry's term and index, and the directory.
+    fn named(term: u64, index: u64, store_id: Option<u128>) -> Option<Naming> {
+        Some(Naming { entry: at(term, index), store_id })
+    }
+
     #[test]
     fn only_a_membership_that_is_newer_than_its_own_is_held_against_a_node() {
-        let named = |index, store_id| Some(Naming { index, store_id });
-        let (known, not_member, lost) = (Standing::Known, Standing::NotMember(7), Standing::StoreLost(7));
+        let seven = |store_id| named(1, 7, store_id);
+        let known = Standing::Known;
+        let (not_member, lost) = (Standing::NotMember(at(1, 7)), Standing::StoreLost(at(1, 7)));
         for (what, applied, effective, since, standing) in [
             ("nothing is known here yet", None, None, None, known),
-            ("only what is not committed is known here", None, named(0, None), None, known),
-            ("a member", named(7, Some(1)), named(7, Some(1)), Some(7), known),
-            ("a member that has not heard of it yet", named(7, Some(1)), named(7, Some(1)), None, known),
-            ("about to be one", named(7, None), named(8, Some(1)), None, known),
-            ("about to be removed", named(7, Some(1)), named(8, None), Some(3), known),
-            ("removed", named(7, None), named(7, None), Some(6), not_member),
-            ("removed, and it has the very entry", named(7, None), named(7, None), Some(7), not_member),
-            ("never one", named(7, None), named(7, None), None, not_member),
-            ("added since, which this node has not heard", named(7, None), named(7, None), Some(8), known),
-            ("an empty directory", named(7, Some(2)), named(7, Some(2)), None, lost),
-            ("replaced by another directory", named(7, Some(2)), named(7, Some(2)), Some(5), lost),
-            ("added again since, likewise", named(7, Some(2)), named(7, Some(2)), Some(9), known),
+            ("only what is not committed is known here", None, named(0, 0, None), None, known),
+            ("a member", seven(Some(1)), seven(Some(1)), Some(7), known),
+            ("a member that has not heard of it yet", seven(Some(1)), seven(Some(1)), None, known),
+            ("about to be one", seven(None), named(1, 8, Some(1)), None, known),
+            ("about to be removed", seven(Some(1)), named(1, 8, None), Some(3), known),
+            ("removed", seven(None), seven(None), Some(6), not_member),
+            ("removed, and it has the very entry", seven(None), seven(None), Some(7), not_member),
+            ("never one", seven(None), seven(None), None, not_member),
+            ("added since, which this node has not heard", seven(None), seven(None), Some(8), known),
+            ("an empty directory", seven(Some(2)), seven(Some(2)), None, lost),
+            ("replaced by another directory", seven(Some(2)), seven(Some(2)), Some(5), lost),
+            ("added again since, likewise", seven(Some(2)), seven(Some(2)), Some(9), known),
+        ] {
+            let since = since.map(|index| at(1, index));
+            assert_eq!(super::standing(applied, effective, 1, since), standing, "{what}");
+        }
+    }
+
+    /// The old directory of an id that is used again was let in beside the new one: their votes were one voter's.
+    #[test]
+    fn no_directory_is_let_in_that_the_effective_membership_has_replaced() {
+        for (what, applied, effective, since, standing) in [
+            (
+                "the applied membership still names it",
+                named(1, 3, Some(1)),
+                named(2, 9, Some(2)),
+                Some(at(1, 3)),
+                Standing::StoreLost(at(2, 9)),
+            ),
+            (
+                "nothing is applied here yet",
+                None,
+                named(2, 9, Some(2)),
+                Some(at(1, 3)),
+                Standing::StoreLost(at(2, 9)),
+            ),
+            (
+                "it has an entry of an old leader, which was never committed, with a higher index",
+                named(2, 102, None),
+                named(2, 102, None),
+                Some(at(1, 105)),
+                Standing::NotMember(at(2, 102)),
+            ),
+            (
+                "likewise, and its id is used again",
+                named(2, 102, None),
+                named(2, 103, Some(2)),
+                Some(at(1, 105)),
+                Standing::StoreLost(at(2, 103)),
+            ),
+            (
+                "it came after the one that an old leader meant to add",
+                named(1, 100, None),
+                named(1, 105, Some(2)),
+                Some(at(2, 104)),
+                Standing::Known,
+            ),
+            (
+                "it is the applied one, which is newer than what is known to be effective",
+                named(2, 9, Some(1)),
+                named(1, 3, Some(2)),
+                None,
+                Standing::Known,
+            ),
+            (
+                "it is what is known to be effective, but the applied one is newer",
+                named(2, 9, Some(2)),
+                named(1, 3, Some(1)),
+                None,
+                Standing::StoreLost(at(2, 9)),
+            ),
         ] {
             assert_eq!(super::standing(applied, effective, 1, since), standing, "{what}");
         }

@@ -140,7 +140,11 @@ impl Server {
                 return Ok(None);
             }
         }
-        let from = Remote { id: hello.from, incarnation: hello.introduction.incarnation };
+        let from = Remote {
+            id: hello.from,
+            incarnation: hello.introduction.incarnation,
+            member_since: hello.member_since,
+        };
         self.local.meet(&from, &frame)?;
         Ok(Some((from, hello.channel)))
     }
@@ -201,8 +205,8 @@ impl Server {
     async fn reply(&self, from: u64, call: Call) -> Reply {
         match call {
             Call::Probe => self.formation.probed(from),
-            Call::Join { cluster_id, membership } => {
-                self.formation.joined(cluster_id, membership).await.unwrap_or_else(failed)
+            Call::Join { cluster_id, applied } => {
+                self.formation.joined(cluster_id, applied).await.unwrap_or_else(failed)
             }
             _ if self.local.cluster_id().is_none() => failed("this node belongs to no cluster yet"),
             Call::Vote(request) => self.raft.vote(request).await.map_or_else(failed, Reply::Vote),

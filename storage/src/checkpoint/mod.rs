@@ -176,6 +176,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// IO: the system said no.
+    #[doc(hidden)]
     pub fn open_plain(disk: Arc<dyn Disk>, dir: &Path) -> Result<(Checkpoint, Opened), StorageError> {
         let (plain, opened) = Plain::open(disk, dir)?;
         let header = match &opened {

@@ -219,6 +219,12 @@ impl Feed {
         (gone.end - gone.start + (changed.end - changed.start)) as usize
     }
 
+    /// What those count for when they are taken: a chunk that went for one.
+    pub(super) fn to_take(&self) -> usize {
+        let (gone, changed) = self.changes();
+        (gone.end - gone.start + (changed.end - changed.start) * CHUNK_EVENTS) as usize
+    }
+
     /// Shows chunks that changed, came or went since they were shown last, the oldest first, until none are left to be
     /// shown, or no more records are.
     pub(super) fn take_changed(

@@ -81,6 +81,12 @@ impl Inventory {
         counters + tables + self.customers.changed() + self.feed.changed()
     }
 
+    /// What all of them would count for in [`take_some`](Inventory::take_some): a chunk of events as many as it may
+    /// have.
+    pub fn to_take(&self) -> usize {
+        self.changed() - self.feed.changed() + self.feed.to_take()
+    }
+
     /// Every record, in the order of the keys.
     pub fn records(&self) -> Box<dyn Iterator<Item = (RecordKey, Record)> + '_> {
         let counters = std::iter::once((RecordKey::Counters, Record::Counters(self.counters)));

@@ -187,6 +187,7 @@ impl Log {
     ///
     /// # Errors
     /// As for [`reopen`](Log::reopen) where the log `is_made`, and else as for [`open`](Log::open).
+    #[doc(hidden)]
     pub fn open_in_steps(
         disk: Arc<dyn Disk>,
         dir: &Path,

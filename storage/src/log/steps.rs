@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::writer::Writer;
 
 /// The writer of one log. A cheap handle; clones are one.
+#[doc(hidden)]
 #[derive(Clone)]
 pub struct Steps {
     /// `None` once it has ended.

@@ -320,8 +320,9 @@ fn about_stock(code: &str) -> About {
             "Of the 4 voters that there would be, only 2 answer and have caught up; 3 are needed.",
         ),
         code::LEADER_NOT_TRANSFERRED => plain(
-            "No other voter took over in time, and the leader leads on. Ask again.",
-            "No other voter that has caught up took over in time.",
+            "The voter that was to lead did not take over in time: the leader leads on, or another voter leads. Ask \
+             again.",
+            "No voter that was to take over did so in time: see who leads now.",
         ),
         code::OVERLOADED => later(
             "Not executed: too many calls are waiting. Ask again after `Retry-After`.",

@@ -33,8 +33,14 @@ pub(super) const SKU_PATTERN: &str = "^[A-Za-z0-9._:-]{1,128}$";
 /// What a reservation's id looks like.
 pub(super) const RESERVATION_ID_PATTERN: &str = "^res_[0-7][0-9A-HJKMNP-TV-Z]{25}$";
 
-/// What an address looks like; not all that does is one.
-const ADDRESS_PATTERN: &str = "^.+:[0-9]{1,5}$";
+/// What an address looks like: a host's name, an IPv4 address, or an IPv6 address in full or `[::1]`; and a port. Other
+/// forms of IPv6 addresses are taken as well, but no pattern is worth them.
+const ADDRESS_PATTERN: &str = concat!(
+    "^([A-Za-z0-9._-]*[A-Za-z][A-Za-z0-9._-]*",
+    r"|(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}",
+    r"|\[([0-9A-Fa-f]{1,4}(:[0-9A-Fa-f]{1,4}){7}|::1)\])",
+    ":([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$",
+);
 
 /// Every schema by its name.
 pub(super) fn schemas(ttl_seconds_max: u64) -> Map<String, Value> {

@@ -23,6 +23,13 @@ fn dead(id: u64) -> (u64, Option<u64>) {
     (id, None)
 }
 
+/// Three voters, of which one answers, and no more is known of it yet.
+fn known_anew(id: u64) -> Known {
+    let mut cluster = known(&[1, 2, id], &[], &[]);
+    cluster.behind.insert(id, None);
+    cluster
+}
+
 fn text(planned: Result<Vec<Membership>, Refusal>) -> Result<String, RefusalKind> {
     let one = |membership: &Membership| {
         let voters: Vec<String> =
@@ -99,6 +106,18 @@ fn a_node_is_removed_where_the_rest_is_a_quorum_that_is_there() {
         ("a dead one of three", known(&[1, 2, 4], &[3], &[dead(4)]), false, Err(OutOfRange)),
         ("a dead one of three, to replace it", known(&[1, 2, 4], &[], &[dead(4)]), true, Ok("{1, 2}+[]")),
         ("one of three that serves, to replace it", known(&[1, 2, 4], &[], &[]), true, Err(QuorumLost)),
+        (
+            "one that a new leader has heard of, but does not know the log of",
+            known_anew(4),
+            true,
+            Err(QuorumLost),
+        ),
+        (
+            "one that is far behind, to replace it",
+            known(&[1, 2, 4], &[], &[(4, Some(9_999))]),
+            true,
+            Err(QuorumLost),
+        ),
         (
             "two dead ones of three, to replace one",
             known(&[1, 2, 4], &[], &[dead(2), dead(4)]),

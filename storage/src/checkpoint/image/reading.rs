@@ -8,7 +8,7 @@ use super::super::packs::Place;
 use super::super::rows;
 use super::{Image, Unreadable, undecodable};
 
-/// The key and the value of a row: see [`decode_row`](super::decode_row).
+/// The key and the value of a row: see `decode_row`.
 pub struct RawRow {
     key: sled::IVec,
     value: sled::IVec,
