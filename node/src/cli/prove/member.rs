@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use client::api::{AddMemberRequest, MembershipView};
-use client::{Call, Client};
+use client::{Call, Client, Error, code};
 use tokio::time::{Instant, sleep};
 
 use super::cluster::Cluster;
@@ -103,6 +103,12 @@ async fn step(
     loop {
         match call(&cluster.client).await {
             Ok(_) => return Ok(()),
+            // A removal whose answer was lost.
+            Err(Error::Refused(refusal))
+                if name == "remove" && refusal.problem.code == code::MEMBER_NOT_FOUND =>
+            {
+                return Ok(());
+            }
             Err(why) if Instant::now() > deadline => return Err(format!("{name}: {why}")),
             Err(_) => sleep(AGAIN).await,
         }
