@@ -21,6 +21,7 @@ pub mod report;
 pub mod verdict;
 
 mod book;
+mod call_end;
 mod check;
 mod rules;
 mod statistics;

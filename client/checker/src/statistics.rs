@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{Call, Fault, History, Op, Outcome, Try};
+use crate::call_end::CallEnd;
+use crate::history::{Fault, History, Op, Try};
 use crate::verdict::{Failover, FaultCount, Gap, OperationCount, Rate, Statistics};
 
 /// Times without an acknowledged write are told from here on.
@@ -34,35 +35,14 @@ fn operations(history: &History) -> Vec<OperationCount> {
     for call in &history.calls {
         let none = OperationCount { op: call.op, succeeded: 0, refused: 0, not_executed: 0, unknown: 0 };
         let count = counts.entry(call.op).or_insert(none);
-        *match class(call) {
-            Class::Succeeded => &mut count.succeeded,
-            Class::Refused => &mut count.refused,
-            Class::NotExecuted => &mut count.not_executed,
-            Class::Unknown => &mut count.unknown,
+        *match CallEnd::of(call) {
+            CallEnd::Succeeded => &mut count.succeeded,
+            CallEnd::Refused => &mut count.refused,
+            CallEnd::NotExecuted => &mut count.not_executed,
+            CallEnd::Unknown => &mut count.unknown,
         } += 1;
     }
     counts.into_values().collect()
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Succeeded,
-    Refused,
-    NotExecuted,
-    Unknown,
-}
-
-fn class(call: &Call) -> Class {
-    match &call.outcome {
-        Outcome::Answer(answer) => match answer.status {
-            200..300 | 304 => Class::Succeeded,
-            429 | 503 => Class::NotExecuted,
-            400..500 => Class::Refused,
-            _ => Class::Unknown,
-        },
-        Outcome::NotExecuted { .. } => Class::NotExecuted,
-        Outcome::Unknown { .. } => Class::Unknown,
-    }
 }
 
 /// What the inventory decided is a success of the service, a refusal included. Tries, for a call goes on until it is

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::ends::End;
+use crate::call_end::CallEnd;
 use crate::verdict::percentile;
 
 /// How a call ended, as far as the drawings care.
@@ -15,14 +15,14 @@ pub(super) struct Ended {
     /// How long after its first try began.
     pub(super) took_us: u64,
     /// With what.
-    pub(super) end: End,
+    pub(super) end: CallEnd,
 }
 
 /// One slice of time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bucket {
-    /// Calls by how they ended, in the order of [`End::ALL`].
-    pub(super) ends: [u64; End::ALL.len()],
+    /// Calls by how they ended, in the order of [`CallEnd::ALL`].
+    pub(super) ends: [u64; CallEnd::ALL.len()],
     /// Half of the answers came at least as fast as this. `None` where there was no answer.
     pub(super) p50_us: Option<u64>,
     /// 99 in 100 answers came at least as fast as this.
@@ -95,13 +95,16 @@ mod tests {
     #[test]
     fn a_call_counts_where_it_ended() {
         let at = |at_us, took_us, end| Ended { at_us, took_us, end };
-        let calls =
-            [at(5, 9, End::Succeeded), at(500_000, 4, End::Unknown), at(1_000_000, 1, End::Succeeded)];
+        let calls = [
+            at(5, 9, CallEnd::Succeeded),
+            at(500_000, 4, CallEnd::Unknown),
+            at(1_000_000, 1, CallEnd::Succeeded),
+        ];
         let buckets = Buckets::of(calls.into_iter(), &(0..1_000_000), 10);
         assert_eq!([buckets.width_us, buckets.list.len() as u64], [500_000, 2]);
-        assert_eq!(buckets.list[0].ends[End::Succeeded as usize], 1);
+        assert_eq!(buckets.list[0].ends[CallEnd::Succeeded as usize], 1);
         assert_eq!([buckets.list[0].p99_us, buckets.list[1].p99_us], [Some(9), None]);
-        assert_eq!(buckets.list[1].ends[End::Unknown as usize], 1);
+        assert_eq!(buckets.list[1].ends[CallEnd::Unknown as usize], 1);
         assert_eq!(buckets.time_us(1), 500_000..1_000_000);
     }
 }

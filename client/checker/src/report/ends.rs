@@ -1,60 +1,34 @@
-//! The four ways in which a call ends, as the page tells them.
+//! The ways in which a call ends, as the page tells them.
 
-use crate::history::{Call, Outcome};
+use crate::call_end::CallEnd;
 
-/// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// Done, or read.
-    Succeeded,
-    /// Refused by the state of the inventory, which is a right answer: sold out, expired.
-    Refused,
-    /// Surely not executed.
-    NotExecuted,
-    /// Whether it was executed was never learned.
-    Unknown,
-}
-
-impl End {
+impl CallEnd {
     /// All of them, from what is best to what is worst; `as usize` is the place here.
-    pub(super) const ALL: [End; 4] = [End::Succeeded, End::Refused, End::NotExecuted, End::Unknown];
-
-    /// How this call ended.
-    pub(super) fn of(call: &Call) -> End {
-        match &call.outcome {
-            Outcome::NotExecuted { .. } => End::NotExecuted,
-            Outcome::Unknown { .. } => End::Unknown,
-            Outcome::Answer(answer) => match answer.status {
-                200..300 | 304 => End::Succeeded,
-                429 | 503 => End::NotExecuted,
-                400..500 => End::Refused,
-                _ => End::Unknown,
-            },
-        }
-    }
+    pub(super) const ALL: [CallEnd; 4] =
+        [CallEnd::Succeeded, CallEnd::Refused, CallEnd::NotExecuted, CallEnd::Unknown];
 
     /// Whether the cluster answered what was asked.
     pub(super) fn is_answer(self) -> bool {
-        matches!(self, End::Succeeded | End::Refused)
+        matches!(self, CallEnd::Succeeded | CallEnd::Refused)
     }
 
     /// In words.
     pub(super) fn name(self) -> &'static str {
         match self {
-            End::Succeeded => "succeeded",
-            End::Refused => "refused: sold out, expired and the like",
-            End::NotExecuted => "surely not executed: no leader, overloaded, not reached",
-            End::Unknown => "unknown: no answer came, and it may have been executed",
+            CallEnd::Succeeded => "succeeded",
+            CallEnd::Refused => "refused: sold out, expired and the like",
+            CallEnd::NotExecuted => "surely not executed: no leader, overloaded, not reached",
+            CallEnd::Unknown => "unknown: no answer came, and it may have been executed",
         }
     }
 
     /// In style.css.
     pub(super) fn class(self) -> &'static str {
         match self {
-            End::Succeeded => "succeeded",
-            End::Refused => "refused",
-            End::NotExecuted => "away",
-            End::Unknown => "unknown",
+            CallEnd::Succeeded => "succeeded",
+            CallEnd::Refused => "refused",
+            CallEnd::NotExecuted => "away",
+            CallEnd::Unknown => "unknown",
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::ends::End;
 use super::kinds::{GROUPS, kind};
 use super::markup::Markup;
 use super::timeline::{Scene, State};
+use crate::call_end::CallEnd;
 
 /// What stands before its meaning: a class of style.css, and a shape.
 type Sign = (&'static str, &'static str);
@@ -43,9 +43,9 @@ fn faults(scene: &Scene) -> Vec<(Sign, &'static str)> {
 }
 
 fn clients(scene: &Scene) -> Vec<(Sign, &'static str)> {
-    let seen = |end: &&End| scene.ended.iter().any(|ended| ended.end == **end);
+    let seen = |end: &&CallEnd| scene.ended.iter().any(|ended| ended.end == **end);
     let mut signs: Vec<_> =
-        End::ALL.iter().filter(seen).map(|end| ((end.class(), SQUARE), end.name())).collect();
+        CallEnd::ALL.iter().filter(seen).map(|end| ((end.class(), SQUARE), end.name())).collect();
     let rest = [
         (!signs.is_empty(), ("p50", FLAT), "half of the answers came faster (p50)"),
         (!signs.is_empty(), ("p99", FLAT), "99 in 100 did (p99)"),

@@ -5,8 +5,8 @@ use super::layout::ROLE;
 use super::rows::width_of;
 use super::shapes::{Anchor, label, path, rectangle};
 use super::{NAMES, sheet};
+use crate::call_end::CallEnd;
 use crate::history::{Call, Outcome};
-use crate::report::ends::End;
 use crate::report::markup::Markup;
 use crate::report::words::{Moment, Span};
 
@@ -48,7 +48,7 @@ fn draw_names(page: &mut Markup, calls: &[&Call]) {
 fn draw_call(page: &mut Markup, window: Window, top: f64, call: &Call) {
     let Some(band) = window.band(&(call.started_us..call.ended_us), 3.0) else { return };
     let words = in_short(call);
-    rectangle(page, End::of(call).class(), band, (top, ROLE), &words);
+    rectangle(page, CallEnd::of(call).class(), band, (top, ROLE), &words);
     let (left, right) = (band.0, band.0 + band.1);
     let (x, anchor) = match () {
         () if width_of(&words) < WIDTH - right => (right + 4.0, Anchor::Start),

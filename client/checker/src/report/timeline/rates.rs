@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use super::axis::{Height, WIDTH, Window, round_up};
 use super::shapes::{Anchor, label, path};
+use crate::call_end::CallEnd;
 use crate::report::buckets::{Bucket, Buckets};
-use crate::report::ends::End;
 use crate::report::markup::Markup;
 use crate::report::words::Count;
 
@@ -38,7 +38,7 @@ impl<'a> Rates<'a> {
         for part in [0.0, 0.5, 1.0] {
             path(page, "grid", format_args!("M0 {:.1}H{WIDTH}", self.height.linear(part, 1.0)));
         }
-        for (place, end) in End::ALL.iter().enumerate() {
+        for (place, end) in CallEnd::ALL.iter().enumerate() {
             let area = self.area(window, place);
             if !area.is_empty() {
                 page.shape("path", &[("class", &end.class()), ("d", &area)], end.name());

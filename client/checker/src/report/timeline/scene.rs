@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::leaders::{Leader, leaders};
 use super::spells::{Spell, spells};
+use crate::call_end::CallEnd;
 use crate::history::{Call, Fault, History, Sample};
 use crate::report::buckets::Ended;
-use crate::report::ends::End;
 use crate::verdict::{Gap, Verdict};
 
 /// What a timeline shows.
@@ -92,5 +92,5 @@ fn lane<'a>(node: u64, faults: &[&'a Fault], spells: Vec<Spell>) -> Lane<'a> {
 
 fn ended(call: &Call) -> Ended {
     let took_us = call.ended_us.saturating_sub(call.started_us);
-    Ended { at_us: call.ended_us, took_us, end: End::of(call) }
+    Ended { at_us: call.ended_us, took_us, end: CallEnd::of(call) }
 }

@@ -67,9 +67,14 @@ impl Model {
             Ask::Release(release) => self.plan_release(release, at_ms),
             Ask::Extend(extend) => self.plan_extend(extend, at_ms),
             Ask::Return(back) => self.plan_return(back),
-            Ask::Put(sku, put) => self.plan_put(sku, put, condition, at_ms),
-            Ask::Adjust(sku, adjust) => self.plan_adjust(sku, adjust, condition, at_ms),
-            Ask::Delete(sku) => self.plan_delete(sku, condition, at_ms),
+            Ask::Put(sku, _) | Ask::Adjust(sku, _) | Ask::Delete(sku)
+                if self.surely_fails(sku, condition, at_ms) =>
+            {
+                Err(code::PRECONDITION_FAILED)
+            }
+            Ask::Put(sku, put) => self.plan_put(sku, put, at_ms),
+            Ask::Adjust(sku, adjust) => self.plan_adjust(sku, adjust, at_ms),
+            Ask::Delete(sku) => self.plan_delete(sku, at_ms),
         }
     }
 
@@ -226,31 +231,13 @@ impl Model {
         }
     }
 
-    fn plan_put(
-        &self,
-        name: &str,
-        put: &PutSkuRequest,
-        condition: Option<Condition>,
-        at_ms: u64,
-    ) -> Result<Plan, &'static str> {
-        if self.surely_fails(name, condition, at_ms) {
-            return Err(code::PRECONDITION_FAILED);
-        }
+    fn plan_put(&self, name: &str, put: &PutSkuRequest, at_ms: u64) -> Result<Plan, &'static str> {
         let Some(sku) = self.skus.get(name) else { return Ok(Plan::Create) };
         let revoke = put.on_shortfall == Some(OnShortfall::RevokeNewest);
         if put.on_hand < sku.held_at(at_ms) && !revoke { Err(code::STOCK_BELOW_HELD) } else { Ok(Plan::Set) }
     }
 
-    fn plan_adjust(
-        &self,
-        name: &str,
-        adjust: &AdjustRequest,
-        condition: Option<Condition>,
-        at_ms: u64,
-    ) -> Result<Plan, &'static str> {
-        if self.surely_fails(name, condition, at_ms) {
-            return Err(code::PRECONDITION_FAILED);
-        }
+    fn plan_adjust(&self, name: &str, adjust: &AdjustRequest, at_ms: u64) -> Result<Plan, &'static str> {
         let sku = self.skus.get(name).ok_or(code::SKU_NOT_FOUND)?;
         let on_hand = sku.on_hand.checked_add_signed(adjust.delta).ok_or(code::STOCK_BELOW_HELD)?;
         let revoke = adjust.on_shortfall == Some(OnShortfall::RevokeNewest);
@@ -258,15 +245,7 @@ impl Model {
         if below { Err(code::STOCK_BELOW_HELD) } else { Ok(Plan::Adjust { on_hand }) }
     }
 
-    fn plan_delete(
-        &self,
-        name: &str,
-        condition: Option<Condition>,
-        at_ms: u64,
-    ) -> Result<Plan, &'static str> {
-        if self.surely_fails(name, condition, at_ms) {
-            return Err(code::PRECONDITION_FAILED);
-        }
+    fn plan_delete(&self, name: &str, at_ms: u64) -> Result<Plan, &'static str> {
         let sku = self.skus.get(name).ok_or(code::SKU_NOT_FOUND)?;
         let free = sku.held_at(at_ms) == 0 && sku.line.is_empty();
         if free { Ok(Plan::Delete) } else { Err(code::SKU_HAS_HOLDS) }
