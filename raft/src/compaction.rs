@@ -5,8 +5,10 @@
 //!     |  at most snapshot_bytes, entries  |  at snapshot_bytes or entries the next snapshot  |
 //! ```
 //!
-//! openraft counts entries; here the bytes are counted, which it does not know. It never purges ahead of a snapshot,
-//! and learns of one only after that was read back whole.
+//! openraft counts the entries to the next snapshot; here the bytes are counted, which it does not know. All purges are
+//! asked for here: what openraft plans by itself may lie before what it was asked for and has not done yet, which it
+//! takes for a broken invariant. It never purges ahead of a snapshot, and learns of one only after that was read back
+//! whole.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use openraft::errors::Fatal;
 use storage::log::Log;
 
+use crate::Tuning;
 use crate::transport::Local;
 use crate::types::{Raft, TypeConfig};
 
@@ -22,13 +25,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Looks after the log until Raft has stopped.
 pub(crate) async fn run(local: Arc<Local>, raft: Raft, log: Log) {
-    let bytes_max = local.options.tuning.snapshot_bytes;
+    let tuning = &local.options.tuning;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let snapshot = local.replica.snapshot().and_then(|snapshot| snapshot.header().applied);
         let snapshot = snapshot.map(|position| position.index);
         // Asking again for what is under way changes nothing.
-        let asked = ask(&raft, is_due(&local, &log, snapshot), to_purge(&log, snapshot, bytes_max));
+        let asked = ask(&raft, is_due(&local, &log, snapshot), to_purge(&log, snapshot, tuning));
         // Whoever watches the core says why it has stopped.
         if asked.await.is_err() {
             return;
@@ -61,6 +64,8 @@ fn is_due(local: &Local, log: &Log, snapshot: Option<u64>) -> bool {
 }
 
 /// Up to where to purge, where more is kept behind the last snapshot than should be.
-fn to_purge(log: &Log, snapshot: Option<u64>, bytes_max: u64) -> Option<u64> {
-    log.purge_leaving(snapshot?, bytes_max)
+fn to_purge(log: &Log, snapshot: Option<u64>, tuning: &Tuning) -> Option<u64> {
+    let (snapshot, purged) = (snapshot?, log.state().purged.map(|last| last.index));
+    let by_entries = snapshot.checked_sub(tuning.snapshot_entries).filter(|&upto| Some(upto) > purged);
+    log.purge_leaving(snapshot, tuning.snapshot_bytes).max(by_entries)
 }

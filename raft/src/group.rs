@@ -457,7 +457,8 @@ async fn start_raft(local: &Arc<Local>, log: LogStore, machine: StateMachine) ->
         election_timeout_max: ELECTION_MS.1,
         install_snapshot_timeout: INSTALL.as_millis() as u64,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(local.options.tuning.snapshot_entries),
-        max_in_snapshot_log_to_keep: local.options.tuning.snapshot_entries,
+        // What lies behind a snapshot is purged where `compaction` asks for it, and nowhere else.
+        max_in_snapshot_log_to_keep: u64::MAX,
         // A node that was cut off asks before it campaigns, and so unseats nobody when it comes back.
         enable_pre_vote: Some(true),
         // A leader that restarts is elected anew: it does not know how far it had committed, and would confirm reads

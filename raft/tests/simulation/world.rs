@@ -278,9 +278,7 @@ fn options(members: &[Member], node_id: u64, directory: &TempDir, seed: u64) -> 
         tuning: Tuning {
             segment_bytes: 16 << 10,
             snapshot_entries: chance.within(20..=120),
-            // More than a run writes: with a few kilobytes, purges by bytes meet those that openraft has planned,
-            // which its debug assertion on the order of purges does not stand (docs/guarantees.md).
-            snapshot_bytes: 1 << 20,
+            snapshot_bytes: 1 << chance.within(10..=16),
             digests_every: Duration::from_secs(2),
             save_records: chance.within(5..=60) as usize,
             save_every: Duration::from_millis(chance.within(200..=3_000)),
