@@ -18,6 +18,7 @@ use client::api::Executed;
 use serde_json::{Value, json};
 
 use super::out;
+use crate::auth::FileError;
 
 /// The cluster answered no.
 pub(super) const EXIT_REFUSED: u8 = 1;
@@ -94,6 +95,13 @@ impl Failure {
             out::complain(line);
         }
         ExitCode::from(self.code)
+    }
+}
+
+/// A tokens file that cannot be read or written is for its operator to mend.
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Failure {
+        Failure::usage(error.to_string())
     }
 }
 

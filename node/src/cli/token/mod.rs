@@ -75,6 +75,6 @@ impl Where {
 
     /// The file's tokens.
     fn load(&self) -> Result<TokensFile, Failure> {
-        TokensFile::load(&self.path()?).map_err(|error| Failure::usage(error.to_string()))
+        Ok(TokensFile::load(&self.path()?)?)
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Where;
-use crate::auth::{Bounds, FileError, Role, Secret, Token, TokensFile};
+use crate::auth::{Bounds, Role, Secret, Token, TokensFile};
 use crate::cli::{Failure, out};
 use crate::clock;
 
@@ -29,13 +29,12 @@ pub(super) struct Args {
 /// Runs it.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let path = args.place.path()?;
-    let usage = |error: FileError| Failure::usage(error.to_string());
-    let _lock = TokensFile::lock(&path).map_err(usage)?;
-    let mut file = TokensFile::load_or_empty(&path).map_err(usage)?;
+    let _lock = TokensFile::lock(&path)?;
+    let mut file = TokensFile::load_or_empty(&path)?;
     let secret = new_secret(&file);
     let token = args.token(&secret)?;
     file.tokens.push(token);
-    file.save(&path).map_err(usage)?;
+    file.save(&path)?;
     match args.place.json {
         true => out::line(&json!({ "id": secret.id, "token": secret.reveal() })),
         false => out::text(&format!("{}\n", secret.reveal())),

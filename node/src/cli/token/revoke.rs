@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Where;
-use crate::auth::{FileError, TokensFile};
+use crate::auth::TokensFile;
 use crate::cli::{Failure, out};
 
 /// Revoke a token, by its id; nodes that run refuse it within some seconds.
@@ -18,16 +18,15 @@ pub(super) struct Args {
 
 /// Runs it.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let usage = |error: FileError| Failure::usage(error.to_string());
     let path = args.place.path()?;
-    let _lock = TokensFile::lock(&path).map_err(usage)?;
-    let mut file = TokensFile::load(&path).map_err(usage)?;
+    let _lock = TokensFile::lock(&path)?;
+    let mut file = TokensFile::load(&path)?;
     let before = file.tokens.len();
     file.tokens.retain(|token| token.id != args.id);
     if file.tokens.len() == before {
         return Err(Failure::usage(format!("{} has no token {}", path.display(), args.id)));
     }
-    file.save(&path).map_err(usage)?;
+    file.save(&path)?;
     match args.place.json {
         true => out::line(&json!({ "id": args.id, "revoked": true })),
         false => out::text(&format!("revoked {}\n", args.id)),
