@@ -88,6 +88,8 @@ codes! {
     NO_QUORUM = "no_quorum";
     /// 503: not executed, since too many calls are waiting.
     OVERLOADED = "overloaded";
+    /// 503: not executed, since it takes a feature level that is not in force until every node is upgraded.
+    FEATURE_NOT_ACTIVE = "feature_not_active";
     /// 504: the command was handed to the log, and its fate could not be learned in time.
     OUTCOME_UNKNOWN = "outcome_unknown";
 }

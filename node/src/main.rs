@@ -35,9 +35,11 @@ mod tuning;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use mimalloc::MiMalloc;
+use raft::Build;
 
 /// A command is a dozen small allocations on its way, made by one thread and freed by another: a fifth of a node's time
 /// with the system's allocator (docs/benchmarks).
@@ -45,14 +47,18 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// What `--version` tells.
-const VERSION: &str = match cfg!(feature = "planted-bugs") {
-    true => concat!(env!("CARGO_PKG_VERSION"), " with planted bugs: for .ci/planted, and for nothing else"),
-    false => env!("CARGO_PKG_VERSION"),
-};
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let Build { version, levels } = Build::own();
+    let planted = match cfg!(feature = "planted-bugs") {
+        true => " with planted bugs: for .ci/planted, and for nothing else",
+        false => "",
+    };
+    format!("{version} (feature level {}){planted}", levels.end())
+});
 
 /// Raft-replicated, self-hosted inventory: the last unit is sold once, whatever crashes.
 #[derive(Debug, Parser)]
-#[command(name = "lastunit", version = VERSION)]
+#[command(name = "lastunit", version = VERSION.as_str())]
 struct Line {
     #[command(subcommand)]
     command: Command,

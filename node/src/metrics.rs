@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use raft::{Role, Stats, Status};
+use raft::{Build, OWN_VERSION, Role, Stats, Status};
 
 /// The content type of the text format.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -107,7 +107,7 @@ impl Metrics {
     pub(crate) fn render(&self, node_id: u64, status: &Status, stats: &Stats) -> String {
         let mut page = Page::default();
         page.head("lastunit_build_info", "gauge", "This binary; always 1.");
-        page.line(format_args!("lastunit_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")));
+        page.line(format_args!("lastunit_build_info{{version=\"{OWN_VERSION}\"}} 1"));
         self.render_calls(&mut page);
         render_status(&mut page, node_id, status);
         render_stats(&mut page, stats);
@@ -193,6 +193,9 @@ fn render_status(page: &mut Page, node_id: u64, status: &Status) {
     let leader_known = u8::from(status.leader_id.is_some());
     page.gauge("lastunit_raft_leader_known", "Whether this node knows a leader.", leader_known);
     page.gauge("lastunit_raft_term", "The current term.", status.term);
+    page.gauge("lastunit_feature_level", "The feature level in force.", status.level);
+    let supported = "The highest feature level that this binary supports.";
+    page.gauge("lastunit_feature_level_supported", supported, Build::own().levels.end());
     if let Some(index) = status.applied_index {
         page.gauge("lastunit_raft_applied_index", "The last log entry applied here.", index);
     }

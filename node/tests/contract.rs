@@ -43,6 +43,9 @@ const OF_CHANGES: [&str; 5] = [
     code::LEADER_NOT_TRANSFERRED,
 ];
 
+/// What is told of commands that some node of the cluster does not know: `node/tests/upgrade.rs` has it.
+const OF_UPGRADES: [&str; 1] = [code::FEATURE_NOT_ACTIVE];
+
 /// A call that is refused: how it is made, and the status and the code of its answer.
 struct Refused {
     method: &'static str,
@@ -76,6 +79,7 @@ async fn every_code_is_told_by_a_follower() {
     // Of a cluster with tokens: node/tests/tokens.rs.
     teller.told.extend([code::UNAUTHENTICATED, code::FORBIDDEN]);
     teller.told.extend(OF_CHANGES);
+    teller.told.extend(OF_UPGRADES);
     assert_eq!(teller.told, code::ALL.iter().copied().collect());
 }
 

@@ -135,6 +135,7 @@ fn the_report_of_a_whole_directory_has_every_part() {
         "  sealed         to the end: nothing was being written",
         "  image         image-1, whole",
         "  applied       30",
+        "  level         1",
         "  SKUs          2",
     ] {
         assert!(ended.stdout.lines().any(|it| it.starts_with(line)), "{line:?} is not in\n{}", ended.stdout);

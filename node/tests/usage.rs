@@ -235,12 +235,14 @@ async fn a_directory_of_another_node_or_cluster_is_refused() {
     cluster.start_all().await;
 }
 
-/// Nobody shall take a build with planted bugs for one that can be used; and no other build knows of any.
+/// Nobody shall take a build with planted bugs for one that can be used; and no other build knows of any. What feature
+/// level it supports is told as well.
 #[tokio::test]
 async fn a_build_says_whether_it_has_planted_bugs() {
     let planted = cfg!(feature = "planted-bugs");
     let version = Ended::of(program().arg("--version").output().unwrap());
     assert_eq!(version.stdout.contains("with planted bugs"), planted, "{version:?}");
+    assert!(version.stdout.contains(" (feature level "), "{version:?}");
     let mut serve = program();
     serve
         .args(["serve", "--config", "/nowhere/cluster.toml", "--node", "1"])

@@ -31,6 +31,9 @@ pub enum ProposeError {
     /// Not executed: the leader's disk is full, and nobody else can lead in its place.
     #[error("the leader's disk is full")]
     NoSpace,
+    /// Not executed: it takes a feature level that is not in force, since not every node is upgraded.
+    #[error("it takes a feature level that is not in force yet")]
+    FeatureNotActive,
 }
 
 /// Why a linearizable read has no answer.

@@ -1,7 +1,9 @@
 //! The bytes of log entries, memberships and messages: bincode 2 behind a version byte.
 //!
 //! An entry's payload starts with its kind. The kind doubles as the version of what follows: a change of the
-//! encoding takes a new kind, and old kinds stay readable.
+//! encoding takes a new kind, and old kinds stay readable. Commands that not every version knows are in an entry of a
+//! kind of its own, which says first of all what feature level it takes to know them: a version that does not support
+//! that stops there, and makes nothing of the rest.
 
 use std::io;
 
@@ -11,6 +13,7 @@ use openraft::EntryPayload;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use storage::inventory::command::{Request, Stamp};
+use storage::inventory::{LEVELS, check_levels};
 
 use crate::types::{Membership, PeerNode, Proposal, StoredMembership};
 
@@ -22,6 +25,11 @@ const KIND_BLANK: u8 = 0;
 const KIND_BATCH_V1: u8 = 1;
 const KIND_MEMBERSHIP_V1: u8 = 2;
 const KIND_BATCH_V2: u8 = 3;
+/// The same behind the feature level that its commands take: two bytes, little-endian. At level 1 it is not used.
+const KIND_BATCH_OF_LEVEL: u8 = 4;
+
+/// The level of whatever does not say otherwise.
+const LEVEL_UNTOLD: u16 = 1;
 
 type Payload = EntryPayload<Proposal, u64, PeerNode>;
 
@@ -72,6 +80,15 @@ fn invalid(why: impl ToString) -> io::Error {
 /// end. So its length is known with each of them, and the last ones can be taken out again.
 pub(crate) struct BatchWriter {
     buffer: Vec<u8>,
+    /// The greatest that a command of it takes.
+    level: u16,
+}
+
+/// How far a payload had come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    bytes: usize,
+    level: u16,
 }
 
 impl BatchWriter {
@@ -79,11 +96,12 @@ impl BatchWriter {
     pub(crate) fn new(stamp: &Stamp) -> io::Result<BatchWriter> {
         let mut buffer = vec![KIND_BATCH_V2];
         encode_into(stamp, &mut buffer)?;
-        Ok(BatchWriter { buffer })
+        Ok(BatchWriter { buffer, level: LEVEL_UNTOLD })
     }
 
     /// Adds a command.
     pub(crate) fn push(&mut self, request: &Request) -> io::Result<()> {
+        self.level = self.level.max(request.command.level_told());
         encode_into(request, &mut self.buffer)
     }
 
@@ -92,22 +110,49 @@ impl BatchWriter {
         self.buffer.len()
     }
 
-    /// Takes out what was added after the payload had that length.
-    pub(crate) fn cut_back(&mut self, bytes: usize) {
-        self.buffer.truncate(bytes);
+    /// How far it has come.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { bytes: self.bytes(), level: self.level }
+    }
+
+    /// Takes out what was added since.
+    pub(crate) fn cut_back(&mut self, mark: Mark) {
+        self.buffer.truncate(mark.bytes);
+        self.level = mark.level;
     }
 
     /// The payload.
-    pub(crate) fn finish(self) -> Proposal {
+    pub(crate) fn finish(mut self) -> Proposal {
+        if self.level > LEVEL_UNTOLD {
+            let [low, high] = self.level.to_le_bytes();
+            self.buffer.splice(..1, [KIND_BATCH_OF_LEVEL, low, high]);
+        }
         Proposal(Bytes::from(self.buffer))
     }
 }
 
 /// The commands of an entry.
 pub(crate) fn decode_batch(proposal: &Proposal) -> io::Result<Batch> {
-    match proposal.0.split_first() {
-        Some((&KIND_BATCH_V2, rest)) => decode_commands(rest),
-        other => Err(unknown_kind(other.map(|(kind, _)| *kind))),
+    let (level, commands) = split_level(&proposal.0)?;
+    let batch = decode_commands(commands)?;
+    let taken = batch.requests.iter().map(|request| request.command.level_told()).max();
+    match taken.unwrap_or(LEVEL_UNTOLD) {
+        taken if taken == level => Ok(batch),
+        taken => Err(invalid(format!("an entry of feature level {level} with commands of level {taken}"))),
+    }
+}
+
+/// The feature level of a payload with commands, which this version supports, and what follows it.
+fn split_level(payload: &[u8]) -> io::Result<(u16, &[u8])> {
+    match payload {
+        [KIND_BATCH_V2, commands @ ..] => Ok((LEVEL_UNTOLD, commands)),
+        [KIND_BATCH_OF_LEVEL, low, high, commands @ ..] => {
+            let level = u16::from_le_bytes([*low, *high]);
+            check_levels(level, &LEVELS).map_err(invalid)?;
+            Ok((level, commands))
+        }
+        [KIND_BATCH_OF_LEVEL, ..] => Err(invalid("an entry cut short before its feature level")),
+        other => Err(unknown_kind(other.first().copied())),
     }
 }
 
@@ -150,15 +195,24 @@ pub(crate) fn encode_payload(payload: Payload) -> io::Result<Bytes> {
 pub(crate) fn decode_payload(bytes: Bytes) -> io::Result<Payload> {
     match bytes.first() {
         Some(&KIND_BLANK) => Ok(EntryPayload::Blank),
-        Some(&KIND_BATCH_V2) => Ok(EntryPayload::Normal(Proposal(bytes))),
+        Some(&(KIND_BATCH_V2 | KIND_BATCH_OF_LEVEL)) => {
+            split_level(&bytes)?;
+            Ok(EntryPayload::Normal(Proposal(bytes)))
+        }
         Some(&KIND_MEMBERSHIP_V1) => decode::<Membership>(&bytes[1..]).map(EntryPayload::Membership),
         other => Err(unknown_kind(other.copied())),
     }
 }
 
-/// Whether the log's bytes of a payload are of a kind that only another version knows.
-pub(crate) fn is_unknown_kind(bytes: &[u8]) -> bool {
-    !matches!(bytes.first(), None | Some(&(KIND_BLANK | KIND_BATCH_V2 | KIND_MEMBERSHIP_V1)))
+/// Whether this version knows what a payload is, by its beginning.
+///
+/// # Errors
+/// It is of a kind, or of a feature level, that only another version knows.
+pub(crate) fn check_known(payload: &[u8]) -> io::Result<()> {
+    match payload.first() {
+        None | Some(&(KIND_BLANK | KIND_MEMBERSHIP_V1)) => Ok(()),
+        Some(_) => split_level(payload).map(drop),
+    }
 }
 
 /// The bytes of a membership, as images carry them.
@@ -218,7 +272,7 @@ mod tests {
     fn what_is_cut_back_was_never_there() {
         let mut writer = BatchWriter::new(&STAMP).unwrap();
         writer.push(&request("stays")).unwrap();
-        let mark = writer.bytes();
+        let mark = writer.mark();
         writer.push(&request("goes")).unwrap();
         writer.cut_back(mark);
         assert_eq!(writer.finish(), written(&[request("stays")]));
@@ -236,7 +290,7 @@ mod tests {
     #[test]
     fn entries_of_unreleased_and_of_newer_versions_are_refused_with_a_line_of_their_own() {
         for (kind, told) in
-            [(1, "before the first release"), (4, "a newer version"), (255, "a newer version")]
+            [(1, "before the first release"), (5, "a newer version"), (255, "a newer version")]
         {
             let refused = decode_payload(Bytes::from(vec![kind, 0])).unwrap_err().to_string();
             assert!(refused.contains(told), "{kind}: {refused}");
@@ -244,5 +298,56 @@ mod tests {
             assert!(refused.contains(told), "{kind}: {refused}");
         }
         assert!(decode_payload(Bytes::new()).is_err());
+    }
+
+    fn raise(to: u16) -> Request {
+        Request { idempotency_key: None, command: Command::RaiseLevel(to) }
+    }
+
+    /// What a version that does not support it makes of it: nothing, whatever follows the level.
+    #[test]
+    fn an_entry_says_what_level_it_takes_before_anything_else() {
+        let above = LEVELS.end() + 1;
+        let Proposal(bytes) = written(&[request("a"), raise(above), raise(1)]);
+        assert_eq!(bytes[..3], [KIND_BATCH_OF_LEVEL, above as u8, 0]);
+        for rest in [&bytes[3..], b"", b"of no form that this version knows"] {
+            let entry = Bytes::from([&bytes[..3], rest].concat());
+            let told = [
+                decode_payload(entry.clone()).map(drop),
+                decode_batch(&Proposal(entry.clone())).map(drop),
+                check_known(&entry),
+            ];
+            for told in told {
+                let told = told.unwrap_err().to_string();
+                assert!(told.contains(&format!("is of feature level {above}, and this lastunit")), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_of_no_level_or_of_another_than_its_commands_is_refused() {
+        let Proposal(plain) = written(&[request("a")]);
+        let wrapped = |level: &[u8]| [&[KIND_BATCH_OF_LEVEL], level, &plain[1..]].concat();
+        let mut raising = vec![KIND_BATCH_V2];
+        raising.extend_from_slice(&written(&[raise(7)]).0[3..]);
+        let nothing_after_it = vec![KIND_BATCH_OF_LEVEL, 1];
+        assert!(decode_batch(&Proposal(wrapped(&[1, 0]).into())).is_ok());
+        for (what, bytes) in [
+            ("level 0", wrapped(&[0, 0])),
+            ("cut short", nothing_after_it),
+            ("a raise that is not told of", raising),
+        ] {
+            assert!(decode_batch(&Proposal(bytes.into())).is_err(), "{what}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_cut_back_takes_its_level_along() {
+        let mut writer = BatchWriter::new(&STAMP).unwrap();
+        writer.push(&request("stays")).unwrap();
+        let mark = writer.mark();
+        writer.push(&raise(9)).unwrap();
+        writer.cut_back(mark);
+        assert_eq!(writer.finish(), written(&[request("stays")]));
     }
 }

@@ -26,6 +26,7 @@ use storage::inventory::outcome::{Applied, Outcome, Rejection, Shortage};
 use storage::peers::{Incarnation, Promised};
 
 use crate::codec::{self, BatchWriter};
+use crate::transport::about::{About, Build};
 use crate::transport::frame::{self, Kind, Sender};
 use crate::transport::message::{
     Appended, Call, Channel, Greeting, Hello, Introduction, Reply, Reverted, SnapshotBegin, SnapshotDone,
@@ -150,7 +151,7 @@ fn sku() -> Sku {
 }
 
 /// Every command, with every option of every field taken at least once.
-fn commands() -> [(&'static str, Command); 13] {
+fn commands() -> [(&'static str, Command); 14] {
     let reservation_id = ReservationId { sequence: 70_000, nonce: u64::MAX };
     let items = vec![Item { sku: sku(), qty: 2 }];
     let reserve = Reserve {
@@ -216,6 +217,7 @@ fn commands() -> [(&'static str, Command); 13] {
         ("put without a limit", Command::PutSku(unlimited)),
         ("adjust", Command::AdjustSku(adjust)),
         ("delete", Command::DeleteSku(DeleteSku { sku: sku(), precondition: Precondition::None })),
+        ("raise of the level", Command::RaiseLevel(1)),
     ]
 }
 
@@ -283,6 +285,10 @@ fn introduction() -> Introduction {
     Introduction { incarnation, has: PROMISED }
 }
 
+fn about() -> About {
+    About::of(&Build { version: "1.2.3".into(), levels: 1..=700 })
+}
+
 fn hello() -> Hello {
     Hello {
         group: 0,
@@ -293,12 +299,14 @@ fn hello() -> Hello {
         introduction: introduction(),
         member_since: Some(position(7)),
         channel: Channel::Appends,
+        about: about(),
     }
 }
 
 fn welcome() -> Greeting {
     let (cluster_id, member_since, names_you_since) = (None, Some(position(7)), None);
-    Greeting::Welcome { introduction: introduction(), cluster_id, member_since, names_you_since }
+    let introduction = introduction();
+    Greeting::Welcome { introduction, cluster_id, member_since, names_you_since, about: about() }
 }
 
 fn greetings() -> Vec<(&'static str, Greeting)> {
@@ -309,6 +317,7 @@ fn greetings() -> Vec<(&'static str, Greeting)> {
         ("not a member", Greeting::NotMember(position(7))),
         ("other cluster", Greeting::OtherCluster(9)),
         ("in use", Greeting::InUse),
+        ("level", Greeting::Level(700)),
         ("superseded", Greeting::Reverted(Reverted::Superseded)),
         ("copied", Greeting::Reverted(Reverted::Copied)),
         ("forgotten", Greeting::Reverted(Reverted::Forgotten(PROMISED))),

@@ -9,8 +9,8 @@ use openraft::metrics::RaftMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{Config, ServerState, SnapshotPolicy};
 use storage::disk::{Disk, RealDisk};
-use storage::inventory::Inventory;
 use storage::inventory::command::Request;
+use storage::inventory::{Inventory, LEVELS};
 use storage::log::Log;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -35,13 +35,14 @@ use crate::replica::Replica;
 use crate::simulated::blocking;
 use crate::space::Space;
 use crate::state_machine::{Saving, StateMachine};
+use crate::transport::about::Build;
 use crate::transport::server::{Gate, Server};
 use crate::transport::wire::{Listening, Tcp, Wire};
 use crate::transport::{Local, Network, memory, ping};
 use crate::types::{Raft, TypeConfig};
 use crate::{
     Answer, Audit, AuditError, Change, ChangeError, Changed, GroupOptions, Member, MemberStatus,
-    ProposeError, Read, ReadError, Role, StartError, Stats, Status, WallClock, pulse, stall,
+    ProposeError, Read, ReadError, Role, StartError, Stats, Status, WallClock, level, pulse, stall,
 };
 
 /// A leader is heard from this often, in milliseconds. It is also the deadline of a heartbeat: above the slowest
@@ -174,6 +175,7 @@ impl Group {
     /// # Errors
     /// [`ProposeError::OutcomeUnknown`] is the only one after which the command may have been executed.
     pub async fn submit(&self, request: Request) -> Result<Answer, ProposeError> {
+        self.inner.check_level(std::slice::from_ref(&request))?;
         self.inner.proposer.submit(request).await
     }
 
@@ -186,6 +188,9 @@ impl Group {
     /// As [`Group::submit`], for each command. More than [`UNIT_COMMANDS_MAX`](crate::UNIT_COMMANDS_MAX), or more than
     /// there is room for in the queue: [`ProposeError::Overloaded`] for all of them.
     pub async fn submit_many(&self, requests: Vec<Request>) -> Vec<Result<Answer, ProposeError>> {
+        if let Err(why) = self.inner.check_level(&requests) {
+            return vec![Err(why); requests.len()];
+        }
         self.inner.proposer.submit_many(requests).await
     }
 
@@ -254,6 +259,7 @@ impl Group {
             applied_index: applied.position.map(|p| p.index),
             committed_index: metrics.local_committed.map(|id| id.index),
             state_digest: applied.inventory.state_digest(),
+            level: applied.inventory.level(),
             members,
         }
     }
@@ -388,6 +394,8 @@ impl Inner {
         tasks.spawn(confirming.run());
         tasks.spawn(proposing.run());
         tasks.spawn(pulse::run(self.local.clone(), raft.clone(), self.proposer.clone()));
+        let (leading, changer) = (self.proposer.clone(), self.changer.clone());
+        tasks.spawn(level::run(self.local.clone(), raft.clone(), leading, changer));
         tasks.spawn(digests::run(self.local.clone(), raft.clone(), self.compared.clone()));
         tasks.spawn(settle::run(self.local.clone(), raft.clone(), self.changer.clone()));
         tasks.spawn(async move { formation.run(&raft).await });
@@ -397,6 +405,16 @@ impl Inner {
         tasks.spawn(save_regularly(self.machine.clone(), self.local.clone()));
         tasks.spawn(note_recovery(Arc::downgrade(self)));
         tasks.spawn(watch_core(Arc::downgrade(self), self.raft.metrics()));
+    }
+
+    /// Nothing of a level that is not in force here is handed on: who leads may be of a version that cannot read it.
+    fn check_level(&self, requests: &[Request]) -> Result<(), ProposeError> {
+        // Asked for each command, and but for those of a later version without a look at the state.
+        let needed = requests.iter().map(|request| request.command.level_needed()).max().unwrap_or(0);
+        match needed <= *LEVELS.start() || needed <= self.local.level() {
+            true => Ok(()),
+            false => Err(ProposeError::FeatureNotActive),
+        }
     }
 
     /// The leader, unless nothing was heard of it lately: Raft itself remembers the last one for as long as there is
@@ -427,6 +445,7 @@ impl Inner {
             role,
             reachable: is_self || self.local.is_reachable(member.id),
             matched_index: matched.map(|id| id.index),
+            build: if is_self { Some(Build::own()) } else { self.local.builds.of(member.id) },
         }
     }
 

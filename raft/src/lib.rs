@@ -15,6 +15,7 @@
 //!   answers those that are surely refused; `read` has one confirmation for all reads that wait.
 //! * `clock` is the cluster clock, `pulse` the tick that makes it felt.
 //! * `form` forms the cluster once; `open` puts a directory's parts together; `promises` is what of it is for good.
+//! * `level` raises the feature level once every member supports it.
 //! * `digests` compares the replicas while they run; `audit` recomputes all that they hold, when asked.
 //! * [`inspect`] looks at the directory of a node that is stopped.
 //! * `simulated` is what a simulation puts in the place of threads, chance and network, `runtime` and
@@ -44,6 +45,7 @@ mod group;
 mod hand_over;
 pub mod inspect;
 mod keeper;
+mod level;
 mod log_store;
 #[doc(hidden)]
 pub mod look;
@@ -87,3 +89,4 @@ pub use options::{GroupOptions, Member, StartError, Tuning, WallClock};
 pub use propose::UNIT_COMMANDS_MAX;
 pub use space::{has_room, has_room_on};
 pub use status::{MemberStatus, Role, Stats, Status};
+pub use transport::about::{Build, OWN_VERSION};

@@ -10,7 +10,7 @@ use openraft::alias::EntryOf;
 use openraft::base::BoxStream;
 use openraft::entry::RaftEntry;
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
-use openraft::{OptionalSend, Vote as RaftVote};
+use openraft::{EntryPayload, OptionalSend, Vote as RaftVote};
 use storage::log::{Entry as StoredEntry, Log, Vote as StoredVote};
 use storage::{Position, StorageError, planted};
 use tokio::sync::oneshot;
@@ -69,6 +69,9 @@ fn from_stored(entry: StoredEntry) -> io::Result<Entry> {
 
 fn to_stored(entry: Entry) -> io::Result<StoredEntry> {
     let position = position(&entry.log_id());
+    if let EntryPayload::Normal(proposal) = &entry.payload {
+        codec::check_known(&proposal.0)?;
+    }
     Ok(StoredEntry { position, payload: codec::encode_payload(entry.payload)? })
 }
 

@@ -25,6 +25,9 @@ use crate::{GroupOptions, StartError};
 /// How much of the log's tail stays in memory, in bytes.
 const CACHE_BYTES: usize = 64 << 20;
 
+/// How much of the log is read at a time, to see that this version knows it, in bytes.
+const CHECK_BYTES: usize = 1 << 20;
+
 /// What a directory holds.
 pub(crate) struct Store {
     pub(crate) directory: DataDir,
@@ -69,6 +72,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
         None => check_log(&span, header.applied, path)?,
         Some(damage) => do_without(damage, &snapshots, &span, header.applied, path)?,
     }
+    check_tail(&log, header.applied, path)?;
     let membership = membership(&header, path)?;
     let applied = Applied {
         unsaved: Unsaved::since(&inventory),
@@ -185,6 +189,25 @@ pub(crate) fn check_log(span: &LogSpan, applied: Option<Position>, path: &Path) 
         ),
         mend: format!("put the checkpoint or a snapshot back, or {LEAVE_STOPPED}"),
     })
+}
+
+/// What is still to be applied must be what this version knows: told here, before anybody counts on this node, and not
+/// when its turn comes.
+fn check_tail(log: &Log, applied: Option<Position>, path: &Path) -> Result<(), StorageError> {
+    let LogState { first, last, .. } = log.state();
+    let end = last.map_or(0, |last| last.index + 1);
+    let mut from = applied.map_or(0, |applied| applied.index + 1).max(first);
+    while from < end {
+        let entries = log.read(from..end, CHECK_BYTES)?;
+        for entry in &entries {
+            let unknown = |why| format!("entry {}: {why}", entry.position.index);
+            codec::check_known(&entry.payload)
+                .map_err(|why| StorageError::of_other_version(&path.join("log"), unknown(why)))?;
+        }
+        // Entries that are missing are told where they are applied.
+        from += entries.len().max(1) as u64;
+    }
+    Ok(())
 }
 
 /// The membership of an image.

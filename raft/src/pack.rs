@@ -67,7 +67,7 @@ impl Open {
         if !alone && self.commands + unit.len() > SHARED_COMMANDS_MAX {
             return Ok(Some(unit));
         }
-        let before = self.writer.bytes();
+        let before = self.writer.mark();
         for request in unit.requests.as_slice() {
             self.writer.push(request)?;
             if self.writer.bytes() > ENTRY_BYTES_MAX && !(alone && unit.len() == 1) {

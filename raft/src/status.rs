@@ -3,7 +3,7 @@
 use storage::inventory::Counts;
 use storage::log::{LogRoom, LogStats};
 
-use crate::Member;
+use crate::{Build, Member};
 
 /// This node's view of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Status {
     pub committed_index: Option<u64>,
     /// The digest of the state at `applied_index`.
     pub state_digest: u64,
+    /// The feature level in force here.
+    pub level: u16,
     /// Every member.
     pub members: Vec<MemberStatus>,
 }
@@ -35,6 +37,8 @@ pub struct MemberStatus {
     pub reachable: bool,
     /// The last entry known to be on its disk, where this node is the leader.
     pub matched_index: Option<u64>,
+    /// What it has said of its binary, where it said so to this node.
+    pub build: Option<Build>,
 }
 
 /// What a member is.

@@ -57,6 +57,13 @@ impl StorageError {
         full && !matches!(*action, "fdatasync" | "fsync")
     }
 
+    /// Something in a directory is what only another version of lastunit knows, or of a feature level that only another
+    /// one supports.
+    pub fn of_other_version(path: &Path, what: String) -> StorageError {
+        let mend = "run the lastunit that wrote it, or a newer one".to_owned();
+        StorageError::Refused { path: path.to_owned(), what, mend }
+    }
+
     /// For `map_err`: a file operation on `path` failed.
     pub(crate) fn io<'a>(
         action: &'static str,

@@ -251,6 +251,7 @@ impl Script {
         let reservation_id = words.0.get(1).map_or(self.id("r0"), |label| self.id(label));
         match words.0[0] {
             "tick" => Command::Tick,
+            "raise_level" => Command::RaiseLevel(words.0[1].parse().unwrap()),
             "put" => Command::PutSku(PutSku {
                 sku: sku(words.0[1]),
                 on_hand: number("on_hand").unwrap(),

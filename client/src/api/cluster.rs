@@ -20,6 +20,8 @@ pub struct ClusterView {
     pub committed_index: Option<u64>,
     /// The digest of this node's state at `applied_index`: equal on every node at one index.
     pub state_digest: String,
+    /// The feature level in force: it rises by itself once every member supports more.
+    pub feature_level: u16,
     /// Every member.
     pub members: Vec<MemberView>,
 }
@@ -40,6 +42,10 @@ pub struct MemberView {
     pub reachable: bool,
     /// The last log entry known to be on its disk; `null` unless the node that answered leads.
     pub matched_index: Option<u64>,
+    /// Its lastunit; `null` until it has said so to the node that answered.
+    pub version: Option<String>,
+    /// The highest feature level that its lastunit supports; likewise.
+    pub feature_level_max: Option<u16>,
 }
 
 /// `GET /api/audit`: every node's digest at one log entry, and every sum recomputed from each node's records.

@@ -94,6 +94,7 @@ mod tests {
             applied_index: Some(*applied_index),
             committed_index: None,
             state_digest: (*state_digest).to_owned(),
+            feature_level: 1,
             members: vec![],
         }
     }

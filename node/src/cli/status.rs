@@ -1,7 +1,7 @@
 //! `lastunit status`: each node of the cluster, as it sees itself and is seen.
 
 use client::Client;
-use client::api::ClusterView;
+use client::api::{ClusterView, MemberView};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -52,6 +52,10 @@ async fn ask_all(client: &Client, addresses: Vec<String>) -> Vec<Asked> {
     nodes.into_iter().map(|(_, asked)| asked).collect()
 }
 
+/// Of each node; `MAX LEVEL` is the highest feature level that its lastunit supports.
+const COLUMNS: [&str; 9] =
+    ["#NODE", "ADDRESS", "ROLE", "READY", "#APPLIED", "#COMMITTED", "DIGEST", "VERSION", "#MAX LEVEL"];
+
 /// What the node with the newest term says: it knows best who leads.
 fn newest(nodes: &[Asked]) -> Option<&ClusterView> {
     nodes.iter().filter_map(|node| node.view.as_ref().ok()).max_by_key(|view| (view.term, view.leader_id))
@@ -61,11 +65,12 @@ fn text(nodes: &[Asked]) -> String {
     let mut text = match newest(nodes) {
         Some(view) => {
             let leader = view.leader_id.map_or_else(|| "none".to_owned(), |id| format!("node {id}"));
-            format!("cluster {}  leader {leader}  term {}\n", view.cluster, view.term)
+            let ClusterView { cluster, term, feature_level, .. } = view;
+            format!("cluster {cluster}  leader {leader}  term {term}  feature level {feature_level}\n")
         }
         None => "no node answers\n".to_owned(),
     };
-    let mut table = Table::new(["#NODE", "ADDRESS", "ROLE", "READY", "#APPLIED", "#COMMITTED", "DIGEST"]);
+    let mut table = Table::new(COLUMNS);
     let rows: Vec<_> = nodes.iter().map(row).collect();
     text.push_str(&table.rows(&rows));
     for node in nodes {
@@ -76,27 +81,28 @@ fn text(nodes: &[Asked]) -> String {
     text
 }
 
-fn row(node: &Asked) -> [String; 7] {
+fn row(node: &Asked) -> [String; 9] {
     let ready = if node.ready { "yes" } else { "no" }.to_owned();
     let number = |index: Option<u64>| index.map_or_else(|| "-".to_owned(), |index| index.to_string());
     match &node.view {
         Ok(view) => [
             view.node_id.to_string(),
             node.address.clone(),
-            role(view).to_owned(),
+            own(view).map_or("-", |own| own.role.as_str()).to_owned(),
             ready,
             number(view.applied_index),
             number(view.committed_index),
             view.state_digest.clone(),
+            own(view).and_then(|own| own.version.clone()).unwrap_or_else(|| "-".to_owned()),
+            number(own(view).and_then(|own| own.feature_level_max).map(u64::from)),
         ],
-        Err(_) => ["?", &node.address, "-", "no", "-", "-", "-"].map(str::to_owned),
+        Err(_) => ["?", &node.address, "-", "no", "-", "-", "-", "-", "-"].map(str::to_owned),
     }
 }
 
 /// What the node says of itself.
-fn role(view: &ClusterView) -> &str {
-    let own = view.members.iter().find(|member| member.id == view.node_id);
-    own.map_or("-", |member| member.role.as_str())
+fn own(view: &ClusterView) -> Option<&MemberView> {
+    view.members.iter().find(|member| member.id == view.node_id)
 }
 
 fn document(nodes: &[Asked]) -> Value {
@@ -110,6 +116,7 @@ fn document(nodes: &[Asked]) -> Value {
         "cluster": newest.map(|view| view.cluster.as_str()),
         "leader_id": newest.and_then(|view| view.leader_id),
         "term": newest.map(|view| view.term),
+        "feature_level": newest.map(|view| view.feature_level),
         "nodes": all,
     })
 }

@@ -66,12 +66,13 @@ fn view(cluster_name: &str, node_id: u64, status: Status) -> ClusterView {
         applied_index: status.applied_index,
         committed_index: status.committed_index,
         state_digest: format!("{:016x}", status.state_digest),
+        feature_level: status.level,
         members: status.members.into_iter().map(member).collect(),
     }
 }
 
 fn member(status: MemberStatus) -> MemberView {
-    let MemberStatus { member, role, reachable, matched_index } = status;
+    let MemberStatus { member, role, reachable, matched_index, build } = status;
     MemberView {
         id: member.id,
         role: role.as_str().to_owned(),
@@ -79,5 +80,7 @@ fn member(status: MemberStatus) -> MemberView {
         raft: member.raft,
         reachable,
         matched_index,
+        feature_level_max: build.as_ref().map(|build| *build.levels.end()),
+        version: build.map(|build| build.version),
     }
 }

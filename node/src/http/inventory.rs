@@ -81,7 +81,7 @@ pub(crate) async fn list<S: Store>(State(api): Shared<S>, uri: Uri) -> Result<Re
     Ok(reply::stocks(&read, consistency))
 }
 
-fn sku(part: Part) -> Result<Sku, Problem> {
+pub(super) fn sku(part: Part) -> Result<Sku, Problem> {
     match part {
         Ok(Path(name)) => parse::sku("sku", &name),
         Err(_) => Err(invalid("sku", "Is not UTF-8 once its percent signs are decoded.")),

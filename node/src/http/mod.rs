@@ -46,6 +46,8 @@ mod guard;
 mod inventory;
 mod limits;
 mod members;
+#[cfg(feature = "next-version")]
+mod next;
 mod openapi;
 mod pages;
 mod parse;
@@ -226,6 +228,8 @@ fn routes<S: Store>(ttl_seconds_max: u64) -> Vec<(&'static str, MethodRouter<Arc
         ("/readyz", get(cluster::readyz::<S>)),
         ("/metrics", get(cluster::metrics::<S>)),
     ];
+    #[cfg(feature = "next-version")]
+    let calls = calls.into_iter().chain(next::routes());
     calls.into_iter().chain(openapi::routes(ttl_seconds_max)).collect()
 }
 

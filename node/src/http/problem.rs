@@ -107,6 +107,8 @@ kinds! {
     NO_LEADER = SERVICE_UNAVAILABLE, true, "No leader is known";
     NO_QUORUM = SERVICE_UNAVAILABLE, true, "The leader cannot reach a quorum";
     OVERLOADED = SERVICE_UNAVAILABLE, true, "The node takes no more calls for now";
+    /// Retryable, since the feature level rises by itself.
+    FEATURE_NOT_ACTIVE = SERVICE_UNAVAILABLE, true, "Not every node is upgraded for this call";
     OUTCOME_UNKNOWN = GATEWAY_TIMEOUT, true, "The outcome could not be learned in time";
 }
 /// One refusal. Boxed, since it travels in results whose other half is small.

@@ -53,6 +53,9 @@ const APPLIED_INDEX: HeaderName = HeaderName::from_static("lastunit-applied-inde
 /// The content type of all answers but problems and streams.
 const JSON: &str = "application/json";
 
+/// `Retry-After` where an upgrade has to come to its end first.
+const UPGRADE_RETRY_AFTER_SECONDS: u64 = 30;
+
 /// How long to wait before a call that found no leader, no quorum or no room is worth another try.
 pub(crate) const RETRY_AFTER_SECONDS: u64 = 1;
 
@@ -158,6 +161,10 @@ pub(crate) fn not_proposed(error: ProposeError) -> Problem {
                 .retry_after(rand::random_range(OVERLOADED_RETRY_AFTER_SECONDS))
         }
         ProposeError::NoSpace => no_space(),
+        ProposeError::FeatureNotActive => {
+            let detail = "Not executed: this call takes a feature level that is not in force until every node is upgraded.";
+            problem::FEATURE_NOT_ACTIVE.problem(detail).retry_after(UPGRADE_RETRY_AFTER_SECONDS)
+        }
         ProposeError::OutcomeUnknown => problem::OUTCOME_UNKNOWN
             .problem("The call may have been executed or not; send it again with the same Idempotency-Key."),
     }

@@ -11,8 +11,8 @@ use http_body_util::BodyExt;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use raft::{
-    Answer, Audit, AuditError, Change, ChangeError, Changed, ImageAudit, Member, MemberStatus, NodeAudit,
-    ProposeError, Read, ReadError, Role, Stats, Status,
+    Answer, Audit, AuditError, Build, Change, ChangeError, Changed, ImageAudit, Member, MemberStatus,
+    NodeAudit, ProposeError, Read, ReadError, Role, Stats, Status,
 };
 use serde_json::Value;
 use storage::inventory::command::{
@@ -265,6 +265,7 @@ pub(crate) fn status() -> Status {
         role,
         reachable: id == 1,
         matched_index: (id == 1).then_some(17),
+        build: (id == 1).then(|| Build { version: "1.2.3".to_owned(), levels: 1..=4 }),
     };
     Status {
         cluster_id: Some(1),
@@ -273,6 +274,7 @@ pub(crate) fn status() -> Status {
         applied_index: Some(17),
         committed_index: Some(18),
         state_digest: 0xabc,
+        level: 3,
         members: vec![member(1, Role::Leader), member(2, Role::Follower)],
     }
 }

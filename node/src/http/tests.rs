@@ -318,11 +318,12 @@ async fn the_cluster_is_told_as_this_node_sees_it() {
     let (status, told) = told(Fake::default(), get("/api/cluster")).await;
     let member = |id: u64, role, reachable, matched: Option<u64>| {
         json!({"id": id, "role": role, "http": format!("h{id}:1"), "raft": format!("h{id}:2"),
-               "reachable": reachable, "matched_index": matched})
+               "reachable": reachable, "matched_index": matched,
+               "version": matched.map(|_| "1.2.3"), "feature_level_max": matched.map(|_| 4)})
     };
     let expected = json!({
         "cluster": "shop", "node_id": 1, "leader_id": 1, "term": 3, "applied_index": 17, "committed_index": 18,
-        "state_digest": "0000000000000abc",
+        "state_digest": "0000000000000abc", "feature_level": 3,
         "members": [member(1, "leader", true, Some(17)), member(2, "follower", false, None)],
     });
     assert_eq!((status, told), (200, expected));

@@ -212,6 +212,7 @@ fn checkpoint(checkpoint: &CheckpointReport) -> String {
         ("applied", content.map(applied)),
         ("digest", content.map(|image| format!("{}, as its records have it", image.digest))),
         ("commands", counted(checkpoint.sequence)),
+        ("level", counted(checkpoint.feature_level.map(u64::from))),
         ("SKUs", counted(checkpoint.skus)),
         ("reservations", counted(checkpoint.reservations)),
         ("live holds", counted(checkpoint.holds)),

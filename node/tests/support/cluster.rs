@@ -52,6 +52,7 @@ pub(crate) struct Place {
 
 struct Node {
     place: Place,
+    program: PathBuf,
     lines: Lines,
     process: Option<Process>,
 }
@@ -135,6 +136,13 @@ impl Cluster {
             node.lines.push("--- started".to_owned());
             node.process = Some(Process::start(node.command(&config, id), &node.lines));
         }
+    }
+
+    /// Runs that lastunit as a node from its next start on.
+    pub(crate) fn install(&mut self, id: u64, program: &Path) {
+        let node = self.node_mut(id);
+        node.lines.push(format!("--- {} installed", program.display()));
+        node.program = program.to_path_buf();
     }
 
     /// Waits until these nodes serve.
@@ -321,12 +329,12 @@ impl Drop for Cluster {
 
 impl Node {
     fn new(place: Place) -> Node {
-        Node { place, lines: Lines::default(), process: None }
+        Node { place, program: this_version(), lines: Lines::default(), process: None }
     }
 
     fn command(&self, config: &Path, id: u64) -> Command {
         let mut line = self.place.launcher.clone();
-        line.push(env!("CARGO_BIN_EXE_lastunit").to_owned());
+        line.push(self.program.to_string_lossy().into_owned());
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]).arg("serve").arg("--config").arg(config);
         command.args(["--node", &id.to_string(), "--exit-with-stdin"]);
@@ -336,6 +344,11 @@ impl Node {
         }
         command
     }
+}
+
+/// The lastunit that is tested.
+pub(crate) fn this_version() -> PathBuf {
+    env!("CARGO_BIN_EXE_lastunit").into()
 }
 
 /// The ids of all nodes but that one.

@@ -163,6 +163,17 @@ fn told(command: &Command) -> CommandWords {
             told.text("sku", it.sku.as_str()).condition(&it.precondition);
             told
         }
+        Command::RaiseLevel(to) => {
+            let mut told = CommandWords::new("raise_level");
+            told.number("to", *to);
+            told
+        }
+        #[cfg(feature = "next-version")]
+        Command::KeepBack(sku) => {
+            let mut told = CommandWords::new("keep_back");
+            told.text("sku", sku.as_str());
+            told
+        }
     }
 }
 

@@ -240,13 +240,9 @@ fn count(log: &LogView, findings: &mut Findings) -> Counted {
 fn undecodable(log: &LogView, entry: &log::Entry, why: &io::Error) -> StorageError {
     let (path, offset) = log.place(entry.position.index).unwrap_or((Path::new("log"), 0));
     let (path, what) = (path.to_path_buf(), format!("entry {}: {why}", entry.position.index));
-    match codec::is_unknown_kind(&entry.payload) {
-        true => StorageError::Refused {
-            path,
-            what,
-            mend: "run the lastunit that wrote it, or a newer one".into(),
-        },
-        false => StorageError::Corrupt { path, offset, what, mend: LEAVE_STOPPED.into() },
+    match codec::check_known(&entry.payload) {
+        Err(_) => StorageError::of_other_version(&path, what),
+        Ok(()) => StorageError::Corrupt { path, offset, what, mend: LEAVE_STOPPED.into() },
     }
 }
 

@@ -200,6 +200,8 @@ pub struct CheckpointReport {
     pub content: Option<ImageReport>,
     /// The number of the last command applied to it.
     pub sequence: Option<u64>,
+    /// The feature level in force.
+    pub feature_level: Option<u16>,
     /// How many SKUs it has.
     pub skus: Option<u64>,
     /// How many reservations of any state it has.
@@ -340,6 +342,7 @@ fn checkpoint(view: &CheckpointView) -> CheckpointReport {
         bytes: view.bytes,
         content: whole.map(|content| image(&content.header)),
         sequence: whole.map(|image| image.sequence),
+        feature_level: whole.map(|image| image.level),
         skus: count(|image| image.counts.skus),
         reservations: count(|image| image.counts.reservations),
         holds: count(|image| image.counts.holds),

@@ -432,3 +432,27 @@ fn torn(old: &[u8], new: &[u8]) -> Vec<u8> {
     bytes[last] = old.get(last).copied().unwrap_or(0);
     bytes
 }
+
+/// What a later version left in the log is told by its level, and nobody starts on it before that is read.
+#[test]
+fn an_entry_of_a_level_that_is_not_supported_is_told_and_refused_at_the_start() {
+    let dir = fixture();
+    let log = dir.path().join("log");
+    let options = storage::log::LogOptions { group: GROUP, segment_bytes: 4096, cache_bytes: 0 };
+    let open = storage::log::Log::open(Arc::new(RealDisk), &log, options).unwrap();
+    let last = open.state().last.unwrap();
+    let position = storage::Position { index: last.index + 1, ..last };
+    let above = storage::inventory::LEVELS.end() + 1;
+    let payload = bytes::Bytes::from(vec![4, above as u8, 0, 0xff, 0xff, 0xff]);
+    let (told, heard) = std::sync::mpsc::channel();
+    let flushed = Box::new(move |result| told.send(result).unwrap());
+    open.append(vec![Entry { position, payload }], flushed).unwrap();
+    heard.recv().unwrap().unwrap();
+    open.close();
+    let report = look(dir.path()).unwrap().report;
+    assert_eq!((report.verdict, report.starts), (Verdict::Unreadable, false), "{:#?}", report.damages);
+    let why = format!("entry {}: it is of feature level {above}, and this lastunit", position.index);
+    assert!(report.unreadable.iter().any(|line| line.contains(&why)), "{:#?}", report.unreadable);
+    let refused = start(dir.path()).unwrap_err().to_string();
+    assert!(refused.contains(&why) && refused.ends_with("or a newer one"), "{refused}");
+}

@@ -8,7 +8,7 @@ use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, ForwardReason, RaftError};
 use openraft::raft::Precondition;
 use openraft::{EntryPayload, ServerState};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{sleep, timeout};
 
 use super::plan::{self, Known};
@@ -88,6 +88,11 @@ impl Changer {
                 Ok(self.changed(changed))
             }
         }
+    }
+
+    /// Keeps the membership as it is, as far as this node changes it; `None` while it does.
+    pub(crate) fn hold(&self) -> Option<MutexGuard<'_, ()>> {
+        self.changing.try_lock().ok()
     }
 
     /// Ends a change of two steps whose leader died between them, where this node leads and none is under way.

@@ -55,7 +55,7 @@ async fn shake(
     let bytes = frame::seal_message(Kind::Hello, 0, local.sender(), &hello)?;
     frame::write(&mut connection.writer, &bytes).await?;
     let answer = frame::read(&mut connection.reader).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let remote = handshake::check(local, to, answer.message(Kind::Greeting)?).await?;
-    local.meet(&remote, &answer)?;
+    let (remote, build) = handshake::check(local, to, answer.message(Kind::Greeting)?).await?;
+    local.meet(&remote, &answer, build)?;
     Ok(remote)
 }

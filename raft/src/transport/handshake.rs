@@ -16,8 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storage::Position;
+use storage::inventory::check_levels;
 use tokio::time::timeout;
 
+use super::about::{About, Build};
 use super::judge::Verdict;
 use super::memory::NotMet;
 use super::message::{Channel, Greeting, Hello, Introduction};
@@ -40,6 +42,7 @@ pub(crate) fn hello(local: &Local, to: u64, channel: Channel) -> Hello {
         introduction: local.introduction(),
         member_since: local.roster.member_since(),
         channel,
+        about: About::own(),
     }
 }
 
@@ -52,6 +55,10 @@ pub(crate) async fn greet(local: &Arc<Local>, hello: &Hello) -> Greeting {
         && theirs != ours
     {
         return Greeting::OtherCluster(ours);
+    }
+    let level = local.level();
+    if check_levels(level, &hello.about.build().levels).is_err() {
+        return Greeting::Level(level);
     }
     let store_id = hello.introduction.incarnation.store_id;
     match local.roster.of_dialler(hello.from, store_id, hello.member_since) {
@@ -73,20 +80,34 @@ fn welcome(local: &Local, to: u64, store_id: u128) -> Greeting {
         cluster_id: local.cluster_id(),
         member_since: local.roster.member_since(),
         names_you_since: local.roster.names_since(to, store_id),
+        about: About::own(),
     }
 }
 
-/// What the dialler makes of the answer: the node it has reached.
-pub(crate) async fn check(local: &Arc<Local>, to: u64, greeting: Greeting) -> io::Result<Remote> {
+/// What the dialler makes of the answer: the node it has reached, and its build.
+pub(crate) async fn check(local: &Arc<Local>, to: u64, greeting: Greeting) -> io::Result<(Remote, Build)> {
     match greeting {
-        Greeting::Welcome { introduction, cluster_id, member_since, names_you_since } => {
+        Greeting::Welcome { introduction, cluster_id, member_since, names_you_since, about } => {
             local.refusals.forget(to);
             local.refusals.note_membership(names_you_since);
+            let build = about.build();
+            check_level(local, to, &build)?;
             check_welcome(local, to, introduction, cluster_id, member_since).await?;
-            Ok(Remote { id: to, incarnation: introduction.incarnation, member_since })
+            Ok((Remote { id: to, incarnation: introduction.incarnation, member_since }, build))
         }
         refused => Err(refusals::take(local, to, refused).await),
     }
+}
+
+/// Nothing is sent to who does not support the level in force here.
+fn check_level(local: &Local, to: u64, build: &Build) -> io::Result<()> {
+    let level = local.level();
+    check_levels(level, &build.levels).map_err(|_| {
+        let (version, highest) = (&build.version, build.levels.end());
+        io::Error::other(format!(
+            "feature level {level} is in force, and node {to}, of version {version}, supports no more than {highest}"
+        ))
+    })
 }
 
 /// The dialler checks the answerer as the answerer checked the dialler.

@@ -1,4 +1,6 @@
-//! What nodes say to each other. A change of any of these is a change of the frame version.
+//! What nodes say to each other. A change of any of these is a change of the frame version, and nodes of two frame
+//! versions do not talk: an upgrade would not be a rolling one. What can be added without it: a number to what a
+//! handshake says (`about`), and a kind behind the others, sent to nobody who does not say that it knows it.
 
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use storage::Position;
 use storage::peers::{Incarnation, Promised};
 
+use super::about::About;
 use crate::audit::NodeAudit;
 use crate::digests::{Comparison, DigestAt};
 use crate::types::{SnapshotMeta, TypeConfig, Vote};
@@ -33,6 +36,8 @@ pub(crate) struct Hello {
     pub(crate) member_since: Option<Position>,
     /// What the connection will carry.
     pub(crate) channel: Channel,
+    /// The dialler's build.
+    pub(crate) about: About,
 }
 
 /// What each side of a handshake says of its data directory.
@@ -68,6 +73,8 @@ pub(crate) enum Greeting {
         member_since: Option<Position>,
         /// The log entry of the newest membership that the answerer knows the dialler to be in.
         names_you_since: Option<Position>,
+        /// The answerer's build.
+        about: About,
     },
     /// It is not; the sentence is for the operator of the dialling node.
     Refused(String),
@@ -83,6 +90,8 @@ pub(crate) enum Greeting {
     InUse,
     /// It is not, and will never be: the dialler's directory is not the one that the answerer dealt with.
     Reverted(Reverted),
+    /// It is not: this feature level is in force, and the dialler does not support it.
+    Level(u16),
 }
 
 /// How a directory is known not to be the newest of its node.

@@ -10,6 +10,7 @@
 //! begins with a handshake that refuses whatever is not the node it claims to be: another cluster, group or node
 //! id, another data directory than the one that the membership knows, or an older state or a second copy of it.
 //!
+//! * `about` is what nodes of different versions say of themselves.
 //! * `frame` and `message` are what is said, `wire` what carries it; `dial`, `handshake` how a connection begins;
 //!   `caller`, `appender`, `snapshots` the sides that ask, `server` the one that answers; `ping` a word to who was
 //!   silent.
@@ -17,6 +18,7 @@
 //! * `judge` says which start of a peer's directory is dealt with, by what `memory` remembers; `refusals` is what the
 //!   peers say against this one's.
 
+pub(crate) mod about;
 mod appender;
 mod caller;
 mod dial;
@@ -45,6 +47,7 @@ use storage::peers::{Incarnation, Promised};
 pub(crate) use caller::{CallError, Caller, Callers};
 pub(crate) use network::Network;
 
+use about::{Build, Builds};
 use frame::{Frame, Sender};
 use memory::Memory;
 use message::Introduction;
@@ -77,6 +80,7 @@ pub(crate) struct Local {
     cluster_id: RwLock<Option<u128>>,
     promises: Arc<Promises>,
     pub(crate) refusals: Refusals,
+    pub(crate) builds: Builds,
     /// How often each peer has shaken hands.
     met: Mutex<BTreeMap<u64, u64>>,
 }
@@ -101,7 +105,7 @@ impl Local {
         promises: Arc<Promises>,
     ) -> Local {
         let (incarnation, cluster_id) = (Incarnation::of(identity), RwLock::new(identity.cluster_id));
-        let (refusals, met) = (Refusals::default(), Mutex::default());
+        let (refusals, builds, met) = (Refusals::default(), Builds::default(), Mutex::default());
         let roster = Roster::new(&options, incarnation.store_id, replica.clone());
         let wire = Arc::new(Tcp);
         Local {
@@ -116,6 +120,7 @@ impl Local {
             cluster_id,
             promises,
             refusals,
+            builds,
             met,
         }
     }
@@ -134,6 +139,11 @@ impl Local {
     fn introduction(&self) -> Introduction {
         let applied = self.replica.read().position;
         Introduction { incarnation: self.incarnation, has: self.promises.all(applied) }
+    }
+
+    /// The feature level in force here.
+    pub(crate) fn level(&self) -> u16 {
+        self.replica.read().inventory.level()
     }
 
     /// What this node's peers are told that is on its disk for good.
@@ -176,8 +186,9 @@ impl Local {
     }
 
     /// The same, of a connection that begins: the peer is new, was away or started again, or has more to say.
-    fn meet(&self, from: &Remote, frame: &Frame) -> io::Result<()> {
+    fn meet(&self, from: &Remote, frame: &Frame, build: Build) -> io::Result<()> {
         self.hear(from, frame)?;
+        self.builds.note(from.id, build);
         *self.met.lock().unwrap_or_else(PoisonError::into_inner).entry(from.id).or_default() += 1;
         Ok(())
     }

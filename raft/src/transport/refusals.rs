@@ -7,6 +7,7 @@
 //!   it is not the newest of this node -----------------> at once, and the directory is marked
 //!   a copy of it is in use ----------------------------> once one peer has said so for IN_USE_TIME_MAX; marked as well
 //!   it belongs to another cluster of the same name ----> once a majority of the members say so
+//!   its binary does not support the level in force ----> at once; the directory is as good as ever
 //! ```
 //!
 //! A node that has its own process take its place after a crash is in use for about a second; a copy of a directory
@@ -19,6 +20,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use storage::inventory::{LEVELS, check_levels};
 use storage::peers::Promised;
 use storage::{LEAVE_STOPPED, Position};
 use tokio::time::Instant;
@@ -104,6 +106,7 @@ pub(crate) async fn take(local: &Arc<Local>, peer: u64, greeting: Greeting) -> i
         Greeting::NotMember(entry) => not_member(local, peer, entry).await,
         Greeting::OtherCluster(theirs) => of_other_cluster(local, peer, theirs),
         Greeting::InUse => in_use(local, peer).await,
+        Greeting::Level(level) => of_other_level(local, peer, level),
         Greeting::Reverted(how) => {
             let mend = format!("put this node's newest directory back, or {LEAVE_STOPPED}");
             disown(local, reverted(local, peer, how), mend, None).await
@@ -158,6 +161,16 @@ fn of_other_cluster(local: &Local, peer: u64, theirs: u128) -> io::Error {
         refuse(local, &format!("{what}, as most nodes do; {mend}"));
     }
     io::Error::other(format!("this directory {what}"))
+}
+
+/// No level is ever lowered: to ask again, or to ask others, would mend nothing.
+fn of_other_level(local: &Local, peer: u64, level: u16) -> io::Error {
+    let what = match check_levels(level, &LEVELS) {
+        Err(why) => format!("node {peer} says of the cluster: {why}"),
+        Ok(()) => return io::Error::other(format!("node {peer} refuses this node for level {level}")),
+    };
+    refuse(local, &format!("{what}; run the lastunit that the other nodes run"));
+    io::Error::other(what)
 }
 
 async fn in_use(local: &Arc<Local>, peer: u64) -> io::Error {

@@ -145,7 +145,7 @@ impl Server {
             incarnation: hello.introduction.incarnation,
             member_since: hello.member_since,
         };
-        self.local.meet(&from, &frame)?;
+        self.local.meet(&from, &frame, hello.about.build())?;
         Ok(Some((from, hello.channel)))
     }
 

@@ -16,7 +16,7 @@ use crate::inventory::Inventory;
 use crate::inventory::record::{KeyRef, RecordRef};
 
 /// As many as there are tags.
-const TAGS: usize = codec::EVENTS_TAG as usize + 1;
+const TAGS: usize = codec::LEVEL_TAG as usize + 1;
 
 /// What goes with each record besides its bytes is kept for as many records of a tag as there are so many bytes to
 /// keep.

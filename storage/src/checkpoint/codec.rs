@@ -8,12 +8,17 @@
 //!                                              tag 4: answer, sequence, 8 bytes, big-endian, idempotency key
 //!                                              tag 5: customer, the SKU's characters, a zero byte, the customer's id
 //!                                              tag 6: events, the chunk's number, 8 bytes, big-endian
+//!                                              tag 7: feature level, no content
 //!   value  version (1 byte) | bincode 2        standard configuration: little-endian, variable-length integers
 //!   header version (1 byte) | CRC-32 of the rest (4 bytes, little-endian) | bincode 2
 //! ```
 //!
 //! Keys sort as [`RecordKey`] does within each kind, bytewise. The key's tag says what the value is, so that a
 //! value needs no tag of its own. How records make rows of an image is another matter.
+//!
+//! The feature level is looked at as soon as it is read: a level that this binary does not support is told as that, and
+//! no guess is made at what else there may be in such an image. Tags of later versions have greater numbers, so that it
+//! comes before them.
 //!
 //! A change of a record's fields needs a new version here, a new row of golden bytes in the tests, and a reader
 //! for the old version.
@@ -26,7 +31,8 @@ use serde::de::DeserializeOwned;
 
 use super::ImageHeader;
 use crate::inventory::ids::{ReservationId, Sku};
-use crate::inventory::record::{KeyRef, Record, RecordKey, RecordRef};
+use crate::inventory::record::{KeyRef, LevelRecord, Record, RecordKey, RecordRef};
+use crate::inventory::{LEVELS, check_levels};
 
 /// The version of every value and header written now.
 pub const VERSION: u8 = 3;
@@ -48,6 +54,7 @@ pub(super) const RESERVATION_TAG: u8 = 3;
 pub(super) const ANSWER_TAG: u8 = 4;
 const CUSTOMER_TAG: u8 = 5;
 pub(super) const EVENTS_TAG: u8 = 6;
+pub(super) const LEVEL_TAG: u8 = 7;
 
 /// Why bytes are not a record or a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +65,9 @@ pub enum CodecError {
     /// A lastunit before the first release wrote them.
     #[error("format version {0} was never released, and this lastunit does not read it")]
     Older(u8),
+    /// A cluster wrote them at a feature level that this lastunit does not support.
+    #[error("{0}")]
+    Level(String),
     /// Nobody wrote them.
     #[error("{0}")]
     Malformed(String),
@@ -96,6 +106,7 @@ pub(super) fn append_key(key: KeyRef<'_>, to: &mut Vec<u8>) {
             append(to, CUSTOMER_TAG, &[sku.as_str().as_bytes(), &[0], customer.as_bytes()]);
         }
         KeyRef::Events(chunk) => append(to, EVENTS_TAG, &[&chunk.to_be_bytes()]),
+        KeyRef::Level => to.push(LEVEL_TAG),
     }
 }
 
@@ -108,6 +119,7 @@ pub fn decode_key(bytes: &[u8]) -> Result<RecordKey, CodecError> {
         Some((&ANSWER_TAG, key)) => decode_answer(key),
         Some((&CUSTOMER_TAG, key)) => decode_customer(key),
         Some((&EVENTS_TAG, chunk)) => decode_chunk(chunk).map(RecordKey::Events),
+        Some((&LEVEL_TAG, [])) => Ok(RecordKey::Level),
         _ => Err(malformed("a key of no kind that is known")),
     }
 }
@@ -129,6 +141,7 @@ pub(super) fn append_record(record: RecordRef<'_>, to: &mut Vec<u8>) -> Result<(
         RecordRef::Answer(record) => append_body(record, to),
         RecordRef::Customer(record) => append_body(&record, to),
         RecordRef::Events(events) => append_body(&events, to),
+        RecordRef::Level(record) => append_body(&record, to),
     }
 }
 
@@ -142,6 +155,7 @@ pub fn decode_record(key: &[u8], value: &[u8]) -> Result<(RecordKey, Record), Co
         RecordKey::Answer(..) => Record::Answer(decode_value(value)?),
         RecordKey::Customer(..) => Record::Customer(decode_value(value)?),
         RecordKey::Events(_) => Record::Events(decode_value(value)?),
+        RecordKey::Level => Record::Level(decode_level(value)?),
     };
     Ok((key, record))
 }
@@ -179,6 +193,12 @@ fn decode_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let (&version, body) = bytes.split_first().ok_or_else(|| malformed("an empty value"))?;
     check_version(version)?;
     decode_body(body)
+}
+
+fn decode_level(bytes: &[u8]) -> Result<LevelRecord, CodecError> {
+    let record: LevelRecord = decode_value(bytes)?;
+    check_levels(record.level, &LEVELS).map_err(CodecError::Level)?;
+    Ok(record)
 }
 
 fn append_body<T: Serialize + ?Sized>(value: &T, to: &mut Vec<u8>) -> Result<(), CodecError> {

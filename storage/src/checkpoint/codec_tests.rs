@@ -8,7 +8,7 @@ use crate::inventory::event::{
 use crate::inventory::ids::Item;
 use crate::inventory::outcome::{Grant, Outcome, ReservationView, State, StockView};
 use crate::inventory::record::{
-    AnswerRecord, Counters, CustomerRecord, ReservationRecord, ReservedItem, StockRecord,
+    AnswerRecord, Counters, CustomerRecord, LevelRecord, ReservationRecord, ReservedItem, StockRecord,
 };
 
 fn sku(name: &str) -> Sku {
@@ -311,6 +311,21 @@ fn what_nobody_wrote_does_not_decode() {
     for older in [1, 2] {
         assert_eq!(decode_record(&[1], &[older, 9, 9]), Err(CodecError::Older(older)));
     }
+}
+
+/// It comes before whatever a later version has, and is all that is said of such an image.
+#[test]
+fn a_level_that_is_not_supported_is_told_as_that() {
+    let above = LEVELS.end() + 1;
+    let level = (RecordKey::Level, Record::Level(LevelRecord { level: above }));
+    let (key, value) = (encode_key(&level.0), encode_record(&level.1).unwrap());
+    assert_eq!((hex(&key).as_str(), value[0], u16::from(value[1])), ("07", VERSION, above));
+    let refused = decode_record(&key, &value).unwrap_err();
+    assert!(
+        matches!(&refused, CodecError::Level(what) if what.contains(&format!("level {above},"))),
+        "{refused}"
+    );
+    assert!(matches!(decode_record(&[7, 0], &value), Err(CodecError::Malformed(_))));
 }
 
 #[test]

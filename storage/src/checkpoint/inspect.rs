@@ -35,6 +35,8 @@ pub struct ImageView {
     pub header: ImageHeader,
     /// The number of the last command applied to it.
     pub sequence: u64,
+    /// The feature level in force.
+    pub level: u16,
     /// How much there is in it.
     pub counts: Counts,
 }
@@ -71,8 +73,8 @@ fn look(
     }
     match load(&scratch, number, images) {
         Ok((_, header, inventory)) => {
-            let (sequence, counts) = (inventory.sequence(), inventory.counts());
-            Ok(Ok(ImageView { header, sequence, counts }))
+            let (sequence, level, counts) = (inventory.sequence(), inventory.level(), inventory.counts());
+            Ok(Ok(ImageView { header, sequence, level, counts }))
         }
         Err(error) => match located(unreadable(&path, error), &path) {
             damage @ StorageError::Corrupt { .. } => Ok(Err(damage)),

@@ -4,7 +4,7 @@
 //!   now = max(now, stamp)          sequence += 1
 //!     -> sweep                     bounded: what is due ends or is forgotten
 //!     -> serve the lines           bounded: with what has lapsed
-//!     -> in range?                 Invalid
+//!     -> in range, and in force?   Invalid
 //!     -> kept answer?              replay, or IdempotencyKeyReused
 //!     -> settle what it names      due units of its SKUs go back, the due hold that it names ends
 //!     -> check, then change        one match
@@ -54,7 +54,7 @@ impl Inventory {
     /// This is the sold-out gate, asked for every request of a flash sale: it borrows, and allocates for the
     /// refusal alone.
     pub fn sure_rejection(&self, request: &Request) -> Option<Rejection> {
-        if let Err(rejection) = request.command.check() {
+        if let Err(rejection) = request.command.check().and_then(|()| self.check_level(&request.command)) {
             return Some(rejection);
         }
         // Whoever waits may be served before the command is looked at.
@@ -71,7 +71,7 @@ impl Inventory {
     /// Why a command in range would be refused now, kept answers left aside.
     fn check_command(&self, command: &Command) -> Option<Rejection> {
         match command {
-            Command::Tick => None,
+            Command::Tick | Command::RaiseLevel(_) => None,
             Command::Reserve(reserve) => self.check_reserve(reserve).err(),
             Command::Commit(commit) => self.check_commit(commit).err(),
             Command::Release(release) => self.check_release(release).err(),
@@ -81,12 +81,15 @@ impl Inventory {
             Command::PutSku(put) => self.check_put_sku(put).err(),
             Command::AdjustSku(adjust) => self.check_adjust_sku(adjust).err(),
             Command::DeleteSku(delete) => self.check_delete_sku(delete).err(),
+            #[cfg(feature = "next-version")]
+            Command::KeepBack(sku) => self.check_keep_back(sku).err(),
         }
     }
 
     fn answer(&mut self, stamp: &Stamp, request: &Request) -> Result<Applied, Rejection> {
         let Request { idempotency_key, command } = request;
         command.check()?;
+        self.check_level(command)?;
         if let Some(kept) = idempotency_key.as_deref().and_then(|key| self.answers.find(key, self.now_ms())) {
             return kept.again(command);
         }
@@ -111,12 +114,18 @@ impl Inventory {
             Command::PutSku(put) => self.put_sku(stamp, put),
             Command::AdjustSku(adjust) => self.adjust_sku(stamp, adjust),
             Command::DeleteSku(delete) => self.delete_sku(delete),
+            Command::RaiseLevel(to) => {
+                self.raise_level(*to);
+                Ok(Outcome::Ticked)
+            }
+            #[cfg(feature = "next-version")]
+            Command::KeepBack(sku) => self.keep_back(sku),
         }
     }
 
     fn settle_what_it_names(&mut self, command: &Command) {
         match command {
-            Command::Tick => {}
+            Command::Tick | Command::RaiseLevel(_) => {}
             // It settles by itself, since what its cart has is to be found only once.
             Command::Reserve(_) => {}
             Command::Commit(commit) => self.settle_reservation(commit.reservation_id),
@@ -126,6 +135,8 @@ impl Inventory {
             Command::PutSku(put) => self.settle(&put.sku),
             Command::AdjustSku(adjust) => self.settle(&adjust.sku),
             Command::DeleteSku(delete) => self.settle(&delete.sku),
+            #[cfg(feature = "next-version")]
+            Command::KeepBack(sku) => self.settle(sku),
         }
     }
 
@@ -153,7 +164,7 @@ impl Command {
     /// What its own changes happen by.
     fn cause(&self) -> Cause {
         match self {
-            Command::Tick => Cause::Time,
+            Command::Tick | Command::RaiseLevel(_) => Cause::Time,
             Command::Reserve(_) => Cause::Reserve,
             Command::Commit(_) => Cause::Commit,
             Command::Release(_) => Cause::Release,
@@ -162,6 +173,8 @@ impl Command {
             Command::PutSku(_) => Cause::Put,
             Command::AdjustSku(_) => Cause::Adjust,
             Command::DeleteSku(_) => Cause::Delete,
+            #[cfg(feature = "next-version")]
+            Command::KeepBack(_) => Cause::Put,
         }
     }
 

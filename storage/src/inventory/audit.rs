@@ -51,7 +51,7 @@ impl Inventory {
     pub(super) fn sum_of_digests(&self) -> u64 {
         let reserved = self.stocks.digest().wrapping_add(self.reservations.digest());
         let kept = self.answers.digest().wrapping_add(self.feed.digest());
-        reserved.wrapping_add(kept).wrapping_add(self.customers.digest())
+        reserved.wrapping_add(kept).wrapping_add(self.customers.digest()).wrapping_add(self.level.digest())
     }
 
     fn audit_stocks(&self) -> Result<(), Inconsistent> {
@@ -209,6 +209,7 @@ impl Inventory {
         let customers = customers.map(|(sku, customer, record)| digest::customer(sku, customer, record));
         let events = self.feed.iter().map(|(chunk, events)| digest::events(chunk, &events));
         let hashes = stocks.chain(reservations).chain(answers).chain(customers).chain(events);
+        let hashes = hashes.chain(self.level.record().map(digest::level));
         let summed = hashes.fold(0, u64::wrapping_add);
         let kept = self.counters.records_digest;
         require(kept == summed, || format!("the digest kept is {kept:016x}, the records' {summed:016x}"))

@@ -60,6 +60,11 @@ pub enum Command {
     AdjustSku(AdjustSku),
     /// Removes a SKU that nobody holds or waits for.
     DeleteSku(DeleteSku),
+    /// Raises the feature level; the leader's, once every member's binary supports it.
+    RaiseLevel(u16),
+    /// What only the next version has, for the test of an upgrade: one unit more of a SKU is kept back from sale.
+    #[cfg(feature = "next-version")]
+    KeepBack(Sku),
 }
 
 /// See [`Command::Reserve`].

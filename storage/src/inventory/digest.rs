@@ -16,7 +16,9 @@ use super::event::{Cause, Event, EventChange, EventPosition};
 use super::ids::{Item, ReservationId, Sku};
 use super::kept::{Figures, FiguresAt, KeptChange, KeptEvent, KeptReservation};
 use super::outcome::{Grant, Outcome, ReservationView, State, StockView};
-use super::record::{AnswerRecord, CHUNK_EVENTS, Counters, CustomerRecord, ReservationRecord, StockRecord};
+use super::record::{
+    AnswerRecord, CHUNK_EVENTS, Counters, CustomerRecord, LevelRecord, ReservationRecord, StockRecord,
+};
 
 /// The fractional part of the golden ratio: an odd number whose bits look like noise.
 const SEED: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -42,6 +44,8 @@ pub(super) enum Kind {
     Customer = 7,
     /// An event of the change feed.
     Event = 8,
+    /// The feature level.
+    Level = 9,
 }
 
 /// A hash in the making.
@@ -297,6 +301,11 @@ pub(super) fn reservation(id: ReservationId, record: &ReservationRecord) -> u64 
 /// What a customer's record adds to the sum.
 pub(super) fn customer(sku: &Sku, customer: &str, record: CustomerRecord) -> u64 {
     Digest::of(Kind::Customer).text(sku.as_str()).text(customer).word(record.sold).finish()
+}
+
+/// What a feature level adds to the sum.
+pub(super) fn level(record: LevelRecord) -> u64 {
+    Digest::of(Kind::Level).word(u64::from(record.level)).finish()
 }
 
 /// What the events of a chunk add to the sum.

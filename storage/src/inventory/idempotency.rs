@@ -288,6 +288,9 @@ pub(super) fn fingerprint(command: &Command) -> u64 {
         Command::DeleteSku(delete) => {
             fed.word(9).text(delete.sku.as_str()).precondition(&delete.precondition)
         }
+        Command::RaiseLevel(to) => fed.word(10).word(u64::from(*to)),
+        #[cfg(feature = "next-version")]
+        Command::KeepBack(sku) => fed.word(11).text(sku.as_str()),
     }
     .finish()
 }

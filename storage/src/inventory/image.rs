@@ -26,6 +26,9 @@ impl Inventory {
             self.taken_sequence = self.counters.sequence;
             take(KeyRef::Counters, Some(RecordRef::Counters(&self.counters)));
         }
+        if let Some(record) = self.level.take_changed() {
+            take(KeyRef::Level, Some(RecordRef::Level(record)));
+        }
         self.take_reservations_and_answers(&mut left, &mut take);
         self.stocks.take_changed(&mut left, |sku, record| {
             take(KeyRef::Stock(sku), record.map(RecordRef::Stock));
@@ -77,8 +80,9 @@ impl Inventory {
     /// count twice.
     pub fn changed(&self) -> usize {
         let counters = usize::from(self.taken_sequence != self.counters.sequence);
+        let level = usize::from(self.level.is_changed());
         let tables = self.stocks.changed() + self.reservations.changed() + self.answers.changed();
-        counters + tables + self.customers.changed() + self.feed.changed()
+        counters + level + tables + self.customers.changed() + self.feed.changed()
     }
 
     /// What all of them would count for in [`take_some`](Inventory::take_some): a chunk of events as many as it may
@@ -107,6 +111,8 @@ impl Inventory {
         });
         let events = self.feed.iter();
         let events = events.map(|(chunk, events)| (RecordKey::Events(chunk), Record::Events(events)));
-        Box::new(counters.chain(stocks).chain(reservations).chain(answers).chain(customers).chain(events))
+        let level = self.level.record().map(|record| (RecordKey::Level, Record::Level(record)));
+        let kept = counters.chain(stocks).chain(reservations).chain(answers);
+        Box::new(kept.chain(customers).chain(events).chain(level))
     }
 }

@@ -73,6 +73,7 @@ impl Loader {
                 let kept = events.into_iter().map(|event| inventory.keep_loaded(event)).collect();
                 inventory.feed.load(*chunk, kept)
             }
+            (RecordKey::Level, Record::Level(record)) => inventory.level.load(record),
             _ => false,
         }
     }

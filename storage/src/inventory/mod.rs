@@ -36,6 +36,9 @@
 //!    gone, or gone and made anew: they are older than it and count for nothing in it.
 //! 10. Every change of a SKU's record, and of a reservation's state, deadline or items, is one event, once.
 //!
+//! 11. What a command does depends on the state and the command alone; where versions differ in it, on the feature
+//!    level, which is part of the state.
+//!
 //! [`Inventory::audit`] recomputes what 1, 3, 4 and 9 say, and every index; `tests/model` holds the rest against a
 //! naive model.
 //!
@@ -55,6 +58,7 @@
 //! | `event`, `feed`, `kept`, `told` | the change feed |
 //! | `image`, `portion` | the state as records, and which of them changed |
 //! | `idempotency` | kept answers |
+//! | `level` | which of its abilities the cluster uses |
 //! | `stock`, `stocks`, `reservations`, `indexes` | the tables |
 //! | `by_sequence`, `names`, `postings`, `table`, `series` | what they are made of |
 //! | `query`, `audit`, `digest` | reads, checks, hashes |
@@ -85,6 +89,7 @@ mod image;
 mod indexes;
 mod kept;
 mod lapses;
+mod level;
 mod line;
 mod load;
 mod names;
@@ -109,6 +114,7 @@ mod told;
 
 pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};
 pub use feed::FEED_DROP_MAX;
+pub use level::{LEVELS, check_levels};
 pub use records_audit::{Audited, RecordsAudit};
 pub use records_digest::RecordsDigest;
 pub use serve::PROMOTE_MAX;
@@ -118,6 +124,7 @@ use customers::Customers;
 use event::Cause;
 use feed::Feed;
 use idempotency::Answers;
+use level::Level;
 use record::Counters;
 use reservations::Reservations;
 use stocks::Stocks;
@@ -131,6 +138,7 @@ pub struct Inventory {
     answers: Answers,
     customers: Customers,
     feed: Feed,
+    level: Level,
     /// The sequence when the changes were last taken.
     taken_sequence: u64,
     /// What the change under way happens by.

@@ -13,7 +13,7 @@ use super::outcome::{Grant, Outcome, State};
 use super::told::EventsRef;
 
 /// Which record. The order is that of the image: counters, stock, reservations, kept answers, customers,
-/// events.
+/// events, feature level.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum RecordKey {
     /// The one record of counters.
@@ -28,6 +28,8 @@ pub enum RecordKey {
     Customer(Sku, Arc<str>),
     /// A chunk of the change feed: the events with ordinals from [`CHUNK_EVENTS`] times this on.
     Events(u64),
+    /// The feature level, once it was raised.
+    Level,
 }
 
 /// Events of one full chunk.
@@ -48,6 +50,8 @@ pub enum Record {
     Customer(CustomerRecord),
     /// See [`RecordKey::Events`]. At most [`CHUNK_EVENTS`] of them, in order; fewer in the last chunk alone.
     Events(Vec<Event>),
+    /// See [`RecordKey::Level`].
+    Level(LevelRecord),
 }
 
 /// A [`RecordKey`] where it lies: to be looked at without a copy.
@@ -65,6 +69,8 @@ pub enum KeyRef<'a> {
     Customer(&'a Sku, &'a Arc<str>),
     /// See [`RecordKey::Events`].
     Events(u64),
+    /// See [`RecordKey::Level`].
+    Level,
 }
 
 /// A [`Record`] where it lies.
@@ -82,6 +88,8 @@ pub enum RecordRef<'a> {
     Customer(CustomerRecord),
     /// See [`Record::Events`].
     Events(EventsRef<'a>),
+    /// See [`Record::Level`].
+    Level(LevelRecord),
 }
 
 /// The counters of the whole history.
@@ -159,6 +167,13 @@ pub struct CustomerRecord {
     pub sold: u64,
 }
 
+/// The feature level in force: more than 1, which needs no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LevelRecord {
+    /// The level.
+    pub level: u16,
+}
+
 /// One item of a reservation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservedItem {
@@ -193,6 +208,7 @@ impl KeyRef<'_> {
             KeyRef::Answer(sequence, key) => RecordKey::Answer(sequence, key.into()),
             KeyRef::Customer(sku, customer) => RecordKey::Customer(sku.clone(), Arc::clone(customer)),
             KeyRef::Events(chunk) => RecordKey::Events(chunk),
+            KeyRef::Level => RecordKey::Level,
         }
     }
 }
@@ -206,6 +222,7 @@ impl<'a> From<&'a RecordKey> for KeyRef<'a> {
             RecordKey::Answer(sequence, key) => KeyRef::Answer(*sequence, key),
             RecordKey::Customer(sku, customer) => KeyRef::Customer(sku, customer),
             RecordKey::Events(chunk) => KeyRef::Events(*chunk),
+            RecordKey::Level => KeyRef::Level,
         }
     }
 }
@@ -219,6 +236,7 @@ impl<'a> From<&'a Record> for RecordRef<'a> {
             Record::Answer(record) => RecordRef::Answer(record),
             Record::Customer(record) => RecordRef::Customer(*record),
             Record::Events(events) => RecordRef::Events((&**events).into()),
+            Record::Level(record) => RecordRef::Level(*record),
         }
     }
 }

@@ -29,6 +29,7 @@ impl RecordsDigest {
                 digest::customer(sku, customer, *record)
             }
             (RecordKey::Events(chunk), Record::Events(events)) => digest::events(*chunk, events),
+            (RecordKey::Level, Record::Level(record)) => digest::level(*record),
             _ => return Err(Inconsistent(format!("{key:?} has a record of another kind"))),
         };
         self.sum = self.sum.wrapping_add(hash);

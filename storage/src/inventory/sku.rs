@@ -100,6 +100,22 @@ impl Inventory {
         Ok(())
     }
 
+    /// Keeps one unit more of a SKU back from sale.
+    #[cfg(feature = "next-version")]
+    pub(super) fn keep_back(&mut self, sku: &Sku) -> Result<Outcome, Rejection> {
+        self.check_keep_back(sku)?;
+        let StockRecord { on_hand, safety_stock, .. } = *self.stocks.row(sku).record();
+        let safety_stock = UNITS_MAX.min(safety_stock + 1);
+        self.change_stock(sku, |stock| stock.set(on_hand, Some(safety_stock), Setting::Keep));
+        Ok(Outcome::SkuSet(self.stocks.row(sku).view(self.now_ms())))
+    }
+
+    /// Precedence: `SkuNotFound`.
+    #[cfg(feature = "next-version")]
+    pub(super) fn check_keep_back(&self, sku: &Sku) -> Result<(), Rejection> {
+        self.stock(sku).map(drop).ok_or_else(|| Rejection::SkuNotFound { sku: sku.clone() })
+    }
+
     /// The SKU's figures now, where they are what the call demands.
     fn check_precondition(&self, sku: &Sku, demanded: &Precondition) -> Result<Option<StockView>, Rejection> {
         let stock = self.stock(sku);

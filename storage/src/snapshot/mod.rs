@@ -422,6 +422,7 @@ fn unreadable(path: &Path, error: Unreadable) -> StorageError {
             what: format!("format version {version} is newer than this lastunit knows ({})", format::VERSION),
             mend: "run the lastunit that wrote it, or a newer one".to_owned(),
         },
+        Unreadable::Level(what) => StorageError::of_other_version(path, what),
         Unreadable::Older(version) => StorageError::Refused {
             path: path.to_owned(),
             what: format!("format version {version} was never released, and this lastunit does not read it"),

@@ -19,6 +19,8 @@ pub(super) enum Unreadable {
     Newer(u64),
     /// A lastunit before the first release wrote it.
     Older(u64),
+    /// It is of a feature level that this lastunit does not support.
+    Level(String),
     /// The system could not read it.
     Io(io::Error),
 }
@@ -199,6 +201,7 @@ fn undecodable(offset: u64, error: codec::CodecError) -> Unreadable {
     match error {
         codec::CodecError::Newer(version) => Unreadable::Newer(version.into()),
         codec::CodecError::Older(version) => Unreadable::Older(version.into()),
+        codec::CodecError::Level(what) => Unreadable::Level(what),
         error => Unreadable::Damaged { offset, what: error.to_string() },
     }
 }

@@ -28,6 +28,9 @@ impl Receiving {
     /// All bytes have come: syncs the file, reads it back whole and verifies it. Not the newest before
     /// [`adopt`](super::SnapshotStore::adopt); dropped before that, it is removed.
     ///
+    /// # Errors
+    /// The system said no, or it is of a feature level that this binary does not support: both are final.
+    ///
     /// The inner error is the peer's or the network's fault, in words: what came is not a snapshot.
     pub fn finish(self) -> Result<Result<Snapshot, String>, StorageError> {
         let Receiving { temporary, file, .. } = self;
@@ -35,7 +38,8 @@ impl Receiving {
         file.sync(&path)?;
         match verify(&*temporary.disk.clone(), &path, Name::Temporary(temporary), &Pace::default()) {
             Ok(snapshot) => Ok(Ok(snapshot)),
-            Err(error @ Unreadable::Io(_)) => Err(unreadable(&path, error)),
+            // A peer of another level is not talked to, so this is for the operator, and not for the peer.
+            Err(error @ (Unreadable::Io(_) | Unreadable::Level(_))) => Err(unreadable(&path, error)),
             Err(error) => Ok(Err(unreadable(&path, error).to_string())),
         }
     }

@@ -351,6 +351,7 @@ fn copy(record: RecordRef<'_>) -> Record {
         RecordRef::Answer(record) => Record::Answer(record.clone()),
         RecordRef::Customer(record) => Record::Customer(record),
         RecordRef::Events(events) => Record::Events(events.to_events()),
+        RecordRef::Level(record) => Record::Level(record),
     }
 }
 

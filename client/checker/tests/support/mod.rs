@@ -450,6 +450,7 @@ impl<'w> World<'w> {
             term: 1,
             applied_index: Some(77),
             committed_index: Some(77),
+            feature_level: 1,
             state_digest: "d1".into(),
             members: vec![],
         };

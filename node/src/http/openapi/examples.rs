@@ -318,6 +318,8 @@ pub(super) fn cluster() -> ClusterView {
         raft: format!("127.0.0.1:910{id}"),
         reachable: true,
         matched_index: Some(97),
+        version: Some("0.1.0".to_owned()),
+        feature_level_max: Some(1),
     };
     ClusterView {
         cluster: "lastunit-dev".to_owned(),
@@ -327,6 +329,7 @@ pub(super) fn cluster() -> ClusterView {
         applied_index: Some(97),
         committed_index: Some(97),
         state_digest: "9c1f44d27b03e8a5".to_owned(),
+        feature_level: 1,
         members: vec![member(1, "leader"), member(2, "follower"), member(3, "follower")],
     }
 }

@@ -328,6 +328,10 @@ fn about_stock(code: &str) -> About {
             "Not executed: too many calls are waiting. Ask again after `Retry-After`.",
             "Not executed: this node has as many calls waiting as it takes.",
         ),
+        code::FEATURE_NOT_ACTIVE => later(
+            "Not executed: the call is newer than some node of the cluster. Ask again when every node is upgraded.",
+            "Not executed: this call takes a feature level that is not in force until every node is upgraded.",
+        ),
         code::OUTCOME_UNKNOWN => plain(
             "The command was handed to the log, and its fate could not be learned in time. Ask again with the same \
              `Idempotency-Key` and body: it is done once.",

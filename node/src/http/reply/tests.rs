@@ -230,6 +230,7 @@ async fn what_was_not_proposed_says_whether_it_may_have_run() {
         (ProposeError::NoLeader, 503, "no_leader", "no", Some("1")),
         (ProposeError::NoQuorum, 503, "no_quorum", "no", Some("1")),
         (ProposeError::NoSpace, 503, "overloaded", "no", Some("1")),
+        (ProposeError::FeatureNotActive, 503, "feature_not_active", "no", Some("30")),
         (ProposeError::OutcomeUnknown, 504, "outcome_unknown", "unknown", None),
     ] {
         let (got, headers, body) = told(Err(error)).await;

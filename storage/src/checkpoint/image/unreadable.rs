@@ -61,6 +61,7 @@ pub(in super::super) fn undecodable(path: &Path, error: CodecError) -> Unreadabl
     match error {
         CodecError::Newer(version) => Unreadable::Fatal(newer(path, version.into())),
         CodecError::Older(version) => Unreadable::Fatal(older(path, version.into())),
+        CodecError::Level(what) => Unreadable::Fatal(StorageError::of_other_version(path, what)),
         error => Unreadable::Damaged(error.to_string()),
     }
 }

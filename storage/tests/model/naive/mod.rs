@@ -184,7 +184,7 @@ impl Naive {
 
     fn settle_what_it_names(&mut self, command: &Command) {
         match command {
-            Command::Tick => {}
+            Command::Tick | Command::RaiseLevel(_) => {}
             Command::Reserve(reserve) => {
                 let of_cart = |one: &&Reservation| one.cart_id == reserve.cart_id && self.is_due(one);
                 if let Some(id) = self.reservations.iter().find(of_cart).map(|one| one.id) {
@@ -214,7 +214,7 @@ impl Naive {
 
     fn execute(&mut self, stamp: &Stamp, command: &Command) -> Result<Outcome, Rejection> {
         match command {
-            Command::Tick => Ok(Outcome::Ticked),
+            Command::Tick | Command::RaiseLevel(_) => Ok(Outcome::Ticked),
             Command::Reserve(reserve) => self.reserve(stamp, reserve),
             Command::Commit(commit) => self.commit(stamp, commit),
             Command::Release(release) => self.release(stamp, release),

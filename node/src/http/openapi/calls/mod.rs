@@ -73,6 +73,7 @@ fn command(own: &[&'static str]) -> Vec<&'static str> {
         code::NO_LEADER,
         code::NO_QUORUM,
         code::OVERLOADED,
+        code::FEATURE_NOT_ACTIVE,
         code::OUTCOME_UNKNOWN,
     ];
     [own, &all].concat()

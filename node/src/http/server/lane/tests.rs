@@ -99,6 +99,7 @@ fn results() -> Vec<Result<Answer, ProposeError>> {
         ProposeError::NoQuorum,
         ProposeError::Overloaded,
         ProposeError::NoSpace,
+        ProposeError::FeatureNotActive,
         ProposeError::OutcomeUnknown,
     ];
     let applied_results = outcomes.into_iter().map(Ok).chain(rejections.into_iter().map(Err)).map(applied);
