@@ -38,6 +38,8 @@ mod compaction;
 mod digests;
 mod fatal;
 mod form;
+#[cfg(test)]
+mod fuzz_tests;
 mod gate;
 #[cfg(test)]
 mod golden;

@@ -142,3 +142,24 @@ async fn a_changed_file_is_taken_notice_of_and_a_broken_one_changes_nothing() {
     }
     watching.abort();
 }
+
+/// A file of any words is refused, in a line that tells no hash, or read; and what is read is read again as it is
+/// written.
+#[test]
+fn tokens_files_of_any_words() {
+    const HASH: &str = "\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"";
+    #[rustfmt::skip]
+    const WORDS: &[&str] = &[
+        "[[token]]\n", "id = \"1a2b3c4d\"\n", "id = \"\"\n", "name = \"till\"\n", "roles = [\"checkout\"]\n",
+        "roles = [\"read\", \"admin\"]\n", "roles = []\n", "roles = [\"root\"]\n", "sha256 = ", HASH, "\n", "\"00\"\n",
+        "created_at = \"2026-11-22T12:00:00.000Z\"\n", "cart_prefix = \"eu-\"\n", "customer_prefix = \"\"\n", "# ",
+        "=", "[", "]", "\"", "\\", ".", "1", "{", "}", ",", " ", "\t", "\0", "\u{e9}", "token",
+    ];
+    bolero::check!().for_each(|bytes: &[u8]| {
+        let text: String = bytes.iter().map(|byte| WORDS[usize::from(*byte) % WORDS.len()]).collect();
+        match TokensFile::parse(&text) {
+            Ok(file) => assert_eq!(TokensFile::parse(&toml::to_string(&file).unwrap()), Ok(file)),
+            Err(why) => assert!(!why.contains("0123456789abcdef") && !why.contains('\n'), "{why}"),
+        }
+    });
+}

@@ -82,7 +82,10 @@ impl Parsed {
     }
 }
 
-fn parse_all(bytes: &[u8], ttl_seconds_max: u64) -> Result<Vec<Result<command::Request, Problem>>, Problem> {
+pub(super) fn parse_all(
+    bytes: &[u8],
+    ttl_seconds_max: u64,
+) -> Result<Vec<Result<command::Request, Problem>>, Problem> {
     let operations = operations(bytes)?.into_iter();
     Ok(operations.map(|operation| request(operation.get().as_bytes(), ttl_seconds_max)).collect())
 }

@@ -305,4 +305,6 @@ async fn method_not_allowed(method: Method) -> Problem {
 }
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod tests;

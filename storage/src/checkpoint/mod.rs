@@ -33,6 +33,8 @@ mod durable;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod folder;
+#[cfg(test)]
+mod fuzz_tests;
 mod image;
 mod inspect;
 mod packs;

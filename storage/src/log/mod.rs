@@ -516,6 +516,8 @@ pub struct LogStats {
 }
 
 #[cfg(test)]
+mod fuzz_tests;
+#[cfg(test)]
 mod room_tests;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,8 @@
 //! Absent on purpose: several generations, compression, and any use of a damaged file's good part.
 
 mod format;
+#[cfg(test)]
+mod fuzz_tests;
 mod growing;
 mod inspect;
 mod reader;

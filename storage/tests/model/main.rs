@@ -23,6 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use coverage::Coverage;
 use naive::{Naive, is_wanted};
+use rand::RngCore;
 use random::{Source, sku};
 use reader::{Reader, read_all};
 use storage::inventory::command::{Request, Stamp};
@@ -78,6 +79,45 @@ fn run_against_the_model(seed: u64) -> Coverage {
         }
     }
     reached
+}
+
+/// The same with commands that follow from bytes, which a fuzzer can bend towards what was never reached.
+#[test]
+fn answers_to_commands_of_any_dice_are_the_naive_models() {
+    bolero::check!().with_iterations(200).for_each(|bytes: &[u8]| {
+        let mut source = Source::of_dice(Dice(bytes.to_vec().into_iter()));
+        let (mut inventory, mut naive) = (Inventory::default(), Naive::default());
+        // A command takes some ten throws.
+        for _ in 0..bytes.len() / 40 {
+            let (stamp, request) = source.next();
+            let told = format!("command {}: {stamp:?} {request:?}", inventory.sequence() + 1);
+            let applied = inventory.apply(&stamp, &request);
+            assert_eq!(applied, naive.apply(&stamp, &request), "{told}");
+            inventory.audit().unwrap_or_else(|why| panic!("{why:?} after {told}"));
+            source.heard(&applied);
+        }
+        compare(&inventory, &naive);
+    });
+}
+
+/// Bytes as dice; ones when they are used up.
+struct Dice(std::vec::IntoIter<u8>);
+
+impl RngCore for Dice {
+    fn next_u32(&mut self) -> u32 {
+        let mut bytes = [0; 4];
+        self.fill_bytes(&mut bytes);
+        u32::from_le_bytes(bytes)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        // No more bytes than for half of it, so that few make many commands.
+        u64::from(self.next_u32()) << 32
+    }
+
+    fn fill_bytes(&mut self, to: &mut [u8]) {
+        to.fill_with(|| self.0.next().unwrap_or(1));
+    }
 }
 
 /// The records, audited as they pass by, are as the inventory is.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{Rng, RngCore, SeedableRng};
 use storage::inventory::command::{
     AdjustSku, Command, Commit, DeleteSku, Extend, IfExpired, OnShortfall, Precondition, PutSku, Release,
     Request, Reserve, Return, Setting, Stamp,
@@ -58,7 +58,7 @@ const SHAPES: [Shape; 12] =
 
 /// A source of random commands.
 pub(crate) struct Source {
-    rng: StdRng,
+    rng: Box<dyn RngCore>,
     shape: Shape,
     now_ms: u64,
     /// The latest reservations as they were when last heard of, for commands to name.
@@ -80,9 +80,18 @@ impl Source {
         Source::shaped(seed, Shape { events_max: u64::MAX, ..shape })
     }
 
+    /// A source that follows from these dice.
+    pub(crate) fn of_dice(dice: impl RngCore + 'static) -> Source {
+        Source::of(Box::new(dice), FEW)
+    }
+
     fn shaped(seed: u64, shape: Shape) -> Source {
+        Source::of(Box::new(StdRng::seed_from_u64(seed)), shape)
+    }
+
+    fn of(rng: Box<dyn RngCore>, shape: Shape) -> Source {
         Source {
-            rng: StdRng::seed_from_u64(seed),
+            rng,
             shape,
             now_ms: 1_000_000,
             views: Vec::new(),

@@ -171,6 +171,25 @@ mod tests {
         }
     }
 
+    /// Whatever comes, what is found lies in it, and is found again in what follows.
+    #[test]
+    fn any_bytes_and_patched_requests() {
+        let sound = text("POST /api/checkout/commit HTTP/1.1", "Idempotency-Key: k-1\r\n");
+        bolero::check!().with_type::<(Vec<(u16, u8)>, Vec<u8>)>().for_each(|(patches, behind)| {
+            let mut bytes = sound.clone().into_bytes();
+            for (place, byte) in patches {
+                let at = usize::from(*place) % bytes.len();
+                bytes[at] = *byte;
+            }
+            bytes.extend_from_slice(behind);
+            if let Found::Plain(plain) = find(&bytes) {
+                assert!(plain.length <= bytes.len() && plain.body.len() < plain.length);
+                assert_eq!(find(&bytes[..plain.length]), Found::Plain(plain));
+            }
+            let _ = find(behind);
+        });
+    }
+
     #[test]
     fn what_is_not_plain_is_left_alone() {
         for line in [
