@@ -9,6 +9,7 @@ use hyper::header::HeaderValue;
 use crate::error::Error;
 use crate::nodes::{Nodes, Route};
 use crate::retry::Policy;
+use crate::tls;
 use crate::transport::Transport;
 
 /// A client of one cluster. A cheap handle: clones share their connections.
@@ -20,7 +21,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the nodes at these addresses (`http://host:port`), with the usual patience.
+    /// A client of the nodes at these addresses (`http://host:port`, `https://host:port`), with the usual patience.
     ///
     /// # Errors
     /// [`Error::Usage`] where an address is not one, or none is given.
@@ -30,7 +31,7 @@ impl Client {
 
     /// A client with another patience than the usual.
     pub fn builder() -> Builder {
-        Builder { policy: Policy::default(), connect_time_max: Duration::from_secs(1), token: None }
+        Builder { policy: Policy::default(), connect_time_max: Duration::from_secs(1), token: None, ca: None }
     }
 
     /// How many nodes it knows.
@@ -63,6 +64,7 @@ pub struct Builder {
     policy: Policy,
     connect_time_max: Duration,
     token: Option<Token>,
+    ca: Option<Vec<u8>>,
 }
 
 /// The token that is shown; not printed by accident.
@@ -79,6 +81,13 @@ impl Builder {
     /// Every call shows this token, which `lastunit token new` has made.
     pub fn token(mut self, token: &str) -> Builder {
         self.token = Some(Token(token.to_owned()));
+        self
+    }
+
+    /// Nodes at `https://` addresses are trusted by these authorities alone (PEM, such as the cluster's `ca.pem`); by
+    /// those that this machine trusts unless set.
+    pub fn ca(mut self, pem: impl Into<Vec<u8>>) -> Builder {
+        self.ca = Some(pem.into());
         self
     }
 
@@ -113,13 +122,16 @@ impl Builder {
         self
     }
 
-    /// The client of the nodes at these addresses (`http://host:port`).
+    /// The client of the nodes at these addresses (`http://host:port`, `https://host:port`).
     ///
     /// # Errors
-    /// [`Error::Usage`] where an address is not one, none is given, or the token cannot stand in a header.
+    /// [`Error::Usage`] where an address is not one, none is given, the token cannot stand in a header, or the
+    /// authorities are of no use.
     pub fn build<A: AsRef<str>>(self, addresses: impl IntoIterator<Item = A>) -> Result<Client, Error> {
         let authorization = self.token.map(|Token(token)| authorization(&token)).transpose()?;
-        let transport = Transport::new(Nodes::new(addresses)?, self.connect_time_max, authorization);
+        let nodes = Nodes::new(addresses)?;
+        let tls = tls::config(self.ca.as_deref(), nodes.speak_tls())?;
+        let transport = Transport::new(nodes, self.connect_time_max, authorization, tls);
         let transport = Arc::new(transport);
         Ok(Client { transport, route: Route::Any, policy: self.policy })
     }

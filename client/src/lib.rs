@@ -59,7 +59,7 @@
 //!
 //! `client/examples/checkout.rs` is a whole checkout, with a waiting line, to be run against a cluster.
 //!
-//! What is absent: TLS, which needs certificates that a cluster does not have yet.
+//! Nodes at `https://` addresses are called by TLS; [`ca`](Builder::ca) says by which authorities they are trusted.
 
 pub mod api;
 pub mod code;
@@ -75,6 +75,7 @@ mod list;
 mod message;
 mod nodes;
 mod retry;
+mod tls;
 mod transport;
 
 pub use answer::Answer;

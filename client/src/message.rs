@@ -84,7 +84,8 @@ impl Message {
 
     /// The message as a request to that node.
     pub(crate) fn request(&self, address: &Uri) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-        let mut uri = Uri::builder().scheme("http").path_and_query(self.path.as_str());
+        let mut uri =
+            Uri::builder().scheme(address.scheme_str().unwrap_or("http")).path_and_query(self.path.as_str());
         if let Some(authority) = address.authority() {
             uri = uri.authority(authority.clone());
         }

@@ -42,7 +42,7 @@ pub(crate) enum Route {
 }
 
 impl Nodes {
-    /// The nodes at these addresses: `http://host:port`, or `host:port` alone.
+    /// The nodes at these addresses: `http://host:port`, `https://host:port`, or `host:port` alone, which is the first.
     pub(crate) fn new<A: AsRef<str>>(addresses: impl IntoIterator<Item = A>) -> Result<Nodes, Error> {
         let list = addresses.into_iter().map(|a| Node::new(a.as_ref())).collect::<Result<Vec<_>, _>>()?;
         if list.is_empty() {
@@ -56,6 +56,11 @@ impl Nodes {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.list.len()
+    }
+
+    /// Whether any of them is called by TLS.
+    pub(crate) fn speak_tls(&self) -> bool {
+        self.list.iter().any(|node| node.address.scheme_str() == Some("https"))
     }
 
     /// How many of them a call of that route may reach.
@@ -107,8 +112,8 @@ impl Node {
     fn new(address: &str) -> Result<Node, Error> {
         let full = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
         let uri: Uri = full.parse().map_err(|cause| usage(address, &format!("{cause}")))?;
-        if uri.scheme_str() != Some("http") {
-            return Err(usage(address, "only http:// is spoken"));
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(usage(address, "only http:// and https:// are spoken"));
         }
         if uri.path() != "/" || uri.query().is_some() {
             return Err(usage(address, "a path has no place in it"));
@@ -132,7 +137,8 @@ mod tests {
     #[test]
     fn addresses_are_checked() {
         assert_eq!(three().address(0).to_string(), "http://a:1/");
-        for bad in ["", "https://a:1", "http://a:1/api", "http://a:1/?q", "http://", "a b:1"] {
+        assert!(!three().speak_tls() && Nodes::new(["a:1", "https://b:2"]).unwrap().speak_tls());
+        for bad in ["", "ftp://a:1", "http://a:1/api", "http://a:1/?q", "http://", "a b:1"] {
             assert!(matches!(Nodes::new([bad]), Err(Error::Usage(_))), "{bad}");
         }
         assert!(matches!(Nodes::new([""; 0]), Err(Error::Usage(_))));

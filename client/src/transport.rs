@@ -9,9 +9,11 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::{Request, Response, body::Incoming};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use crate::answer::{Reply, Tried};
@@ -28,7 +30,7 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 /// The connections to all nodes.
 #[derive(Debug)]
 pub(crate) struct Transport {
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
     pub(crate) nodes: Nodes,
     /// What every request shows of who asks.
     authorization: Option<HeaderValue>,
@@ -65,10 +67,15 @@ impl Transport {
         nodes: Nodes,
         connect_time_max: Duration,
         authorization: Option<HeaderValue>,
+        tls: ClientConfig,
     ) -> Transport {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(connect_time_max));
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(connect_time_max));
+        // It is asked for https addresses, too, and what it makes of them is TLS's from there on.
+        tcp.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let connector = connector.enable_http1().wrap_connector(tcp);
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_MAX)

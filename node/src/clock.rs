@@ -31,6 +31,12 @@ pub(crate) fn now_rfc3339() -> String {
     format!("{:.3}", jiff::Timestamp::from_duration(now).unwrap_or_default())
 }
 
+/// A second since 1970, for people: RFC 3339.
+pub(crate) fn rfc3339(second: u64) -> String {
+    let second = i64::try_from(second).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::MAX).to_string()
+}
+
 fn since_epoch() -> Duration {
     let shown = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     match WRONG.get() {

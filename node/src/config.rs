@@ -10,6 +10,8 @@
 //!
 //! What is absent: whether an address is free or a directory writable. Only starting a node can tell.
 
+mod tls;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -20,6 +22,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::address::is_address;
+
+pub(crate) use self::tls::{Named, NodeFiles, TlsConfig};
 
 /// How many nodes a cluster has: fewer than three survive nothing, more than five only wait for one another.
 pub(crate) const NODES: RangeInclusive<usize> = 3..=5;
@@ -49,6 +53,8 @@ pub(crate) struct ClusterFile {
     pub(crate) events_max: u64,
     /// The file of the tokens that callers show; `None`: nobody shows any. Relative to the working directory.
     pub(crate) tokens: Option<PathBuf>,
+    /// What has TLS, and by which files; `None`: nothing.
+    pub(crate) tls: Option<TlsConfig>,
     /// The nodes, in the order of the file.
     pub(crate) nodes: Vec<NodeConfig>,
 }
@@ -94,13 +100,28 @@ impl ClusterFile {
         let mut root = Section::new(text, String::new(), document);
         let cluster = root.table("cluster")?;
         let nodes = root.tables("node")?;
+        let tls = root.optional_table("tls")?;
         root.finish()?;
         let file = limits(cluster)?;
         let nodes = nodes.into_iter().map(node).collect::<Result<Vec<_>, _>>()?;
         check_count(text, &nodes)?;
         check_distinct(&nodes)?;
-        let nodes = nodes.into_iter().map(|node| node.config).collect();
-        Ok(ClusterFile { nodes, ..file })
+        let nodes: Vec<_> = nodes.into_iter().map(|node| node.config).collect();
+        let tls = tls.map(|section| TlsConfig::read(section, &nodes)).transpose()?;
+        Ok(ClusterFile { nodes, tls, ..file })
+    }
+
+    /// How clients call the nodes: `http` or `https`.
+    pub(crate) fn scheme(&self) -> &'static str {
+        match self.tls.as_ref().is_some_and(|tls| tls.http) {
+            true => "https",
+            false => "http",
+        }
+    }
+
+    /// By which authority clients trust the nodes, where that is the nodes' own.
+    pub(crate) fn client_ca(&self) -> Option<PathBuf> {
+        self.tls.as_ref().filter(|tls| tls.http).and_then(TlsConfig::client_ca)
     }
 
     /// The node of that id.
@@ -163,6 +184,7 @@ fn limits(mut section: Section<'_>) -> Result<ClusterFile, ConfigError> {
         events_retention,
         events_max,
         tokens: tokens.map(|tokens| PathBuf::from(tokens.value)),
+        tls: None,
         nodes: Vec::new(),
     })
 }
@@ -339,6 +361,11 @@ impl<'t> Section<'t> {
         Ok(value)
     }
 
+    fn flag(&mut self, key: &'static str, default: bool) -> Result<bool, ConfigError> {
+        let Some(At { value, line }) = self.take(key) else { return Ok(default) };
+        value.as_bool().ok_or_else(|| self.wrong_type(key, line, &value, "true or false"))
+    }
+
     fn check_limits(&self, max_ttl: Duration, max_hold: Duration) -> Result<(), ConfigError> {
         if max_ttl <= max_hold {
             return Ok(());
@@ -366,6 +393,27 @@ impl<'t> Section<'t> {
         }
     }
 
+    fn optional_table(&mut self, key: &'static str) -> Result<Option<Section<'t>>, ConfigError> {
+        match self.table.contains_key(key) {
+            true => self.table(key).map(Some),
+            false => {
+                self.known.push(key);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The tables of an array that may be left out.
+    fn optional_tables(&mut self, key: &'static str) -> Result<Vec<Section<'t>>, ConfigError> {
+        match self.table.contains_key(key) {
+            true => self.tables(key),
+            false => {
+                self.known.push(key);
+                Ok(Vec::new())
+            }
+        }
+    }
+
     /// The tables of an array of tables, named `node[1]`, `node[2]`: people count from 1.
     fn tables(&mut self, key: &'static str) -> Result<Vec<Section<'t>>, ConfigError> {
         let mend = format!("a [[{key}]] table for each");
@@ -378,7 +426,7 @@ impl<'t> Section<'t> {
             let line = line_at(self.text, value.span().start);
             match value.into_inner() {
                 DeValue::Table(table) => {
-                    sections.push(self.section(format!("{key}[{}]", place + 1), line, table));
+                    sections.push(self.section(self.key(&format!("{key}[{}]", place + 1)), line, table));
                 }
                 other => return Err(self.wrong_type(key, line, &other, &mend)),
             }

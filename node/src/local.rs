@@ -189,6 +189,11 @@ impl LocalCluster {
         Ok(LocalCluster { own: true, ..cluster })
     }
 
+    /// Calls the nodes through that client, which numbers them alike, where they are not called by plain HTTP.
+    pub(crate) fn call_through(&mut self, client: Client) {
+        self.client = client;
+    }
+
     /// Gives these to every process that is started from now on.
     pub(crate) fn give(&mut self, extras: Extras) {
         self.extras = extras;

@@ -6,6 +6,7 @@
 //!   lastunit serve    one node in the foreground                     serve      -> http -> raft
 //!   lastunit sale     a flash sale, checked to the last unit         cli::sale  -> client
 //!   lastunit bench    load on a cluster, measured, and its books checked     cli::bench -> plain sockets, client
+//!   lastunit cert     the certificates of TLS, made and renewed         cli::cert  -> tls: files
 //!   lastunit token    who may call: tokens made, listed, revoked     cli::token -> auth: a file
 //!   lastunit prove    a cluster hurt in every way, and what clients saw checked   cli::prove -> checker
 //!   lastunit inspect  the directory of a node that is stopped        inspect    -> raft
@@ -31,6 +32,7 @@ mod local;
 mod logs;
 mod metrics;
 mod serve;
+mod tls;
 mod tuning;
 
 use std::ffi::OsString;

@@ -29,7 +29,6 @@ use std::time::{Duration, Instant};
 use clap::builder::BoolishValueParser;
 use raft::{Group, GroupOptions, Member, StartError, Stop, StopKind, Tuning};
 use storage::StorageError;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
@@ -38,9 +37,10 @@ use crate::access::AccessArgs;
 use crate::auth::Access;
 use crate::clock::SystemClock;
 use crate::config::{ClusterFile, NodeConfig};
-use crate::http::{self, Api};
+use crate::http::{self, Api, Door};
 use crate::lab::Lab;
 use crate::logs::{self, LogFormat};
+use crate::tls::Tls;
 use crate::tuning::TuningArgs;
 
 /// It failed.
@@ -120,14 +120,16 @@ async fn node(args: Args) -> Result<(), Failure> {
     // Asked for first, so that a signal during the start is obeyed after it.
     let lab = Lab::new(args.lab);
     let mut stop = pin!(stop(args.exit_with_stdin, lab.clone()).map_err(failed)?);
-    let mut listener = listen(node).await?;
+    let tls = Tls::open(&file, node.id).map_err(usage)?;
+    let mut listener = listen(node, &tls).await?;
     let access = args.access.open(&file).map_err(usage)?;
-    args.access.check(&access, node, &listener).map_err(usage)?;
-    warn_of_others(node);
-    // It takes notice of changed tokens for as long as the process lives.
+    args.access.check(&access, node, listener.listener()).map_err(usage)?;
+    warn_of_others(node, &tls);
+    // They take notice of changed tokens and certificates for as long as the process lives.
     tokio::spawn(access.clone().watch());
+    tokio::spawn(tls.clone().watch());
     let options = options(&file, node, args.tuning.tuning());
-    let mut started = start(node, &options, &lab).await?;
+    let mut started = start(node, &options, &lab, &tls).await?;
     let mut pause = ROOM_AFTER;
     #[cfg(feature = "planted-bugs")]
     warn_of(bug);
@@ -138,7 +140,7 @@ async fn node(args: Args) -> Result<(), Failure> {
                 match serve(&file, node, &access, listener, group, stop.as_mut()).await? {
                     Ended::InOrder => return Ok(()),
                     Ended::OutOfSpace(why) => {
-                        listener = listen(node).await?;
+                        listener = listen(node, &tls).await?;
                         why
                     }
                 }
@@ -150,9 +152,9 @@ async fn node(args: Args) -> Result<(), Failure> {
         started = tokio::select! {
             biased;
             () = stop.as_mut() => return Ok(()),
-            started = start_when_there_is_room(node, &options, &lab, listener, pause) => started?,
+            started = start_when_there_is_room(node, &options, &lab, &tls, listener, pause) => started?,
         };
-        listener = listen(node).await?;
+        listener = listen(node, &tls).await?;
     }
 }
 
@@ -187,8 +189,8 @@ enum Ended {
     OutOfSpace(String),
 }
 
-async fn start(node: &NodeConfig, options: &GroupOptions, lab: &Lab) -> Result<Started, Failure> {
-    match Group::start_on(lab.disk(), options.clone(), Arc::new(SystemClock)).await {
+async fn start(node: &NodeConfig, options: &GroupOptions, lab: &Lab, tls: &Tls) -> Result<Started, Failure> {
+    match Group::start_secured(lab.disk(), tls.peers(), options.clone(), Arc::new(SystemClock)).await {
         Ok(group) => {
             tracing::info!(node = node.id, http = node.http, raft = node.raft, "serving");
             Ok(Started::Serving(group))
@@ -209,14 +211,15 @@ async fn start_when_there_is_room(
     node: &NodeConfig,
     options: &GroupOptions,
     lab: &Lab,
-    listener: TcpListener,
+    tls: &Tls,
+    listener: Door,
     pause: Duration,
 ) -> Result<Started, Failure> {
     let (done, waiting) = oneshot::channel::<()>();
     let starting = async {
         wait_for_room(options, lab, pause).await;
         tracing::info!(node = node.id, "there is room again");
-        let started = start(node, options, lab).await;
+        let started = start(node, options, lab, tls).await;
         drop(done);
         started
     };
@@ -245,7 +248,7 @@ async fn serve(
     file: &ClusterFile,
     node: &NodeConfig,
     access: &Access,
-    listener: TcpListener,
+    listener: Door,
     group: Group,
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, Failure> {
@@ -293,21 +296,22 @@ fn stopped(node: &NodeConfig, why: &Stop) -> Failure {
     }
 }
 
-/// The nodes' own port asks nobody who is there.
-fn warn_of_others(node: &NodeConfig) {
+/// Without TLS the nodes' own port asks nobody who is there.
+fn warn_of_others(node: &NodeConfig, tls: &Tls) {
     let local = |address: &SocketAddr| address.ip().is_loopback();
-    if !node.raft.parse().as_ref().is_ok_and(local) {
-        let what =
-            "whoever reaches the nodes' own port may speak as a node: keep it on a network of theirs alone";
+    if tls.peers().is_none() && !node.raft.parse().as_ref().is_ok_and(local) {
+        let what = "whoever reaches the nodes' own port may speak as a node: keep it on a network of theirs alone, \
+             or give the cluster file a [tls]";
         tracing::warn!(node = node.id, raft = node.raft, "{what}");
     }
 }
 
-async fn listen(node: &NodeConfig) -> Result<TcpListener, Failure> {
-    http::bind(&node.http).await.map_err(|error| {
+async fn listen(node: &NodeConfig, tls: &Tls) -> Result<Door, Failure> {
+    let listener = http::bind(&node.http).await.map_err(|error| {
         let NodeConfig { id, http, .. } = node;
         usage(format!("cannot listen on {http} (key `http` of node {id}): {error}; {}", address_mend(&error)))
-    })
+    })?;
+    Ok(Door::new(listener, tls.http()))
 }
 
 fn address_mend(error: &io::Error) -> &'static str {
@@ -472,7 +476,7 @@ mod tests {
     async fn an_address_in_use_names_the_key_and_the_mend() {
         let taken = http::bind("127.0.0.1:0").await.unwrap();
         let http = taken.local_addr().unwrap().to_string();
-        let failure = listen(&NodeConfig { http, ..node() }).await.expect_err("in use");
+        let failure = listen(&NodeConfig { http, ..node() }, &Tls::default()).await.err().expect("in use");
         assert_eq!(failure.code, EXIT_USAGE);
         assert!(failure.why.contains("key `http` of node 7"), "{}", failure.why);
         assert!(failure.why.ends_with("stop the process that uses it, or choose another port"));

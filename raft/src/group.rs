@@ -37,6 +37,7 @@ use crate::space::Space;
 use crate::state_machine::{Saving, StateMachine};
 use crate::transport::about::Build;
 use crate::transport::server::{Gate, Server};
+use crate::transport::tls::PeerTls;
 use crate::transport::wire::{Listening, Tcp, Wire};
 use crate::transport::{Local, Network, memory, ping};
 use crate::types::{Raft, TypeConfig};
@@ -64,6 +65,9 @@ const SAVE_LOOKS: u32 = 8;
 
 /// Recovery and a linearizable read for readiness are waited for this long.
 const READY: Duration = Duration::from_secs(2);
+
+/// The network between the nodes, and what is laid over it.
+type Secured = (Arc<dyn Wire>, Option<Arc<PeerTls>>);
 
 /// One Raft group's member in this process. A cheap handle.
 #[derive(Clone)]
@@ -104,6 +108,19 @@ impl Group {
         Group::start_in(disk, Arc::new(Tcp), options, wall).await
     }
 
+    /// As [`Group::start_on`], with TLS between the nodes, where there is any.
+    ///
+    /// # Errors
+    /// As [`Group::start_on`].
+    pub async fn start_secured(
+        disk: Arc<dyn Disk>,
+        tls: Option<Arc<PeerTls>>,
+        options: GroupOptions,
+        wall: Arc<dyn WallClock>,
+    ) -> Result<Group, StartError> {
+        Group::start_with(disk, (Arc::new(Tcp), tls), options, wall).await
+    }
+
     /// As [`Group::start_on`], on another network as well: one in memory, in simulations.
     #[doc(hidden)]
     pub async fn start_in(
@@ -112,7 +129,16 @@ impl Group {
         options: GroupOptions,
         wall: Arc<dyn WallClock>,
     ) -> Result<Group, StartError> {
-        let listener = listen(&*wire, &options).await?;
+        Group::start_with(disk, (wire, None), options, wall).await
+    }
+
+    async fn start_with(
+        disk: Arc<dyn Disk>,
+        wire: Secured,
+        options: GroupOptions,
+        wall: Arc<dyn WallClock>,
+    ) -> Result<Group, StartError> {
+        let listener = listen(&*wire.0, &options).await?;
         let (opening, space) = (options.clone(), Space::new(disk.clone(), options.data_dir.clone()));
         let opened = blocking(move || open::open(disk, &opening)).await;
         let store = opened.map_err(|e| StartError::Raft(e.to_string()))??;
@@ -122,7 +148,7 @@ impl Group {
     async fn wire(
         options: GroupOptions,
         wall: Arc<dyn WallClock>,
-        wire: Arc<dyn Wire>,
+        (wire, tls): Secured,
         listener: Box<dyn Listening>,
         store: Store,
         space: Space,
@@ -139,7 +165,7 @@ impl Group {
         let promises = Arc::new(Promises::new(log.clone()));
         let local =
             Local::new(options, directory.identity(), clock, replica, fatal, memory, promises.clone());
-        let local = Arc::new(local.over(wire));
+        let local = Arc::new(local.over(wire).secured_by(tls));
         let raft = start_raft(&local, LogStore::new(log.clone(), promises), machine.clone()).await?;
         local.roster.follow(raft.metrics());
         let (confirmer, confirming) = Confirmer::new(local.clone(), raft.clone());

@@ -92,3 +92,4 @@ pub use propose::UNIT_COMMANDS_MAX;
 pub use space::{has_room, has_room_on};
 pub use status::{MemberStatus, Role, Stats, Status};
 pub use transport::about::{Build, OWN_VERSION};
+pub use transport::tls::{PeerKeys, PeerTls, Unfit, node_name};

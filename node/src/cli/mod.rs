@@ -9,6 +9,7 @@
 //!     failure  how a command ends that was not done
 //!     out      stdout: text, JSON, tables
 //!   token new list revoke                      who may call: a file, no cluster
+//!   cert new renew                             by what nodes know each other: files, no cluster
 //!   up sale bench                              whole clusters
 //! ```
 //!
@@ -20,6 +21,7 @@ mod agreement;
 mod audit;
 mod bar;
 pub(crate) mod bench;
+mod cert;
 mod commit;
 mod completions;
 mod events;
@@ -89,6 +91,7 @@ pub(crate) enum Command {
     #[command(after_help = audit::EXIT_CODES)]
     Audit(audit::Args),
     Token(token::Args),
+    Cert(cert::Args),
     Member(member::Args),
     Leader(leader::Args),
     Completions(completions::Args),
@@ -109,6 +112,7 @@ impl Command {
             Command::Status(args) => status::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Token(args) => token::run(args),
+            Command::Cert(args) => cert::run(args),
             Command::Member(args) => member::run(args).await,
             Command::Leader(args) => leader::run(args).await,
             Command::Completions(args) => completions::run(args, line),
@@ -131,6 +135,7 @@ impl Command {
             Command::Sku(args) => args.json(),
             Command::Audit(args) => args.reach.json,
             Command::Token(args) => args.json(),
+            Command::Cert(args) => args.json(),
             Command::Member(args) => args.json(),
             Command::Leader(args) => args.json(),
             // What they tell is whole before they fail, or a line for each of many.

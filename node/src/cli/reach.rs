@@ -7,7 +7,8 @@ use client::{Answer, Builder, Call, Client};
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::{Stop, dial, out};
+use super::venue::Given;
+use super::{Stop, out};
 use crate::config::ClusterFile;
 
 /// The flags that every command over the cluster has.
@@ -35,6 +36,10 @@ pub(super) struct Credential {
     /// The token to show, where the cluster asks for one. The variable keeps it out of lists of processes.
     #[arg(long, value_name = "TOKEN", env = "LASTUNIT_TOKEN", hide_env_values = true, help_heading = SHARED)]
     token: Option<SecretText>,
+    /// By which authority (PEM) nodes at https:// are trusted; unless given, that of the cluster file where it is used,
+    /// else those that this machine trusts.
+    #[arg(long, value_name = "FILE", env = "LASTUNIT_CA", help_heading = SHARED)]
+    ca: Option<PathBuf>,
 }
 
 /// A text that is not printed by accident.
@@ -56,12 +61,20 @@ impl std::fmt::Debug for SecretText {
 }
 
 impl Credential {
-    /// A builder of clients that show it.
-    pub(super) fn builder(&self) -> Builder {
-        match &self.token {
+    /// A builder of clients that show it, and trust `--ca`, or else the authority of the cluster file.
+    ///
+    /// # Errors
+    /// In one line, where that authority cannot be read.
+    pub(super) fn builder(&self, of_file: Option<PathBuf>) -> Result<Builder, String> {
+        let builder = match &self.token {
             Some(SecretText(token)) => Client::builder().token(token),
             None => Client::builder(),
-        }
+        };
+        let Some(ca) = self.ca.clone().or(of_file) else { return Ok(builder) };
+        let pem = std::fs::read(&ca);
+        let mend = "make it with lastunit cert new, or name the nodes' ca.pem with --ca or LASTUNIT_CA";
+        let pem = pem.map_err(|error| format!("{}: cannot be read: {error}; {mend}", ca.display()))?;
+        Ok(builder.ca(pem))
     }
 
     /// The value of an `Authorization` that shows it.
@@ -85,21 +98,26 @@ pub(crate) struct Key {
 impl Reach {
     /// A client of the cluster.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        let mut builder = self.credential.builder();
+        let Given { addresses, ca } = self.given()?;
+        let mut builder = self.credential.builder(ca).map_err(Failure::usage)?;
         if let Some(deadline) = self.deadline {
             builder = builder.deadline(deadline);
         }
-        builder.build(self.addresses()?).map_err(Failure::from)
+        builder.build(addresses).map_err(Failure::from)
     }
 
     /// The addresses of the nodes.
     pub(super) fn addresses(&self) -> Result<Vec<String>, Failure> {
+        self.given().map(|given| given.addresses)
+    }
+
+    fn given(&self) -> Result<Given, Failure> {
         if !self.nodes.is_empty() {
-            return Ok(self.nodes.clone());
+            return Ok(Given { addresses: self.nodes.clone(), ca: None });
         }
         let file = ClusterFile::load(&self.config)
             .map_err(|mistake| Failure::usage(format!("{mistake}; or give --nodes or LASTUNIT_NODES")))?;
-        Ok(file.nodes.iter().map(|node| format!("http://{}", dial(&node.http))).collect())
+        Ok(Given::of(&file))
     }
 
     /// Where a node of the cluster file answers its peers and HTTP.

@@ -10,12 +10,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
+use client::Client;
 use tokio::time::{Instant, sleep};
 
+use super::reach::Credential;
+use super::venue::Given;
 use super::{EXIT_FAILED, EXIT_USAGE, Stop, dial, fail, tell, this_program};
 use crate::access::AccessArgs;
 use crate::config::{ClusterFile, NodeConfig};
@@ -52,7 +55,11 @@ pub(crate) async fn run(args: Args) -> ExitCode {
         Ok(file) => file,
         Err(mistake) => return fail(EXIT_USAGE, &mistake),
     };
-    let mut cluster = match prepare(&args, &file) {
+    let client = match client(&file) {
+        Ok(client) => client,
+        Err(why) => return fail(EXIT_USAGE, &why),
+    };
+    let mut cluster = match prepare(&args, &file, client) {
         Ok(cluster) => cluster,
         Err(why) => return fail(EXIT_FAILED, &why),
     };
@@ -75,10 +82,16 @@ pub(crate) async fn run(args: Args) -> ExitCode {
     }
 }
 
-fn prepare(args: &Args, file: &ClusterFile) -> Result<LocalCluster, String> {
+fn client(file: &ClusterFile) -> Result<Client, String> {
+    let Given { addresses, ca } = Given::of(file);
+    Credential::default().builder(ca)?.build(addresses).map_err(|why| why.to_string())
+}
+
+fn prepare(args: &Args, file: &ClusterFile, client: Client) -> Result<LocalCluster, String> {
     let nodes = file.nodes.iter().map(|node| LocalNode { id: node.id, http: dial(&node.http) }).collect();
     let cluster = LocalCluster::new(this_program()?, args.config.clone(), nodes, Logs::Show);
     let mut cluster = cluster.map_err(|why| why.to_string())?;
+    cluster.call_through(client);
     let told = |node: &NodeConfig| (node.id, args.access.arguments());
     cluster.give(Extras { arguments: file.nodes.iter().map(told).collect(), ..Extras::default() });
     Ok(cluster)
@@ -103,7 +116,11 @@ async fn start(cluster: &mut LocalCluster, args: &Args, file: &ClusterFile) -> R
     }
     let leader_id = cluster.client().cluster().await.ok().and_then(|view| view.value.leader_id);
     let sale = format!("{} sale --cluster {}", program(), args.config.display());
-    tell(&welcome(&file.name, cluster.nodes(), leader_id, &sale));
+    let welcome = welcome(&file.name, cluster.nodes(), leader_id, &sale);
+    tell(&match file.scheme() {
+        "https" => by_tls(&welcome, file.client_ca().as_deref()),
+        _ => welcome,
+    });
     Ok(())
 }
 
@@ -197,6 +214,12 @@ fn welcome(name: &str, nodes: &[LocalNode], leader_id: Option<u64>, sale: &str) 
     let _ =
         writeln!(text, "Or a flash sale of one unit to 50,000 buyers:\n  {sale}\nCtrl-C stops all nodes.");
     text
+}
+
+/// The same where the nodes are called by TLS.
+fn by_tls(welcome: &str, ca: Option<&Path>) -> String {
+    let trust = ca.map(|ca| format!("--cacert {} ", ca.display())).unwrap_or_default();
+    welcome.replace("http://", "https://").replace("curl -s ", &format!("curl -s {trust}"))
 }
 
 fn examples(first: &str, second: &str, third: &str) -> String {

@@ -1,23 +1,39 @@
 //! Where a sale is held and a benchmark runs: in a running cluster that is named, or in one of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Stop, dial, this_program};
-use crate::config::ClusterFile;
+use crate::config::{ClusterFile, NodeConfig};
 use crate::local::{LocalCluster, Logs};
 
 /// How long an own cluster may take to serve.
 pub(super) const OWN_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// The addresses of the cluster that is named by its file or its nodes; none where neither is given.
-pub(super) fn given(cluster: Option<&Path>, nodes: &[String]) -> Result<Vec<String>, String> {
+/// A running cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Given {
+    /// Its nodes; none where no cluster is given.
+    pub(super) addresses: Vec<String>,
+    /// By which authority the nodes are trusted, where its file says that.
+    pub(super) ca: Option<PathBuf>,
+}
+
+impl Given {
+    /// That of a cluster file.
+    pub(super) fn of(file: &ClusterFile) -> Given {
+        let url = |node: &NodeConfig| format!("{}://{}", file.scheme(), dial(&node.http));
+        Given { addresses: file.nodes.iter().map(url).collect(), ca: file.client_ca() }
+    }
+}
+
+/// The cluster that is named by its file or its nodes; none where neither is given.
+pub(super) fn given(cluster: Option<&Path>, nodes: &[String]) -> Result<Given, String> {
     match cluster {
         Some(path) => {
-            let file = ClusterFile::load(path).map_err(|mistake| mistake.to_string())?;
-            Ok(file.nodes.iter().map(|node| format!("http://{}", dial(&node.http))).collect())
+            ClusterFile::load(path).map(|file| Given::of(&file)).map_err(|mistake| mistake.to_string())
         }
-        None => Ok(nodes.to_vec()),
+        None => Ok(Given { addresses: nodes.to_vec(), ca: None }),
     }
 }
 

@@ -151,3 +151,70 @@ fn a_file_that_is_not_there_is_named() {
     let error = ClusterFile::load(Path::new("no/such/cluster.toml")).expect_err("no file");
     assert!(error.to_string().starts_with("no/such/cluster.toml: cannot be read"), "{error}");
 }
+
+/// The shipped file with such a section.
+fn with_tls(lines: &str) -> String {
+    format!("{SHIPPED}\n[tls]\n{lines}\n")
+}
+
+#[test]
+fn tls_is_for_both_ports_by_files_of_one_directory_unless_it_is_said_otherwise() {
+    let tls = |lines: &str| ClusterFile::parse(&with_tls(lines)).unwrap().tls.unwrap();
+    let path = |named: &Named| (named.key.clone(), named.path.display().to_string());
+    let plain = tls("");
+    assert!(plain.http && plain.peers);
+    let files = plain.files(2);
+    assert_eq!(path(&files.ca), ("tls.dir".to_owned(), "tls/ca.pem".to_owned()));
+    assert_eq!(files.http, files.peers);
+    assert_eq!(files.peers.each_ref().map(|named| path(named).1), ["tls/node-2.pem", "tls/node-2.key"]);
+    let told = tls("dir = \"d\"\nhttp_cert = \"all.pem\"\nhttp_key = \"all.key\"\n\
+                    [[tls.node]]\nid = 2\ncert = \"2.pem\"\nkey = \"2.key\"\n\
+                    [[tls.node]]\nid = 3\nhttp_cert = \"3.pem\"\nhttp_key = \"3.key\"");
+    let names = |id| {
+        let NodeFiles { peers, http, .. } = told.files(id);
+        [path(&peers[0]).1, path(&http[0]).1]
+    };
+    assert_eq!(
+        [1, 2, 3].map(names),
+        [["d/node-1.pem", "all.pem"], ["2.pem", "all.pem"], ["d/node-3.pem", "3.pem"]]
+    );
+    assert_eq!(path(&told.files(2).peers[1]).0, "tls.node[1].key");
+    assert_eq!(ClusterFile::parse(SHIPPED).unwrap().tls, None);
+}
+
+#[test]
+fn clients_trust_the_authority_of_the_file_where_nodes_show_what_it_has_made() {
+    for (lines, scheme, ca) in [
+        ("", "https", Some("tls/ca.pem")),
+        ("ca = \"a.pem\"", "https", Some("a.pem")),
+        ("http = false", "http", None),
+        ("http_cert = \"a\"\nhttp_key = \"b\"", "https", None),
+    ] {
+        let file = ClusterFile::parse(&with_tls(lines)).unwrap();
+        assert_eq!((file.scheme(), file.client_ca()), (scheme, ca.map(PathBuf::from)), "{lines}");
+    }
+    assert_eq!(ClusterFile::parse(SHIPPED).unwrap().scheme(), "http");
+}
+
+#[test]
+fn every_mistake_in_tls_names_its_key_and_the_mend() {
+    for (lines, key, what) in [
+        ("dir = 7", "tls.dir", "is of type integer"),
+        ("dir = \"\"", "tls.dir", "is empty"),
+        ("http = \"yes\"", "tls.http", "is of type string"),
+        ("http = false\npeers = false", "tls.http", "is false, and so is peers"),
+        ("cert = \"a\"", "tls.cert", "is not a key of this file"),
+        ("http_cert = \"a\"", "tls.http_key", "is missing"),
+        ("http_key = \"a\"", "tls.http_cert", "is missing"),
+        ("node = 7", "tls.node", "is of type integer"),
+        ("[[tls.node]]\ncert = \"a\"", "tls.node[1].id", "is missing"),
+        ("[[tls.node]]\nid = 7", "tls.node[1].id", "no [[node]] has the id 7"),
+        ("[[tls.node]]\nid = 1\ncert = \"a\"", "tls.node[1].key", "is missing"),
+        ("[[tls.node]]\nid = 1\nzone = \"a\"", "tls.node[1].zone", "is not a key of this file"),
+    ] {
+        let error = error_of(&with_tls(lines));
+        assert_eq!(error.key, key, "{lines}: {error}");
+        let line = error.to_string();
+        assert!(line.contains(what) && !error.mend.is_empty() && !line.contains('\n'), "{lines}: {line}");
+    }
+}

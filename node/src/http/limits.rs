@@ -54,6 +54,9 @@ pub(crate) const CALLS_MAX: usize = 8192;
 /// How many connections may be open; more wait in the system's backlog.
 pub(crate) const CONNECTIONS_MAX: usize = 16_384;
 
+/// How long a connection may take to shake hands, where it speaks TLS.
+pub(crate) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// How long a connection may take to send a request's head, its idle time before it included.
 pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(75);
 

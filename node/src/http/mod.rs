@@ -82,7 +82,7 @@ use tokio::time::timeout;
 
 pub(crate) use drain::Drain;
 pub(crate) use full::service as full;
-pub(crate) use server::{bind, serve};
+pub(crate) use server::{Door, bind, serve};
 pub(crate) use store::Store;
 
 use self::checkout::Call;

@@ -9,6 +9,7 @@ mod lane;
 mod plain;
 mod refusal;
 mod rewound;
+mod secure;
 mod taken;
 mod unread;
 
@@ -31,12 +32,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 pub(super) use self::alarm::Alarm;
 use self::lane::{Lane, Left};
 pub(super) use self::plain::Plain;
 use self::refusal::Refusing;
 use self::rewound::Rewound;
+pub(crate) use self::secure::Door;
 use self::taken::Taken;
 use self::unread::Unread;
 use super::limits::{CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX};
@@ -54,20 +57,22 @@ pub(crate) async fn bind(address: &str) -> io::Result<TcpListener> {
 ///
 /// Idle connections are closed at once. Dropping the future stops accepting, but not what is in flight.
 pub(crate) async fn serve<S: Store>(
-    listener: TcpListener,
+    door: impl Into<Door>,
     service: Service<S>,
     stop: impl Future<Output = ()>,
 ) {
+    let door = door.into();
     let drain = GracefulShutdown::new();
     let stopping = watch::Sender::new(false);
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut stop = pin!(stop);
     loop {
         let (stream, permit) = tokio::select! {
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&door.listener, &room) => accepted,
             () = &mut stop => break,
         };
-        let connection = connection(stream, service.clone(), stopping.subscribe(), drain.watcher());
+        let (acceptor, stopping) = (door.acceptor(), stopping.subscribe());
+        let connection = secured(acceptor, stream, service.clone(), stopping, drain.watcher());
         tokio::spawn(async move {
             // What goes wrong here went wrong for that client alone, and it knows.
             if let Err(error) = connection.await {
@@ -76,10 +81,35 @@ pub(crate) async fn serve<S: Store>(
             drop(permit);
         });
     }
-    drop(listener);
+    drop(door);
     stopping.send_replace(true);
     if timeout(DRAIN_TIME_MAX, drain.shutdown()).await.is_err() {
         tracing::warn!("calls were still in flight when the time to finish them was over");
+    }
+}
+
+/// Serves one connection to its end, once it speaks TLS where it has to.
+async fn secured<S: Store>(
+    acceptor: Option<TlsAcceptor>,
+    stream: TcpStream,
+    service: Service<S>,
+    stopping: watch::Receiver<bool>,
+    watcher: Watcher,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let Some(acceptor) = acceptor else {
+        return connection(stream, service, stopping, watcher).await;
+    };
+    // On the heap: a connection without TLS takes no room for what TLS keeps.
+    let shaken = Box::pin(async move {
+        tokio::select! {
+            shaken = secure::shake(acceptor, stream) => shaken.map(|shaken| (shaken, stopping)),
+            // Nothing was asked yet.
+            () = stopped(stopping.clone()) => Ok((None, stopping)),
+        }
+    });
+    match shaken.await? {
+        (Some(stream), stopping) => Box::pin(connection(stream, service, stopping, watcher)).await,
+        (None, _) => Ok(()),
     }
 }
 

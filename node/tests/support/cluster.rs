@@ -68,6 +68,17 @@ impl Cluster {
         Cluster::start_from(seed(), free_places(), limits, None).await
     }
 
+    /// A new cluster with these lines in its `[cluster]`, or with another table; no node is started yet.
+    pub(crate) async fn stopped_with(limits: &str) -> Cluster {
+        Cluster::stopped_from(seed(), free_places(), limits, None).await
+    }
+
+    /// From now on its clients speak TLS, and trust that authority.
+    pub(crate) fn speak_tls(&mut self, ca: &Path) {
+        let addresses = self.nodes.iter().map(|node| format!("https://{}", node.place.http));
+        self.client = Client::builder().ca(std::fs::read(ca).unwrap()).build(addresses).unwrap();
+    }
+
     /// A new cluster at these places, that serves.
     pub(crate) async fn start_at(seed: u64, places: Vec<Place>) -> Cluster {
         Cluster::start_from(seed, places, "", None).await

@@ -1,4 +1,4 @@
-//! Opening a connection to a peer: the wire, then the handshake.
+//! Opening a connection to a peer: the wire, TLS where there is any, then the handshake.
 
 use std::io;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::frame::{self, Kind};
 use super::message::Channel;
+use super::tls::Ends;
 use super::wire::{ReadEnd, WriteEnd};
 use super::{Local, Remote, handshake};
 
@@ -26,7 +27,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Buffered reading and direct writing, for frames are written whole.
-    pub(crate) fn of((reader, writer): (ReadEnd, WriteEnd)) -> Connection {
+    pub(crate) fn of((reader, writer): Ends) -> Connection {
         Connection { reader: BufReader::with_capacity(READ_BUFFER, reader), writer }
     }
 }
@@ -37,12 +38,23 @@ pub(crate) async fn dial(local: &Arc<Local>, to: u64, channel: Channel) -> io::R
     let via = || local.options.tuning.via.get(&to).cloned();
     let address = via().or_else(|| local.roster.address(to)).ok_or_else(unknown)?;
     let dialling = async {
-        let mut connection = Connection::of(local.wire.dial(&address).await?);
+        let mut connection = Connection::of(reach(local, to, &address).await?);
         let remote = shake(local, to, channel, &mut connection).await?;
         Ok((remote, connection))
     };
     let dialled = timeout(DIAL, dialling).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    dialled.inspect_err(|_| local.roster.note_failure(to))
+    dialled.inspect_err(|why| {
+        local.strangers.note_dialled(to, why);
+        local.roster.note_failure(to);
+    })
+}
+
+async fn reach(local: &Local, to: u64, address: &str) -> io::Result<Ends> {
+    let ends = local.wire.dial(address).await?;
+    match &local.tls {
+        Some(tls) => tls.dial(to, ends).await,
+        None => Ok(ends),
+    }
 }
 
 async fn shake(

@@ -9,6 +9,7 @@
 //! Each arrow is a connection of its own, so that a megabyte of entries never delays a heartbeat. A connection
 //! begins with a handshake that refuses whatever is not the node it claims to be: another cluster, group or node
 //! id, another data directory than the one that the membership knows, or an older state or a second copy of it.
+//! Where the cluster file has TLS between nodes (`tls`), each side shows a certificate of its node before that.
 //!
 //! * `about` is what nodes of different versions say of themselves.
 //! * `frame` and `message` are what is said, `wire` what carries it; `dial`, `handshake` how a connection begins;
@@ -33,6 +34,7 @@ pub(crate) mod refusals;
 pub(crate) mod roster;
 pub(crate) mod server;
 mod snapshots;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
@@ -53,6 +55,7 @@ use memory::Memory;
 use message::Introduction;
 use refusals::Refusals;
 use roster::Roster;
+use tls::{PeerTls, Strangers};
 use wire::{Tcp, Wire};
 
 use crate::GroupOptions;
@@ -76,6 +79,9 @@ pub(crate) struct Local {
     pub(crate) memory: Memory,
     pub(crate) roster: Roster,
     pub(crate) wire: Arc<dyn Wire>,
+    /// `None`: nodes speak without TLS.
+    pub(crate) tls: Option<Arc<PeerTls>>,
+    pub(crate) strangers: Strangers,
     incarnation: Incarnation,
     cluster_id: RwLock<Option<u128>>,
     promises: Arc<Promises>,
@@ -116,6 +122,8 @@ impl Local {
             memory,
             roster,
             wire,
+            tls: None,
+            strangers: Strangers::default(),
             incarnation,
             cluster_id,
             promises,
@@ -128,6 +136,11 @@ impl Local {
     /// The same over another network than this machine's.
     pub(crate) fn over(self, wire: Arc<dyn Wire>) -> Local {
         Local { wire, ..self }
+    }
+
+    /// The same with TLS between nodes.
+    pub(crate) fn secured_by(self, tls: Option<Arc<PeerTls>>) -> Local {
+        Local { tls, ..self }
     }
 
     /// This node's data directory.

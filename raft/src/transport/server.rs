@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use super::dial::Connection;
 use super::frame::{self, Frame, Kind};
 use super::message::{Appended, Call, Channel, Greeting, Hello, Reply, SnapshotBegin, SnapshotDone};
+use super::tls::{self, Ends};
 use super::wire::{Listening, ReadEnd, WriteEnd};
 use super::{Local, Remote, handshake};
 use crate::ProposeError;
@@ -88,8 +89,8 @@ impl Server {
         let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let mut connections = JoinSet::new();
         loop {
-            let connection = match listener.accept().await {
-                Ok(ends) => Connection::of(ends),
+            let ends = match listener.accept().await {
+                Ok(ends) => ends,
                 Err(e) => {
                     // Out of file descriptors, most likely: wait for some to come free.
                     tracing::warn!("cannot accept a peer: {e}");
@@ -104,19 +105,19 @@ impl Server {
             let server = server.clone();
             connections.spawn(async move {
                 let _slot = slot;
-                if let Err(e) = server.serve(connection).await {
+                if let Err(e) = server.serve(ends).await {
                     tracing::debug!("a peer's connection ended: {e}");
                 }
             });
         }
     }
 
-    async fn serve(self: Arc<Self>, mut connection: Connection) -> io::Result<()> {
-        let shaken = match timeout(HANDSHAKE, self.shake(&mut connection)).await {
+    async fn serve(self: Arc<Self>, ends: Ends) -> io::Result<()> {
+        let shaken = match timeout(HANDSHAKE, self.shake(ends)).await {
             Ok(shaken) => shaken?,
             Err(_) => return Err(io::ErrorKind::TimedOut.into()),
         };
-        let Some((from, channel)) = shaken else { return Ok(()) };
+        let Some((from, channel, connection)) = shaken else { return Ok(()) };
         match channel {
             Channel::Calls => self.serve_calls(from, connection).await,
             Channel::Appends => self.serve_appends(from, connection).await,
@@ -124,11 +125,15 @@ impl Server {
         }
     }
 
-    async fn shake(&self, connection: &mut Connection) -> io::Result<Option<(Remote, Channel)>> {
+    async fn shake(&self, ends: Ends) -> io::Result<Option<(Remote, Channel, Connection)>> {
+        let (mut connection, shown) = tls::answer(&self.local, ends).await?;
         let Some(frame) = frame::read(&mut connection.reader).await? else {
             return Ok(None);
         };
         let hello: Hello = frame.message(Kind::Hello)?;
+        if !shown.is_of(hello.from) {
+            return Err(self.local.strangers.is_not(hello.from));
+        }
         let greeting = handshake::greet(&self.local, &hello).await;
         self.write(&mut connection.writer, Kind::Greeting, 0, &greeting).await?;
         match greeting {
@@ -146,7 +151,7 @@ impl Server {
             member_since: hello.member_since,
         };
         self.local.meet(&from, &frame, hello.about.build())?;
-        Ok(Some((from, hello.channel)))
+        Ok(Some((from, hello.channel, connection)))
     }
 
     async fn write(

@@ -53,6 +53,7 @@ use self::usage::Watch;
 use self::verdict::Books;
 use super::agreement::Agreement;
 use super::reach::Credential;
+use super::venue::Given;
 use super::{EXIT_FAILED, EXIT_USAGE, Failure, Stop, fail, out, parse_time, venue};
 use crate::clock;
 
@@ -133,14 +134,14 @@ pub(crate) struct Args {
 
 /// Runs it to its exit code.
 pub(crate) async fn run(args: Args) -> ExitCode {
-    let (plan, addresses) = match prepare(&args) {
+    let (plan, Given { addresses, ca }) = match prepare(&args) {
         Ok(prepared) => prepared,
         Err(why) => return fail(EXIT_USAGE, &why),
     };
     raise_file_limit();
     let ended = match addresses.is_empty() {
         true => in_own_cluster(&args, plan).await,
-        false => match args.credential.builder().build(&addresses) {
+        false => match client(&args, ca, &addresses) {
             Ok(client) => in_given_cluster(plan, client, &addresses).await,
             Err(why) => return fail(EXIT_USAGE, &why),
         },
@@ -151,11 +152,19 @@ pub(crate) async fn run(args: Args) -> ExitCode {
     }
 }
 
-fn prepare(args: &Args) -> Result<(Arc<Plan>, Vec<String>), String> {
+fn prepare(args: &Args) -> Result<(Arc<Plan>, Given), String> {
     let plan = Plan::new(args, rand::random())?;
-    let addresses = venue::given(args.cluster.as_deref(), &args.nodes)?;
+    let given = venue::given(args.cluster.as_deref(), &args.nodes)?;
+    if let Some(address) = given.addresses.iter().find(|address| address.starts_with("https://")) {
+        let mend = "measure a cluster whose cluster file has no TLS for clients (http = false in its [tls])";
+        return Err(format!("{address}: bench puts its load on plain sockets, without TLS; {mend}"));
+    }
     args.out.as_deref().map_or(Ok(()), check_writable)?;
-    Ok((Arc::new(plan), addresses))
+    Ok((Arc::new(plan), given))
+}
+
+fn client(args: &Args, ca: Option<PathBuf>, addresses: &[String]) -> Result<Client, String> {
+    args.credential.builder(ca)?.build(addresses).map_err(|why| why.to_string())
 }
 
 /// Makes the file, or opens what is there as it is: a run must not be lost because its result cannot be written.

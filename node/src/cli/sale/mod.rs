@@ -33,6 +33,7 @@ use self::facts::{Facts, Kill};
 use self::load::Load;
 use self::shop::{Rules, Shop};
 use super::reach::Credential;
+use super::venue::Given;
 use super::{EXIT_FAILED, EXIT_USAGE, fail, finding, parse_time, tell, venue};
 use crate::local::{LocalCluster, LocalError};
 
@@ -85,13 +86,13 @@ pub(crate) struct Args {
 
 /// Holds the sale.
 pub(crate) async fn run(args: Args) -> ExitCode {
-    let addresses = match given_nodes(&args) {
-        Ok(addresses) => addresses,
+    let Given { addresses, ca } = match given(&args) {
+        Ok(given) => given,
         Err(why) => return fail(EXIT_USAGE, &why),
     };
     let held = match addresses.is_empty() {
         true => in_own_cluster(&args).await,
-        false => match args.credential.builder().build(&addresses) {
+        false => match client(&args, ca, &addresses) {
             Ok(client) => Sale::new(&args, client, addresses).hold(None).await,
             Err(why) => return fail(EXIT_USAGE, &why),
         },
@@ -117,8 +118,12 @@ fn end(facts: &Facts) -> ExitCode {
     }
 }
 
-/// The addresses of the cluster that was given; none where the sale is to have its own.
-fn given_nodes(args: &Args) -> Result<Vec<String>, String> {
+fn client(args: &Args, ca: Option<PathBuf>, addresses: &[String]) -> Result<Client, String> {
+    args.credential.builder(ca)?.build(addresses).map_err(|why| why.to_string())
+}
+
+/// The cluster that was given; none where the sale is to have its own.
+fn given(args: &Args) -> Result<Given, String> {
     venue::given(args.cluster.as_deref(), &args.nodes)
 }
 
@@ -240,7 +245,7 @@ mod tests {
         let args = parse("").unwrap();
         assert_eq!((args.stock, args.buyers, args.connections), (1, 50_000, 256));
         assert_eq!(args.kill_leader_after, None);
-        assert!(given_nodes(&args).unwrap().is_empty());
+        assert!(given(&args).unwrap().addresses.is_empty());
     }
 
     #[test]
@@ -269,6 +274,6 @@ mod tests {
     #[test]
     fn nodes_are_separated_by_commas() {
         let args = parse("--nodes http://a:1,http://b:2").unwrap();
-        assert_eq!(given_nodes(&args).unwrap(), ["http://a:1", "http://b:2"]);
+        assert_eq!(given(&args).unwrap().addresses, ["http://a:1", "http://b:2"]);
     }
 }

@@ -126,6 +126,8 @@ impl<'a, S: Store, C: AsyncRead + AsyncWrite + Unpin> Lane<'a, S, C> {
     /// Sends what was answered; the connection's last answer `ends` it.
     async fn send(&mut self, ends: bool) -> io::Result<Next> {
         self.stream.write_all(self.output.bytes()).await?;
+        // TLS may keep some of it; a socket keeps nothing.
+        self.stream.flush().await?;
         if ends {
             self.stream.shutdown().await?;
             return Ok(Next::Ended);
