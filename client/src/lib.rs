@@ -54,6 +54,7 @@
 //! - Lists: [`skus`](Client::skus) and [`reservations`](Client::reservations), [`page`](List::page) by page or all
 //!   [`rows`](List::rows).
 //! - Many commands in one call: [`batch`](Client::batch).
+//! - All of it at one moment: [`backup`](Client::backup), piece by piece.
 //! - What happens: [`events`](Client::events), [`page`](Events::page) by page, or [`follow`](Events::follow)ed
 //!   whatever node dies.
 //!
@@ -65,6 +66,7 @@ pub mod api;
 pub mod code;
 
 mod answer;
+mod backup;
 mod builder;
 mod call;
 mod calls;
@@ -79,6 +81,7 @@ mod tls;
 mod transport;
 
 pub use answer::Answer;
+pub use backup::Download;
 pub use builder::{Builder, Client};
 pub use call::Call;
 pub use calls::batch::{Batch, Outcomes, Record};

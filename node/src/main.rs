@@ -8,6 +8,8 @@
 //!   lastunit bench    load on a cluster, measured, and its books checked     cli::bench -> plain sockets, client
 //!   lastunit cert     the certificates of TLS, made and renewed         cli::cert  -> tls: files
 //!   lastunit token    who may call: tokens made, listed, revoked     cli::token -> auth: a file
+//!   lastunit backup   a running cluster's state as one file          cli::backup -> client
+//!   lastunit restore  a new cluster's directories of it              cli::restore -> raft
 //!   lastunit prove    a cluster hurt in every way, and what clients saw checked   cli::prove -> checker
 //!   lastunit inspect  the directory of a node that is stopped        inspect    -> raft
 //!   lastunit reserve, commit, sku, events, ...                       cli        -> client

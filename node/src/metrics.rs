@@ -17,7 +17,7 @@ use raft::{Build, OWN_VERSION, Role, Stats, Status};
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The calls that are told apart, by method and by path as the router writes it; the last one is all others.
-const ROUTES: [(&str, &str); 27] = [
+const ROUTES: [(&str, &str); 28] = [
     ("POST", "/api/checkout/reserve"),
     ("POST", "/api/checkout/commit"),
     ("POST", "/api/checkout/release"),
@@ -38,6 +38,7 @@ const ROUTES: [(&str, &str); 27] = [
     ("POST", "/api/cluster/members/{id}/promote"),
     ("POST", "/api/cluster/members/{id}/replace"),
     ("POST", "/api/cluster/leader"),
+    ("GET", "/api/cluster/backup"),
     ("GET", "/api/audit"),
     ("GET", "/livez"),
     ("GET", "/readyz"),

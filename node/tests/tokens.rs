@@ -35,7 +35,7 @@ const OF_ALL: [bool; 4] = [true; 4];
 
 const OF_ADMIN: [bool; 4] = [false, false, false, true];
 
-const TABLE: [Row; 26] = [
+const TABLE: [Row; 27] = [
     ("POST", "/api/checkout/reserve", RESERVE, OF_CHECKOUT),
     ("POST", "/api/checkout/commit", ID, OF_CHECKOUT),
     ("POST", "/api/checkout/release", ID, OF_CHECKOUT),
@@ -58,6 +58,7 @@ const TABLE: [Row; 26] = [
     ("GET", "/api/cluster", "", OF_READ),
     ("GET", "/api/audit", "", OF_ADMIN),
     ("HEAD", "/api/audit", "", OF_ADMIN),
+    ("GET", "/api/cluster/backup", "", OF_ADMIN),
     ("POST", "/api/cluster/members", "{}", OF_ADMIN),
     ("POST", "/api/cluster/members/9/promote", "", OF_ADMIN),
     ("POST", "/api/cluster/members/9/replace", "{}", OF_ADMIN),

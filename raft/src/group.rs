@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::aside::{self, Room};
 use crate::audit::Auditor;
+use crate::backup::Backuper;
 use crate::clock::ClusterClock;
 use crate::compaction;
 use crate::digests::{self, Compared};
@@ -42,8 +43,8 @@ use crate::transport::wire::{Listening, Tcp, Wire};
 use crate::transport::{Local, Network, memory, ping};
 use crate::types::{Raft, TypeConfig};
 use crate::{
-    Answer, Audit, AuditError, Change, ChangeError, Changed, GroupOptions, Member, MemberStatus,
-    ProposeError, Read, ReadError, Role, StartError, Stats, Status, WallClock, level, pulse, stall,
+    Answer, Audit, AuditError, Backup, BackupError, Change, ChangeError, Changed, GroupOptions, Member,
+    MemberStatus, ProposeError, Read, ReadError, Role, StartError, Stats, Status, WallClock, level, pulse, stall,
 };
 
 /// A leader is heard from this often, in milliseconds. It is also the deadline of a heartbeat: above the slowest
@@ -85,6 +86,7 @@ struct Inner {
     confirmer: Confirmer,
     formation: Formation,
     auditor: Arc<Auditor>,
+    backuper: Backuper,
     changer: Arc<Changer>,
     compared: Arc<Compared>,
     room: Room,
@@ -174,6 +176,7 @@ impl Group {
             Proposer::new(local.clone(), log.clone(), raft.clone(), confirmer.clone(), room.clone());
         let formation = Formation::new(local.clone(), log.clone(), directory);
         let auditor = Arc::new(Auditor::new(local.clone(), machine.clone(), confirmer.clone()));
+        let backuper = Backuper::new(local.clone(), machine.clone(), confirmer.clone());
         let changer = Arc::new(Changer::new(local.clone(), raft.clone(), confirmer.clone()));
         let inner = Arc::new(Inner {
             local,
@@ -185,6 +188,7 @@ impl Group {
             confirmer,
             formation,
             auditor,
+            backuper,
             changer,
             compared: Arc::default(),
             room,
@@ -253,6 +257,14 @@ impl Group {
     /// This node asks for one already, or no quorum says what it has to reflect.
     pub async fn audit(&self) -> Result<Audit, AuditError> {
         self.inner.auditor.audit().await
+    }
+
+    /// A backup of this node's state, which reflects every command answered before this call.
+    ///
+    /// # Errors
+    /// This node makes one already, has no room for it, or no quorum says what it has to reflect.
+    pub async fn backup(&self) -> Result<Backup, BackupError> {
+        self.inner.backuper.backup().await
     }
 
     /// Changes the members, or who leads, through the leader, wherever it is. Answers once the change is committed.

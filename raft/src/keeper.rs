@@ -1,4 +1,5 @@
-//! The thread that keeps this node's images: checkpoint saves, audits, snapshots built and installed, one at a time.
+//! The thread that keeps this node's images: checkpoint saves, audits, copies, snapshots built and installed, one at a
+//! time.
 //!
 //! sled has no view of a moment, so an image is streamed out while nothing is saved into it; meanwhile apply goes on
 //! in memory and the next save carries what gathered. It rests between its steps: see [`rests`](crate::rests).
@@ -49,6 +50,7 @@ enum Job {
     Save(Save, Option<Reply<()>>),
     Build(Save, Reply<Option<Snapshot>>),
     Audit(Save, Reply<ImageAudit>),
+    Copy(Save, Reply<Option<Snapshot>>),
     Install(Snapshot, Reply<Box<Inventory>>),
     Close(oneshot::Sender<()>),
 }
@@ -59,7 +61,7 @@ impl Job {
     fn is_waited_for(&self) -> bool {
         match self {
             Job::Save(_, reply) => reply.is_some(),
-            Job::Build(..) | Job::Audit(..) => false,
+            Job::Build(..) | Job::Audit(..) | Job::Copy(..) => false,
             Job::Install(..) | Job::Close(_) => true,
         }
     }
@@ -184,7 +186,8 @@ impl Keeper {
         Ok(())
     }
 
-    async fn has_room_for_build(&self, snapshot_bytes: u64, records: usize) -> io::Result<bool> {
+    /// Whether a snapshot about that long can be built now, after a save of so many records.
+    pub(crate) async fn has_room_for_build(&self, snapshot_bytes: u64, records: usize) -> io::Result<bool> {
         let (space, image_bytes) = (self.space.clone(), self.image_bytes());
         // A disk that hangs shall hold up nobody else.
         let asking = move || space.has_for_build(snapshot_bytes, image_bytes, records);
@@ -221,6 +224,14 @@ impl Keeper {
     pub(crate) fn audit(&self, save: Save) -> impl Future<Output = io::Result<ImageAudit>> + use<> {
         let (reply, answer) = oneshot::channel();
         self.send(Job::Audit(save, reply));
+        answered(answer)
+    }
+
+    /// Queues a save and a copy of its image at once, as [`Keeper::save_and_wait`] does; the future waits for the copy,
+    /// which is a snapshot that nobody else sees. `None`: there was no room for it.
+    pub(crate) fn copy(&self, save: Save) -> impl Future<Output = io::Result<Option<Snapshot>>> + use<> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Job::Copy(save, reply));
         answered(answer)
     }
 
@@ -350,6 +361,10 @@ impl Worker {
                 let audited = self.save(save).map(|()| self.audit(&reply));
                 self.answer(Some(reply), audited)
             }
+            Job::Copy(save, reply) => {
+                let copied = self.save(save).and_then(|()| self.copy(&reply));
+                self.answer(Some(reply), copied)
+            }
             Job::Install(snapshot, reply) => {
                 let installed = self.install(&snapshot);
                 self.answer(Some(reply), installed)
@@ -389,6 +404,14 @@ impl Worker {
         let built = self.snapshots.write(&self.checkpoint).map(Some).or_else(none_without_room)?;
         self.state.builds.fetch_add(u64::from(built.is_some()), Ordering::Relaxed);
         Ok(built)
+    }
+
+    /// `None` where there is no room, as for [`Worker::build`], or nobody waits for it any more.
+    fn copy(&self, reply: &Reply<Option<Snapshot>>) -> Result<Option<Snapshot>, StorageError> {
+        if reply.is_closed() {
+            return Ok(None);
+        }
+        self.snapshots.write_nameless(&self.checkpoint).map(Some).or_else(none_without_room)
     }
 
     fn audit(&self, reply: &Reply<ImageAudit>) -> ImageAudit {

@@ -17,6 +17,7 @@
 //! * `form` forms the cluster once; `open` puts a directory's parts together; `promises` is what of it is for good.
 //! * `level` raises the feature level once every member supports it.
 //! * `digests` compares the replicas while they run; `audit` recomputes all that they hold, when asked.
+//! * `backup` is a copy of the running cluster's state; `restore` puts one into the directories of a new cluster.
 //! * [`inspect`] looks at the directory of a node that is stopped.
 //! * `simulated` is what a simulation puts in the place of threads, chance and network, `runtime` and
 //!   `watch` tokio with that chance, `look` what it sees of a group.
@@ -32,6 +33,7 @@
 mod answer;
 mod aside;
 mod audit;
+mod backup;
 mod clock;
 mod codec;
 mod compaction;
@@ -60,6 +62,7 @@ mod propose;
 mod pulse;
 mod read;
 mod replica;
+mod restore;
 mod rests;
 #[cfg(test)]
 mod rot;
@@ -81,6 +84,7 @@ mod watch;
 
 pub use answer::{Answer, ProposeError, Read, ReadError};
 pub use audit::{Audit, AuditError, ImageAudit, NodeAudit, Verdict};
+pub use backup::{Backup, BackupError};
 pub use fatal::{Stop, StopKind};
 pub use group::Group;
 pub use membership::{
@@ -89,6 +93,7 @@ pub use membership::{
 };
 pub use options::{GroupOptions, Member, StartError, Tuning, WallClock};
 pub use propose::UNIT_COMMANDS_MAX;
+pub use restore::{NewCluster, Restore, TOKENS_LEFT_OUT, check_empty};
 pub use space::{has_room, has_room_on};
 pub use status::{MemberStatus, Role, Stats, Status};
 pub use transport::about::{Build, OWN_VERSION};

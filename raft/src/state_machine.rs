@@ -123,6 +123,15 @@ impl StateMachine {
         self.cut(|save| self.keeper.audit(save)).await?.await
     }
 
+    /// Saves all that changed, and copies the image that it makes. Apply goes on meanwhile. `None`: there is no room.
+    pub(crate) async fn backup(&self) -> io::Result<Option<Snapshot>> {
+        let last_bytes = self.replica.snapshot().map_or(0, |snapshot| snapshot.len());
+        if !self.keeper.has_room_for_build(last_bytes, self.changed()).await? {
+            return Ok(None);
+        }
+        self.cut(|save| self.keeper.copy(save)).await?.await
+    }
+
     fn changed(&self) -> usize {
         self.replica.read().changed()
     }

@@ -142,6 +142,56 @@ impl DataDir {
     }
 }
 
+/// A new directory that is filled by other means than a node's start, locked as long as this value lives. Its identity
+/// comes last: a node does not start on one that was left half filled.
+pub struct NewDir {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    _lock: fs::File,
+}
+
+impl NewDir {
+    /// Locks the directory, creating it where missing.
+    ///
+    /// # Errors
+    /// Refused: something is in it, or another process uses it. IO: the system said no.
+    pub fn create(disk: Arc<dyn Disk>, path: &Path) -> Result<NewDir, StorageError> {
+        check_empty(&*disk, path)?;
+        create_durably(&*disk, path)?;
+        let lock = lock(path)?;
+        check_empty(&*disk, path)?;
+        Ok(NewDir { disk, path: path.to_owned(), _lock: lock })
+    }
+
+    /// Makes it the directory of that node, durable at return.
+    ///
+    /// # Errors
+    /// Refused: the cluster's name is too long. IO: the system said no.
+    pub fn finish(self, identity: &Identity) -> Result<(), StorageError> {
+        refuse_long_name(&self.path, &identity.cluster_name)?;
+        write(&*self.disk, &self.path, identity)
+    }
+}
+
+/// Whether a directory is new: not there, or nothing in it that counts.
+///
+/// # Errors
+/// Refused: it is not. IO: the system said no.
+pub fn check_empty(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
+    let names = match disk.list(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        listed => listed.map_err(StorageError::io("list", path))?,
+    };
+    match names.iter().find(|name| !IN_NEW.contains(&name.as_str())) {
+        None => Ok(()),
+        Some(name) => Err(refused(
+            path,
+            format!("is not empty: it has {name:?}"),
+            "move that directory away, or point data_dir of this [[node]] in cluster.toml at an empty one",
+        )),
+    }
+}
+
 impl Identity {
     /// Of a directory that is used for the first time.
     fn new(cluster_name: &str, node_id: u64, nonce: u128) -> Identity {

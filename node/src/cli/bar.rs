@@ -13,6 +13,15 @@ pub(super) fn line() -> ProgressStyle {
     ProgressStyle::with_template("{elapsed}  {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
+/// Makes a bar of one that counts that many bytes from now on.
+pub(super) fn bytes(bar: &ProgressBar, bytes: u64, done: &str) {
+    let template = format!("{{bar:40}} {{bytes}}/{{total_bytes}} {done}  {{elapsed}}");
+    let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style);
+    bar.set_length(bytes);
+    bar.set_position(0);
+}
+
 /// Takes the bar away at the end, however that comes.
 pub(super) struct Clear<'a>(pub(super) &'a ProgressBar);
 

@@ -8,6 +8,7 @@
 //!     reach    which nodes are called, and how an answer is told
 //!     failure  how a command ends that was not done
 //!     out      stdout: text, JSON, tables
+//!   backup restore                             the whole state as a file, and a new cluster of one
 //!   token new list revoke                      who may call: a file, no cluster
 //!   cert new renew                             by what nodes know each other: files, no cluster
 //!   up sale bench                              whole clusters
@@ -19,6 +20,7 @@
 
 mod agreement;
 mod audit;
+mod backup;
 mod bar;
 pub(crate) mod bench;
 mod cert;
@@ -37,6 +39,7 @@ pub(crate) mod prove;
 mod reach;
 mod release;
 mod reserve;
+mod restore;
 mod return_;
 pub(crate) mod sale;
 mod show;
@@ -90,6 +93,10 @@ pub(crate) enum Command {
     Status(status::Args),
     #[command(after_help = audit::EXIT_CODES)]
     Audit(audit::Args),
+    #[command(after_help = backup::EXIT_CODES)]
+    Backup(backup::Args),
+    #[command(after_help = restore::EXIT_CODES)]
+    Restore(restore::Args),
     Token(token::Args),
     Cert(cert::Args),
     Member(member::Args),
@@ -111,6 +118,8 @@ impl Command {
             Command::Events(args) => events::run(args).await,
             Command::Status(args) => status::run(args).await,
             Command::Audit(args) => audit::run(args).await,
+            Command::Backup(args) => backup::run(args).await,
+            Command::Restore(args) => restore::run(args).await,
             Command::Token(args) => token::run(args),
             Command::Cert(args) => cert::run(args),
             Command::Member(args) => member::run(args).await,
@@ -134,12 +143,13 @@ impl Command {
             Command::Get(args) => args.reach.json,
             Command::Sku(args) => args.json(),
             Command::Audit(args) => args.reach.json,
+            Command::Backup(args) => args.json(),
             Command::Token(args) => args.json(),
             Command::Cert(args) => args.json(),
             Command::Member(args) => args.json(),
             Command::Leader(args) => args.json(),
             // What they tell is whole before they fail, or a line for each of many.
-            Command::Events(_) | Command::Status(_) | Command::Completions(_) => false,
+            Command::Events(_) | Command::Status(_) | Command::Restore(_) | Command::Completions(_) => false,
         }
     }
 }

@@ -66,6 +66,9 @@ pub(crate) const CALL_TIME_MAX: Duration = Duration::from_secs(15);
 /// How long an audit may take. The store gives up before: this only bounds a store that does not.
 pub(crate) const AUDIT_TIME_MAX: Duration = Duration::from_secs(70);
 
+/// How long a backup may take until it begins to be sent.
+pub(crate) const BACKUP_TIME_MAX: Duration = Duration::from_secs(300);
+
 /// How long a change of the membership may take. The store gives up before: this only bounds a store that does not.
 pub(crate) const CHANGE_TIME_MAX: Duration = Duration::from_secs(25);
 

@@ -6,7 +6,7 @@
 //!   observe           mod       counts, times, refuses at once what is too much
 //!      |   guard                who may make this call                       (401, 403)
 //!      |
-//!   checkout, batch, inventory, reservations, events, cluster, members, audit
+//!   checkout, batch, inventory, reservations, events, cluster, members, audit, backup
 //!      |   body                 bytes -> typed body                     (400, 413, 415)
 //!      |   commands, parse      typed body -> command with values in range     (400)
 //!      |   query, precondition  address and headers -> what is wanted          (400)
@@ -31,6 +31,7 @@
 //! What is absent: rate limits.
 
 mod audit;
+mod backup;
 mod batch;
 mod body;
 mod checkout;
@@ -223,6 +224,7 @@ fn routes<S: Store>(ttl_seconds_max: u64) -> Vec<(&'static str, MethodRouter<Arc
         ("/api/cluster/members/{id}/promote", post(members::promote::<S>)),
         ("/api/cluster/members/{id}/replace", post(members::replace::<S>)),
         ("/api/cluster/leader", post(members::lead::<S>)),
+        ("/api/cluster/backup", get(backup::backup::<S>)),
         ("/api/audit", get(audit::audit::<S>)),
         ("/livez", get(cluster::livez)),
         ("/readyz", get(cluster::readyz::<S>)),

@@ -5,8 +5,8 @@
 use std::future::Future;
 
 use raft::{
-    Answer, Audit, AuditError, Change, ChangeError, Changed, Group, ProposeError, Read, ReadError, Stats,
-    Status,
+    Answer, Audit, AuditError, Backup, BackupError, Change, ChangeError, Changed, Group, ProposeError, Read,
+    ReadError, Stats, Status,
 };
 use storage::inventory::Inventory;
 use storage::inventory::command::Request;
@@ -44,6 +44,8 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
     fn status(&self) -> Status;
     /// What every node finds in itself.
     fn audit(&self) -> impl Future<Output = Result<Audit, AuditError>> + Send;
+    /// The state at one log entry that reflects every command answered before.
+    fn backup(&self) -> impl Future<Output = Result<Backup, BackupError>> + Send;
     /// Changes the members, or who leads, through the leader, wherever it is.
     fn change(&self, change: &Change) -> impl Future<Output = Result<Changed, ChangeError>> + Send;
     /// Counters and gauges.
@@ -86,6 +88,10 @@ impl Store for Group {
 
     async fn audit(&self) -> Result<Audit, AuditError> {
         Group::audit(self).await
+    }
+
+    async fn backup(&self) -> Result<Backup, BackupError> {
+        Group::backup(self).await
     }
 
     async fn change(&self, change: &Change) -> Result<Changed, ChangeError> {

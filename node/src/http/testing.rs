@@ -11,8 +11,8 @@ use http_body_util::BodyExt;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
 use raft::{
-    Answer, Audit, AuditError, Build, Change, ChangeError, Changed, ImageAudit, Member, MemberStatus,
-    NodeAudit, ProposeError, Read, ReadError, Role, Stats, Status,
+    Answer, Audit, AuditError, Backup, BackupError, Build, Change, ChangeError, Changed, ImageAudit, Member,
+    MemberStatus, NodeAudit, ProposeError, Read, ReadError, Role, Stats, Status,
 };
 use serde_json::Value;
 use storage::inventory::command::{
@@ -144,6 +144,10 @@ impl Store for std::sync::Arc<Fake> {
 
     async fn audit(&self) -> Result<Audit, AuditError> {
         self.read_error.map_or_else(|| Ok(audit()), |error| Err(error.into()))
+    }
+
+    async fn backup(&self) -> Result<Backup, BackupError> {
+        Err(self.read_error.map_or(BackupError::Busy, BackupError::NotRead))
     }
 
     async fn change(&self, change: &Change) -> Result<Changed, ChangeError> {

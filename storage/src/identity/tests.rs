@@ -249,3 +249,23 @@ fn other_versions_are_refused_by_name() {
         assert_refused(open(dir.path(), "lastunit-dev", 1), &[told]);
     }
 }
+
+#[test]
+fn a_directory_that_was_half_restored_is_none() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("data/1");
+    let new = || NewDir::create(Arc::new(RealDisk), &path);
+    let half = new().unwrap();
+    assert!(new().is_err(), "another process makes it");
+    fs::create_dir(path.join("log")).unwrap();
+    drop(half);
+    let refused = DataDir::open(Arc::new(RealDisk), &path, "shop", 1, 5).map(drop).unwrap_err();
+    assert!(refused.to_string().contains("has files (such as \"log\") but no identity file"), "{refused}");
+    let refused = new().map(drop).unwrap_err();
+    assert!(refused.to_string().contains("is not empty: it has \"log\""), "{refused}");
+    fs::remove_dir(path.join("log")).unwrap();
+    let identity = Identity { cluster_id: Some(7), ..Identity::new("shop", 1, 9) };
+    new().unwrap().finish(&identity).unwrap();
+    let opened = DataDir::open(Arc::new(RealDisk), &path, "shop", 1, 5).unwrap();
+    assert_eq!(opened.identity(), &Identity { generation: 2, nonce: 5, ..identity });
+}

@@ -16,12 +16,14 @@
 //! * A file with a snapshot's name was whole when it got it. If it no longer is, that is said, never mended: whoever
 //!   can do without it sets it aside, and builds a new one.
 //! * There is never a moment without the newest snapshot, once there was one.
+//! * A backup is a snapshot behind a head (`backup`), and no file of this directory.
 //! * An open [`Snapshot`] can be read as long as it lives, though its file be removed meanwhile.
 //! * A snapshot that is written or received leaves [`LEFT_FREE_BYTES`] free. Where they are not, what there is of it is
 //!   removed, and that is no failure: see [`StorageError::is_out_of_space`].
 //!
 //! Absent on purpose: several generations, compression, and any use of a damaged file's good part.
 
+mod backup;
 mod format;
 #[cfg(test)]
 mod fuzz_tests;
@@ -45,6 +47,7 @@ use crate::inventory::{Inconsistent, Inventory, RecordsDigest};
 use crate::pace::Pace;
 use crate::{LEAVE_STOPPED, Position, StorageError, planted};
 
+pub use backup::{BackupFile, BackupHead, CheckedBackup};
 use growing::Growing;
 pub use inspect::{SnapshotView, inspect};
 use reader::{Reader, Unreadable};
@@ -94,6 +97,8 @@ struct OpenSnapshot {
 enum Name {
     Temporary(Temporary),
     Published(PathBuf),
+    /// Nothing any more: its bytes are there as long as it is open.
+    Removed(PathBuf),
 }
 
 /// A temporary file, removed when this is dropped.
@@ -163,6 +168,24 @@ impl SnapshotStore {
     /// Refused: nothing was ever saved to the checkpoint. Corrupt: the checkpoint, or what was read back. Out of space:
     /// there was no room for it, and nothing has changed.
     pub fn write(&self, checkpoint: &Checkpoint) -> Result<Snapshot, StorageError> {
+        let snapshot = self.stream(checkpoint)?;
+        self.adopt(&snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// The same, read back whole as well, but not as a snapshot of this directory: its file has no name, and is gone
+    /// with the last handle. For whoever takes a copy away.
+    ///
+    /// # Errors
+    /// As [`write`](SnapshotStore::write).
+    pub fn write_nameless(&self, checkpoint: &Checkpoint) -> Result<Snapshot, StorageError> {
+        let snapshot = self.stream(checkpoint)?;
+        snapshot.remove_name();
+        Ok(snapshot)
+    }
+
+    /// Streams a checkpoint's image into a temporary file, and reads it back whole.
+    fn stream(&self, checkpoint: &Checkpoint) -> Result<Snapshot, StorageError> {
         let header = checkpoint.header().ok_or_else(|| self.nothing_saved())?;
         let temporary = self.temporary();
         let file = self.create(&temporary)?;
@@ -179,9 +202,7 @@ impl SnapshotStore {
             true => look(&*self.shared.disk, &path, name),
             false => verify(&*self.shared.disk, &path, name, checkpoint.pace()),
         };
-        let snapshot = snapshot.map_err(|e| unreadable(&path, e))?;
-        self.adopt(&snapshot)?;
-        Ok(snapshot)
+        snapshot.map_err(|e| unreadable(&path, e))
     }
 
     /// Starts to receive a snapshot from a peer.
@@ -311,8 +332,14 @@ impl Snapshot {
     fn path(&self) -> PathBuf {
         match &*self.lock_name() {
             Name::Temporary(temporary) => temporary.path.clone(),
-            Name::Published(path) => path.clone(),
+            Name::Published(path) | Name::Removed(path) => path.clone(),
         }
+    }
+
+    /// Takes its name away; the file can be read as long as it is open.
+    fn remove_name(&self) {
+        let path = self.path();
+        *self.lock_name() = Name::Removed(path);
     }
 
     fn publish(&self, disk: &dyn Disk, dir: &Path) -> Result<(), StorageError> {

@@ -71,6 +71,11 @@ impl<'a> Reader<'a> {
         &self.header
     }
 
+    /// How far it was read, in whole blocks.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     fn next_record(&mut self) -> Result<Option<(RecordKey, Record)>, Unreadable> {
         while self.decoded.is_empty() {
             if !self.next_row()? {
@@ -181,7 +186,7 @@ fn check_version(version: u32) -> Result<(), Unreadable> {
     }
 }
 
-fn read_exact(file: &dyn File, offset: u64, len: usize) -> Result<Vec<u8>, Unreadable> {
+pub(super) fn read_exact(file: &dyn File, offset: u64, len: usize) -> Result<Vec<u8>, Unreadable> {
     let mut bytes = vec![0; len];
     let mut filled = 0;
     while filled < len {
@@ -193,7 +198,7 @@ fn read_exact(file: &dyn File, offset: u64, len: usize) -> Result<Vec<u8>, Unrea
     Ok(bytes)
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
@@ -206,6 +211,6 @@ fn undecodable(offset: u64, error: codec::CodecError) -> Unreadable {
     }
 }
 
-fn damaged(offset: u64, what: &str) -> Unreadable {
+pub(super) fn damaged(offset: u64, what: &str) -> Unreadable {
     Unreadable::Damaged { offset, what: what.to_owned() }
 }

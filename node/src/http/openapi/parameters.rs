@@ -278,7 +278,7 @@ pub(super) const HEADERS: [(&str, &str, &str, &str); 10] = [
     (
         "Lastunit-Applied-Index",
         "integer",
-        "Of a stale read: the last log entry that this node had applied.",
+        "Of a stale read, and of a backup: the last log entry that this node had applied.",
         "97",
     ),
     (

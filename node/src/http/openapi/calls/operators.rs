@@ -9,7 +9,7 @@ use crate::http::openapi::examples::{self, example};
 
 /// Its calls.
 pub(super) fn calls() -> Vec<Call> {
-    let operators = vec![cluster(), audit(), readyz(), livez(), metrics(), openapi(), docs()];
+    let operators = vec![cluster(), audit(), backup(), readyz(), livez(), metrics(), openapi(), docs()];
     operators.into_iter().chain(super::members::calls()).collect()
 }
 
@@ -55,6 +55,27 @@ fn audit() -> Call {
                 at a time, and answers `overloaded` to the next.",
         codes: read(&[]),
         ..get("/api/audit", "audit", "What was found.", Content::json("AuditView", examples))
+    }
+}
+
+fn backup() -> Call {
+    let schema = json!({ "type": "string", "contentMediaType": "application/octet-stream" });
+    let content = Content { media_type: "application/octet-stream", schema, examples: Vec::new() };
+    Call {
+        title: "Take a backup",
+        about: "The whole state at one log entry that reflects every command answered before, as one file; \
+                `lastunit backup` writes and verifies it, `lastunit restore` makes a new cluster of it. The node goes \
+                on meanwhile. It may take minutes until it begins; its length is told then, and what is shorter is no \
+                backup. A node makes one at a time, and answers `overloaded` to the next.",
+        codes: read(&[]),
+        answers: vec![Answer {
+            status: 200,
+            about: "The backup.",
+            headers: &["Lastunit-Applied-Index", "Lastunit-Sequence", "Cache-Control"],
+            content: vec![content],
+            links: &[],
+        }],
+        ..get("/api/cluster/backup", "backup", "", Content::text("application/octet-stream", Vec::new()))
     }
 }
 
