@@ -21,6 +21,15 @@ fix:
 planted *bugs:
     .ci/planted {{ bugs }}
 
+# The binary as it is released, with what belongs to it, in target/dist.
+release:
+    .ci/release
+
+# Follows docs/operations.md word by word.
+operations:
+    cargo build
+    .ci/operations
+
 # A flash sale in a cluster of its own, with a leader that is killed.
 sale *flags="--stock 1 --buyers 50000 --connections 256 --kill-leader-after 200ms":
     cargo run --release -- sale {{ flags }}

@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use tokio::net::TcpListener;
 
 use crate::auth::{Access, Kept};
+use crate::config::doubts::is_loopback;
 use crate::config::{ClusterFile, NodeConfig};
 
 /// The flags of who may call.
@@ -36,6 +37,16 @@ impl AccessArgs {
         Ok(Access::Tokens(Arc::new(kept)))
     }
 
+    /// What is allowed, and seldom meant.
+    pub(crate) fn doubt(&self, file: &ClusterFile) -> Option<String> {
+        let open = self.insecure_no_auth && file.nodes.iter().any(|node| !is_loopback(&node.http));
+        open.then(|| {
+            "--insecure-no-auth: whoever reaches the nodes' http may do everything; make tokens instead, unless what \
+             stands before them asks who is there"
+                .to_owned()
+        })
+    }
+
     /// The same flags for a node that is started with them.
     pub(crate) fn arguments(&self) -> Vec<String> {
         let tokens = self.tokens.iter().map(|path| format!("--tokens={}", path.display()));
@@ -53,6 +64,14 @@ impl AccessArgs {
         listener: &TcpListener,
     ) -> Result<(), String> {
         let local = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        self.check_reach(access, node, local)
+    }
+
+    /// The same, of a node that does not listen yet: whether its own machine alone can reach it is told.
+    ///
+    /// # Errors
+    /// In one line that names the key and the mend.
+    pub(crate) fn check_reach(&self, access: &Access, node: &NodeConfig, local: bool) -> Result<(), String> {
         if local || self.insecure_no_auth || matches!(access, Access::Tokens(_)) {
             return Ok(());
         }

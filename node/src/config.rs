@@ -2,14 +2,19 @@
 //!
 //! ```text
 //!   cluster.toml --load--> text --parse--> ClusterFile      every mistake: one line that names
-//!                                  \----> ConfigError       the file, the line, the key and the mend
+//!          flags, variables --'      \----> ConfigError       the file, the line, the key and the mend
 //! ```
 //!
-//! [`ClusterFile::parse`] is a pure function of the text. It walks the parsed document by hand, because serde's
-//! errors know neither the key of a wrong value nor what to do about it.
+//! What a file means is a pure function of its text and of what is set from outside ([`Settings`]). The parsed document
+//! is walked by hand, because serde's errors know neither the key of a wrong value nor what to do about it.
 //!
 //! What is absent: whether an address is free or a directory writable. Only starting a node can tell.
 
+pub(crate) mod check;
+pub(crate) mod doubts;
+pub(crate) mod effective;
+pub(crate) mod keys;
+mod settings;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -21,9 +26,9 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::address::is_address;
-
+pub(crate) use self::settings::{SettingArgs, Settings};
 pub(crate) use self::tls::{Named, NodeFiles, TlsConfig};
+use crate::address::is_address;
 
 /// How many nodes a cluster has: fewer than three survive nothing, more than five only wait for one another.
 pub(crate) const NODES: RangeInclusive<usize> = 3..=5;
@@ -75,7 +80,7 @@ pub(crate) struct NodeConfig {
 /// A mistake in the cluster file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConfigError {
-    /// The file, once it is known.
+    /// The file, once it is known; or the flag or the variable that says what is wrong.
     pub(crate) file: Option<PathBuf>,
     /// The line, counted from 1, where the mistake has one.
     pub(crate) line: Option<usize>,
@@ -88,15 +93,30 @@ pub(crate) struct ConfigError {
 }
 
 impl ClusterFile {
-    /// Reads and parses the file.
+    /// Reads the file, and what variables say of its keys.
     pub(crate) fn load(path: &Path) -> Result<ClusterFile, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-        ClusterFile::parse(&text).map_err(|error| ConfigError { file: Some(path.to_owned()), ..error })
+        ClusterFile::load_with(path, &Settings::of_environment())
     }
 
-    /// The file's meaning, or the first mistake in it.
+    /// Reads the file, with what is set from outside.
+    pub(crate) fn load_with(path: &Path, settings: &Settings) -> Result<ClusterFile, ConfigError> {
+        let text = text_of(path)?;
+        ClusterFile::parse_with(&text, settings)
+            .map_err(|error| ConfigError { file: error.file.or_else(|| Some(path.to_owned())), ..error })
+    }
+
+    /// The file's meaning by itself, or the first mistake in it.
+    #[cfg(test)]
     pub(crate) fn parse(text: &str) -> Result<ClusterFile, ConfigError> {
-        let document = DeTable::parse(text).map_err(|error| not_toml(text, &error))?;
+        ClusterFile::parse_with(text, &Settings::default())
+    }
+
+    /// The meaning of a file and of what is set from outside, or the first mistake in it.
+    fn parse_with(text: &str, settings: &Settings) -> Result<ClusterFile, ConfigError> {
+        ClusterFile::read(text, settings.document(text)?).map_err(|error| settings.explain(text, error))
+    }
+
+    fn read<'t>(text: &'t str, document: Spanned<DeTable<'t>>) -> Result<ClusterFile, ConfigError> {
         let mut root = Section::new(text, String::new(), document);
         let cluster = root.table("cluster")?;
         let nodes = root.tables("node")?;
@@ -470,6 +490,14 @@ fn not_toml(text: &str, error: &toml::de::Error) -> ConfigError {
     // The parser's message may have several lines; the contract promises one.
     let what = error.message().lines().collect::<Vec<_>>().join(", ");
     mistake(line, "", &what, "mend the TOML there")
+}
+
+/// The text of a cluster file.
+///
+/// # Errors
+/// Where it cannot be read.
+pub(crate) fn text_of(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {

@@ -18,7 +18,7 @@ use raft::inspect::{Content, EntryWords, Inspection, Report, Verdict};
 use serde::Serialize;
 
 use crate::cli::{self, Failure};
-use crate::config::ClusterFile;
+use crate::config::{ClusterFile, SettingArgs, Settings};
 
 /// What the help says at its end.
 pub(crate) const EXIT_CODES: &str = "\
@@ -98,7 +98,8 @@ fn directory(args: &Args) -> Result<PathBuf, Failure> {
     if let Some(directory) = &args.directory {
         return Ok(directory.clone());
     }
-    let file = ClusterFile::load(&args.config).map_err(usage)?;
+    let settings = Settings::new(args.node, &SettingArgs::default());
+    let file = ClusterFile::load_with(&args.config, &settings).map_err(usage)?;
     let (config, ids) = (args.config.display(), file.ids());
     let Some(id) = args.node else {
         return Err(usage(format!("which node? name a directory, or --node ID of {config}: one of {ids}")));

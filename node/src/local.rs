@@ -33,6 +33,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::config::keys::{KEYS, Key};
 use crate::config::{ClusterFile, NODES, NodeConfig};
 
 /// How many of a node's last log lines are kept, to tell why it ended.
@@ -323,8 +324,11 @@ impl LocalCluster {
 
     fn spawn(&self, id: u64) -> io::Result<Running> {
         let mut command = Command::new(&self.program);
+        // What is set for one node cannot be meant for each of them.
+        command.env_remove("LASTUNIT_NODE_DATA_DIR");
         if self.own {
-            command.env_remove("LASTUNIT_TOKENS").env_remove("LASTUNIT_INSECURE_NO_AUTH");
+            command.env_remove("LASTUNIT_INSECURE_NO_AUTH");
+            KEYS.iter().filter_map(Key::variable).for_each(|name| _ = command.env_remove(name));
         }
         let mut child = command
             .arg("serve")

@@ -36,10 +36,11 @@ use tokio::time::{sleep, timeout};
 use crate::access::AccessArgs;
 use crate::auth::Access;
 use crate::clock::SystemClock;
-use crate::config::{ClusterFile, NodeConfig};
+use crate::config::{ClusterFile, NodeConfig, SettingArgs, Settings};
 use crate::http::{self, Api, Door};
 use crate::lab::Lab;
 use crate::logs::{self, LogFormat};
+use crate::supervisor;
 use crate::tls::Tls;
 use crate::tuning::TuningArgs;
 
@@ -79,6 +80,8 @@ pub(crate) struct Args {
     #[command(flatten)]
     access: AccessArgs,
     #[command(flatten)]
+    settings: SettingArgs,
+    #[command(flatten)]
     tuning: TuningArgs,
 }
 
@@ -112,7 +115,8 @@ async fn node(args: Args) -> Result<(), Failure> {
     logs::init(args.log_format).map_err(usage)?;
     #[cfg(feature = "planted-bugs")]
     let bug = planted_bug()?;
-    let file = ClusterFile::load(&args.config).map_err(usage)?;
+    let settings = Settings::new(Some(args.node), &args.settings);
+    let file = ClusterFile::load_with(&args.config, &settings).map_err(usage)?;
     let Some(node) = file.node(args.node) else {
         let (asked, config, ids) = (args.node, args.config.display(), file.ids());
         return Err(usage(format!("--node {asked}: {config} has no such node; choose one of {ids}")));
@@ -130,6 +134,7 @@ async fn node(args: Args) -> Result<(), Failure> {
     tokio::spawn(tls.clone().watch());
     let options = options(&file, node, args.tuning.tuning());
     let mut started = start(node, &options, &lab, &tls).await?;
+    supervisor::ready(node.id, matches!(started, Started::Serving(_)));
     let mut pause = ROOM_AFTER;
     #[cfg(feature = "planted-bugs")]
     warn_of(bug);
@@ -380,6 +385,7 @@ fn stop(with_stdin: bool, lab: Lab) -> io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => "SIGINT",
             () = end_of_stdin(lab), if with_stdin => "the end of stdin",
         };
+        supervisor::stopping(why);
         tracing::info!(why, "stopping: finishing calls in flight");
     })
 }

@@ -44,7 +44,8 @@ use crate::transport::{Local, Network, memory, ping};
 use crate::types::{Raft, TypeConfig};
 use crate::{
     Answer, Audit, AuditError, Backup, BackupError, Change, ChangeError, Changed, GroupOptions, Member,
-    MemberStatus, ProposeError, Read, ReadError, Role, StartError, Stats, Status, WallClock, level, pulse, stall,
+    MemberStatus, ProposeError, Read, ReadError, Role, StartError, Stats, Status, WallClock, level, pulse,
+    stall,
 };
 
 /// A leader is heard from this often, in milliseconds. It is also the deadline of a heartbeat: above the slowest

@@ -5,12 +5,14 @@
 //!   sku set adjust get list rm import export   what is on sale
 //!   events status audit                        what happens; who serves; whether all agree and add up
 //!   member leader                              who belongs to the cluster, and who leads it
+//!   ready                                      whether nodes serve
 //!     reach    which nodes are called, and how an answer is told
 //!     failure  how a command ends that was not done
 //!     out      stdout: text, JSON, tables
 //!   backup restore                             the whole state as a file, and a new cluster of one
 //!   token new list revoke                      who may call: a file, no cluster
 //!   cert new renew                             by what nodes know each other: files, no cluster
+//!   config check, completions, man             what a node would be started with; what a shell and `man` read
 //!   up sale bench                              whole clusters
 //! ```
 //!
@@ -26,6 +28,7 @@ pub(crate) mod bench;
 mod cert;
 mod commit;
 mod completions;
+mod config;
 mod events;
 mod extend;
 mod failure;
@@ -33,10 +36,12 @@ mod finding;
 mod get;
 mod latency;
 mod leader;
+mod man;
 mod member;
 mod out;
 pub(crate) mod prove;
 mod reach;
+mod ready;
 mod release;
 mod reserve;
 mod restore;
@@ -101,7 +106,11 @@ pub(crate) enum Command {
     Cert(cert::Args),
     Member(member::Args),
     Leader(leader::Args),
+    #[command(after_help = EXIT_CODES)]
+    Ready(ready::Args),
+    Config(config::Args),
     Completions(completions::Args),
+    Man(man::Args),
 }
 
 impl Command {
@@ -124,7 +133,10 @@ impl Command {
             Command::Cert(args) => cert::run(args),
             Command::Member(args) => member::run(args).await,
             Command::Leader(args) => leader::run(args).await,
+            Command::Ready(args) => ready::run(args).await,
+            Command::Config(args) => config::run(args, line),
             Command::Completions(args) => completions::run(args, line),
+            Command::Man(args) => man::run(args, line),
         };
         match ended {
             Ok(()) => ExitCode::SUCCESS,
@@ -148,8 +160,14 @@ impl Command {
             Command::Cert(args) => args.json(),
             Command::Member(args) => args.json(),
             Command::Leader(args) => args.json(),
+            Command::Ready(args) => args.reach.json,
+            Command::Config(args) => args.json(),
             // What they tell is whole before they fail, or a line for each of many.
-            Command::Events(_) | Command::Status(_) | Command::Restore(_) | Command::Completions(_) => false,
+            Command::Events(_)
+            | Command::Status(_)
+            | Command::Restore(_)
+            | Command::Completions(_)
+            | Command::Man(_) => false,
         }
     }
 }

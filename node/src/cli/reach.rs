@@ -120,6 +120,19 @@ impl Reach {
         Ok(Given::of(&file))
     }
 
+    /// The place of a node of the cluster file among the addresses.
+    pub(super) fn place(&self, id: u64) -> Result<usize, Failure> {
+        if !self.nodes.is_empty() {
+            return Err(Failure::usage(
+                "--node: names a node of the cluster file; leave out --nodes, or --node",
+            ));
+        }
+        let file = ClusterFile::load(&self.config).map_err(|mistake| Failure::usage(mistake.to_string()))?;
+        let (config, ids) = (self.config.display(), file.ids());
+        let none = || Failure::usage(format!("--node {id}: {config} has no such node; choose one of {ids}"));
+        file.nodes.iter().position(|node| node.id == id).ok_or_else(none)
+    }
+
     /// Where a node of the cluster file answers its peers and HTTP.
     pub(super) fn node(&self, id: u64) -> Result<(String, String), Failure> {
         let file = ClusterFile::load(&self.config)

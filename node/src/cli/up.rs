@@ -21,7 +21,7 @@ use super::reach::Credential;
 use super::venue::Given;
 use super::{EXIT_FAILED, EXIT_USAGE, Stop, dial, fail, tell, this_program};
 use crate::access::AccessArgs;
-use crate::config::{ClusterFile, NodeConfig};
+use crate::config::{ClusterFile, NodeConfig, SettingArgs, Settings};
 use crate::local::{Extras, LocalCluster, LocalError, LocalNode, Logs};
 
 /// How long a node may take to end after SIGTERM: it writes its checkpoint then.
@@ -47,11 +47,13 @@ pub(crate) struct Args {
     config: PathBuf,
     #[command(flatten)]
     access: AccessArgs,
+    #[command(flatten)]
+    settings: SettingArgs,
 }
 
 /// Runs the cluster until Ctrl-C or SIGTERM.
 pub(crate) async fn run(args: Args) -> ExitCode {
-    let file = match ClusterFile::load(&args.config) {
+    let file = match ClusterFile::load_with(&args.config, &Settings::new(None, &args.settings)) {
         Ok(file) => file,
         Err(mistake) => return fail(EXIT_USAGE, &mistake),
     };
@@ -92,7 +94,9 @@ fn prepare(args: &Args, file: &ClusterFile, client: Client) -> Result<LocalClust
     let cluster = LocalCluster::new(this_program()?, args.config.clone(), nodes, Logs::Show);
     let mut cluster = cluster.map_err(|why| why.to_string())?;
     cluster.call_through(client);
-    let told = |node: &NodeConfig| (node.id, args.access.arguments());
+    let arguments: Vec<String> =
+        args.access.arguments().into_iter().chain(args.settings.arguments()).collect();
+    let told = |node: &NodeConfig| (node.id, arguments.clone());
     cluster.give(Extras { arguments: file.nodes.iter().map(told).collect(), ..Extras::default() });
     Ok(cluster)
 }
