@@ -1,5 +1,7 @@
 //! What a simulation sees of a group after each of its steps.
 
+use std::collections::BTreeSet;
+
 use openraft::ServerState;
 use openraft::async_runtime::WatchReceiver;
 use storage::Position;
@@ -46,6 +48,29 @@ impl Standing {
         let now = metrics.borrow_watched();
         let leads = now.state == ServerState::Leader;
         Standing { term: now.current_term, leads, committed: now.local_committed.map(|id| id.index) }
+    }
+}
+
+/// The members that a log entry makes: the sets of voters, of which there are two while it is joint, and all ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Members {
+    /// The voters: a quorum of each set decides.
+    pub voters: Vec<BTreeSet<u64>>,
+    /// All of them, those without a vote included.
+    pub ids: BTreeSet<u64>,
+}
+
+/// The membership of a log entry; none of one that carries none.
+///
+/// # Errors
+/// The payload cannot be decoded.
+pub fn members(entry: &Entry) -> std::io::Result<Option<Members>> {
+    match codec::decode_payload(entry.payload.clone())? {
+        openraft::EntryPayload::Membership(membership) => {
+            let ids = membership.nodes().map(|(id, _)| *id).collect();
+            Ok(Some(Members { voters: membership.get_joint_config().clone(), ids }))
+        }
+        _ => Ok(None),
     }
 }
 

@@ -23,6 +23,7 @@ pub mod verdict;
 mod book;
 mod call_end;
 mod check;
+mod impact;
 mod rules;
 mod statistics;
 

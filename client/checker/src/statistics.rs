@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::call_end::CallEnd;
 use crate::history::{Fault, History, Op, Try};
-use crate::verdict::{Failover, FaultCount, Gap, OperationCount, Rate, Statistics};
+use crate::impact;
+use crate::verdict::{FaultCount, Gap, OperationCount, Rate, Statistics};
 
 /// Times without an acknowledged write are told from here on.
 const GAP_US_MIN: u64 = 500_000;
 /// So long after its last fault was undone a cluster may still be busy with it.
-const RECOVERS_US: u64 = 2_000_000;
+pub(crate) const RECOVERS_US: u64 = 2_000_000;
 /// A fault that began so long before a gap may be its cause.
 const CAUSE_US: u64 = 1_000_000;
 
@@ -26,7 +27,7 @@ pub(crate) fn of(history: &History) -> Statistics {
         during_faults: rate(&during),
         faults: faults(history),
         gaps: gaps(history, &writes),
-        failovers: failovers(history, &writes),
+        impacts: impact::all(history, &writes),
     }
 }
 
@@ -99,23 +100,6 @@ fn in_words(fault: &Fault) -> String {
         [] => format!("{}{leader}", fault.fault),
         nodes => format!("{} of {}{leader}", fault.fault, nodes.join(", ")),
     }
-}
-
-fn failovers(history: &History, writes: &[(u64, u64)]) -> Vec<Failover> {
-    let hit = history.faults.iter().filter(|fault| fault.hit_leader && fault.fired);
-    hit.map(|fault| Failover {
-        from_us: fault.from_us,
-        fault: fault.fault.clone(),
-        nodes: fault.nodes.clone(),
-        served_us: served_us(writes, fault.from_us),
-    })
-    .collect()
-}
-
-/// When the first write that began after a moment was acknowledged.
-fn served_us(writes: &[(u64, u64)], after_us: u64) -> Option<u64> {
-    let later = &writes[writes.partition_point(|(ended_us, _)| *ended_us <= after_us)..];
-    later.iter().find(|(_, started_us)| *started_us > after_us).map(|(ended_us, _)| *ended_us)
 }
 
 /// Times with a fault under way, or just undone, joined where they touch.

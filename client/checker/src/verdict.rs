@@ -1,5 +1,8 @@
 //! What the checker says of a history.
 
+use std::collections::BTreeMap;
+use std::iter::Sum;
+
 use serde::{Deserialize, Serialize};
 
 use crate::history::Op;
@@ -86,8 +89,8 @@ pub struct Statistics {
     pub faults: Vec<FaultCount>,
     /// Times without an acknowledged write, longest first: those of 500 ms and more.
     pub gaps: Vec<Gap>,
-    /// For each fault that hit the leader, how long it took until a write that began after it was acknowledged.
-    pub failovers: Vec<Failover>,
+    /// What each fault that bit did to service.
+    pub impacts: Vec<Impact>,
 }
 
 /// Operations of one kind.
@@ -136,30 +139,69 @@ pub struct Gap {
     pub causes: Vec<String>,
 }
 
-/// From a fault that hit the leader to service.
+/// What a fault that bit did to service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failover {
+pub struct Impact {
     /// When the fault was begun.
     pub from_us: u64,
     /// Its kind.
     pub fault: String,
-    /// The nodes that it hit.
-    pub nodes: Vec<u64>,
+    /// Whom it hit.
+    pub hit: Hit,
+    /// Whether it stood alone: nothing else was wrong from 2 s before it until 2 s after it, and it left a quorum. Only
+    /// of such a fault it is certain what did this.
+    pub alone: bool,
     /// When the first write that began after it was acknowledged; `null` where none was.
     pub served_us: Option<u64>,
+    /// The longest time without an acknowledged write, from the last one before it to the first one 2 s after it.
+    pub gap_us: u64,
+    /// Of the calls that began in its time, or within 2 s after it, those that have an answer.
+    pub calls: Rate,
+    /// Of the tries that began in that time at nodes that it did not hit, those that were dealt with.
+    pub elsewhere: Rate,
 }
 
-impl Failover {
-    /// How long it took, in microseconds. Where nobody was served any more that is [`u64::MAX`]: no time is worse.
+/// Whom a fault hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hit {
+    /// The leader, perhaps among others.
+    Leader,
+    /// Others alone, or the leader was not known.
+    Followers,
+    /// One node after the other, so that at each moment one was hit.
+    Each,
+}
+
+impl Impact {
+    /// How long it took until somebody was served, in microseconds. Where nobody was any more that is [`u64::MAX`]: no
+    /// time is worse.
     pub fn took_us(&self) -> u64 {
         self.served_us.map_or(u64::MAX, |served_us| served_us.saturating_sub(self.from_us))
     }
 
     /// How long each of these took, the shortest first.
-    pub fn times_us<'f>(all: impl IntoIterator<Item = &'f Failover>) -> Vec<u64> {
-        let mut times_us: Vec<u64> = all.into_iter().map(Failover::took_us).collect();
+    pub fn times_us<'i>(all: impl IntoIterator<Item = &'i Impact>) -> Vec<u64> {
+        let mut times_us: Vec<u64> = all.into_iter().map(Impact::took_us).collect();
         times_us.sort_unstable();
         times_us
+    }
+}
+
+impl Statistics {
+    /// The faults that stood alone, or those that did not, by kind and whom they hit.
+    pub fn impacts_by_kind(&self, alone: bool) -> BTreeMap<(&str, Hit), Vec<&Impact>> {
+        let mut by_kind: BTreeMap<(&str, Hit), Vec<&Impact>> = BTreeMap::new();
+        for impact in self.impacts.iter().filter(|impact| impact.alone == alone) {
+            by_kind.entry((&impact.fault, impact.hit)).or_default().push(impact);
+        }
+        by_kind
+    }
+}
+
+impl Sum for Rate {
+    fn sum<I: Iterator<Item = Rate>>(rates: I) -> Rate {
+        rates.fold(Rate::default(), |sum, one| Rate { count: sum.count + one.count, of: sum.of + one.of })
     }
 }
 
@@ -185,8 +227,17 @@ mod tests {
 
     #[test]
     fn a_fault_after_which_nobody_was_served_is_the_worst() {
-        let failover = |served_us| Failover { from_us: 10, fault: "kill".into(), nodes: vec![1], served_us };
-        let times_us = Failover::times_us(&[failover(None), failover(Some(900)), failover(Some(20))]);
+        let impact = |served_us| Impact {
+            from_us: 10,
+            fault: "kill".into(),
+            hit: Hit::Leader,
+            alone: true,
+            served_us,
+            gap_us: 0,
+            calls: Rate::default(),
+            elsewhere: Rate::default(),
+        };
+        let times_us = Impact::times_us(&[impact(None), impact(Some(900)), impact(Some(20))]);
         assert_eq!(times_us, [10, 890, u64::MAX]);
     }
 }

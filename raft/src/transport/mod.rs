@@ -34,6 +34,8 @@ pub(crate) mod refusals;
 pub(crate) mod roster;
 pub(crate) mod server;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tls;
 pub(crate) mod wire;
 

@@ -3,7 +3,8 @@
 //! ```text
 //!   the membership knows another directory ------------> once it was said for LOST_TIME_MIN, by no older membership
 //!                                                        than any that knows this one, or does not know this node
-//!   a membership after this node's does not know it ---> at once, and the directory is marked: it was removed
+//!   a membership after this node's does not know it, --> at once, and the directory is marked: it was removed
+//!   or knows another directory
 //!   it is not the newest of this node -----------------> at once, and the directory is marked
 //!   a copy of it is in use ----------------------------> once one peer has said so for IN_USE_TIME_MAX; marked as well
 //!   it belongs to another cluster of the same name ----> once a majority of the members say so
@@ -102,7 +103,7 @@ pub(crate) async fn take(local: &Arc<Local>, peer: u64, greeting: Greeting) -> i
     match greeting {
         Greeting::Welcome { .. } => io::Error::other("a welcome is no refusal"),
         Greeting::Refused(why) => io::Error::other(format!("node {peer} refuses this node: {why}")),
-        Greeting::StoreLost(entry) => lost(local, peer, entry),
+        Greeting::StoreLost(entry) => lost(local, peer, entry).await,
         Greeting::NotMember(entry) => not_member(local, peer, entry).await,
         Greeting::OtherCluster(theirs) => of_other_cluster(local, peer, theirs),
         Greeting::InUse => in_use(local, peer).await,
@@ -114,7 +115,13 @@ pub(crate) async fn take(local: &Arc<Local>, peer: u64, greeting: Greeting) -> i
     }
 }
 
-fn lost(local: &Local, peer: u64, entry: Position) -> io::Error {
+/// A directory that was a member's until a later membership named another one is not to be put back: it was removed,
+/// and its id is used again.
+async fn lost(local: &Arc<Local>, peer: u64, entry: Position) -> io::Error {
+    if local.roster.applied_member_since().is_some_and(|since| since < entry) {
+        return gone(local, format!("before entry {} of its log, which has another directory", entry.index))
+            .await;
+    }
     let what = format!("node {peer} knows this node by another data directory");
     if local.refusals.is_lost(entry) {
         refuse(local, &format!("{what}; put that one back, or {LEAVE_STOPPED}"));
@@ -147,7 +154,11 @@ fn tell_unknown(local: &Local) {
 
 /// Ends this node, which the membership of that entry does not know any more.
 pub(crate) async fn removed(local: &Arc<Local>, index: u64) -> io::Error {
-    let what = format!("this node was removed from the cluster, by entry {index} of its log");
+    gone(local, format!("by entry {index} of its log")).await
+}
+
+async fn gone(local: &Arc<Local>, when: String) -> io::Error {
+    let what = format!("this node was removed from the cluster, {when}");
     disown(local, what, REMOVED_MEND.to_owned(), Some(REMOVED_MEND)).await
 }
 

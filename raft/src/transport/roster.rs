@@ -107,12 +107,13 @@ impl Roster {
 
     /// Whether that is one of the other nodes.
     pub(crate) fn is_peer(&self, id: u64) -> bool {
-        // Asked for each call: nothing is copied for it.
-        let effective = self.effective();
-        let is_member =
-            effective.get_node(&id).is_some() || self.replica.read().membership.get_node(&id).is_some();
-        let is_of_file = || self.nodes().is_none() && self.file.iter().any(|member| member.id == id);
-        id != self.node_id && (is_member || is_of_file())
+        // Asked for each call: no membership is copied for it.
+        let (effective, applied) = (self.effective(), self.replica.read());
+        let memberships = [&*effective, &applied.membership];
+        let is_member = memberships.iter().any(|membership| membership.get_node(&id).is_some());
+        let is_formed = memberships.iter().any(|membership| membership.nodes().next().is_some());
+        let is_of_file = || self.file.iter().any(|member| member.id == id);
+        id != self.node_id && (is_member || (!is_formed && is_of_file()))
     }
 
     /// Every node, this one included, with its addresses as the membership has them; before there is one, as the
@@ -172,7 +173,8 @@ impl Roster {
 
     /// Whether the effective membership names another directory of a node that says it is a member since that entry.
     pub(crate) fn is_superseded(&self, id: u64, store_id: u128, since: Option<Position>) -> bool {
-        superseded(naming(&self.effective(), id), store_id, since).is_some()
+        let effective = newest(naming(&self.applied(), id), naming(&self.effective(), id));
+        superseded(effective, store_id, since).is_some()
     }
 
     /// The entry of the newest membership here that names that directory of a node.
@@ -235,8 +237,7 @@ fn standing(
     since: Option<Position>,
 ) -> Standing {
     let names = |naming: Option<Naming>| naming.and_then(|naming| naming.store_id) == Some(store_id);
-    // What was just applied from a snapshot may be known here before it is known to be effective.
-    let effective = effective.filter(|naming| Some(naming.entry) >= applied.map(|naming| naming.entry));
+    let effective = newest(applied, effective);
     if let Some(entry) = superseded(effective, store_id, since) {
         return Standing::StoreLost(entry);
     }
@@ -248,6 +249,12 @@ fn standing(
         Some(_) => Standing::StoreLost(entry),
         None => Standing::NotMember(entry),
     }
+}
+
+/// The effective membership, unless the applied one is newer: what was just applied from a snapshot may be known here
+/// before it is known to be effective.
+fn newest(applied: Option<Naming>, effective: Option<Naming>) -> Option<Naming> {
+    effective.filter(|naming| Some(naming.entry) >= applied.map(|naming| naming.entry))
 }
 
 /// The entry of an effective membership that names another directory, unless this one is a member since a later entry.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use raft::look;
+use raft::look::{self, Members};
 use storage::Position;
 use storage::inventory::Inventory;
 use storage::inventory::command::Request;
@@ -18,6 +18,8 @@ use storage::log::{Entry, Log};
 pub(crate) struct History {
     entries: Vec<Agreed>,
     pub(crate) inventory: Inventory,
+    /// The members by the last entry that says so.
+    members: Option<Members>,
     /// The answer to each command, by its sequence number.
     pub(crate) answers: BTreeMap<u64, (Request, Applied)>,
 }
@@ -30,6 +32,8 @@ pub(crate) struct Agreed {
     pub(crate) stamp_ms: Option<u64>,
     pub(crate) applied: Vec<(Request, Applied)>,
     pub(crate) stocks: Vec<StockView>,
+    /// The members from here on, where this entry changes them.
+    pub(crate) members: Option<Members>,
 }
 
 /// A hash of an entry's payload, the same in every run.
@@ -50,6 +54,16 @@ impl History {
         self.entries.get(index as usize)
     }
 
+    /// Whether that node is a member, by all that is committed.
+    pub(crate) fn has_member(&self, id: u64) -> bool {
+        self.members.as_ref().is_some_and(|members| members.ids.contains(&id))
+    }
+
+    /// The members, once there are any.
+    pub(crate) fn members(&self) -> Option<&Members> {
+        self.members.as_ref()
+    }
+
     /// Takes what a node knows to be committed, up to that index, from its log.
     pub(crate) fn take(&mut self, node: u64, log: &Log, last: u64) -> Result<(), String> {
         while self.next() <= last {
@@ -67,6 +81,8 @@ impl History {
 
     fn apply(&mut self, entry: &Entry) -> Result<(), String> {
         let commands = look::commands(entry).map_err(|e| format!("entry {:?}: {e}", entry.position))?;
+        let members = look::members(entry).map_err(|e| format!("entry {:?}: {e}", entry.position))?;
+        self.members = members.clone().or(self.members.take());
         let mut applied = Vec::new();
         let stamp_ms = commands.as_ref().map(|(stamp, _)| stamp.now_ms);
         for (stamp, request) in
@@ -85,6 +101,7 @@ impl History {
             stamp_ms,
             applied,
             stocks: self.inventory.list_stocks("", None, 100).rows,
+            members,
         });
         Ok(())
     }

@@ -29,6 +29,12 @@ pub(crate) struct Node {
     pub(crate) starts_at_ms: u64,
     /// How often it was started.
     pub(crate) starts: u64,
+    /// Whether nobody starts it: it is not wanted yet, or no more.
+    pub(crate) is_off: bool,
+    /// Whether clients ask it.
+    pub(crate) serves_clients: bool,
+    /// Which of its directories it has: how often it was emptied.
+    pub(crate) directory: u64,
     /// What was seen of this process last.
     pub(crate) look: Option<Look>,
     options: GroupOptions,
@@ -68,6 +74,9 @@ impl Node {
             paused_until_ms: None,
             starts_at_ms: 0,
             starts: 0,
+            is_off: false,
+            serves_clients: true,
+            directory: 0,
             look: None,
             options,
             net,
@@ -146,6 +155,16 @@ impl Node {
     /// Whether the power failed at a step of the disk.
     pub(crate) fn has_lost_power(&self) -> bool {
         self.power_fails_at.is_some_and(|at| self.disk.steps() > at)
+    }
+
+    /// It is switched off, and its directory is lost.
+    pub(crate) fn retire(&mut self) {
+        if self.is_up() {
+            self.stop(None);
+        }
+        self.disk = SimDisk::new();
+        self.directory += 1;
+        (self.is_off, self.serves_clients) = (true, false);
     }
 
     /// The process ends. Where the power goes what was not synced is kept, torn or lost, as the seed says.

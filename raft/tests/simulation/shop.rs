@@ -88,7 +88,8 @@ impl Shop {
 
     /// Clients make their calls.
     pub(crate) fn ask(&mut self, now_ms: u64, nodes: &[Node]) {
-        let up: Vec<usize> = (0..nodes.len()).filter(|at| nodes[*at].group().is_some()).collect();
+        let up: Vec<usize> =
+            (0..nodes.len()).filter(|at| nodes[*at].serves_clients && nodes[*at].group().is_some()).collect();
         for at in 0..self.clients.len() {
             self.give_up_if_lost(at, now_ms, nodes);
             let is_due = self.clients[at].next_ms <= now_ms;

@@ -1,8 +1,8 @@
 //! The world of one seed: all nodes, their network, clocks, clients and faults, a millisecond at a time.
 //!
 //! ```text
-//!   each millisecond   faults strike | clients ask | the network delivers | each node runs, in an order of chance,
-//!                      and is looked at | clients take their answers
+//!   each millisecond   faults strike | clients and the operator ask | the network delivers | each node runs, in an
+//!                      order of chance, and is looked at | clients take their answers
 //!
 //!   |<------------- trouble ------------->|<---- peace: within LIVELY_MS all calls are answered and all nodes agree --
 //! ```
@@ -20,6 +20,7 @@ use crate::history::History;
 use crate::invariants::{self, AHEAD_MS_MAX, Invariant, Moment};
 use crate::network::Net;
 use crate::node::Node;
+use crate::operator::Operator;
 use crate::shop::Shop;
 use crate::trace::Trace;
 
@@ -32,6 +33,9 @@ const LIVELY_MS: u64 = 30_000;
 /// And from then on holds end in time: no later than this, in milliseconds.
 const ENDED_MS: u64 = 1_000;
 
+/// How many machines there are that are no members at first.
+const SPARES: u64 = 2;
+
 /// See the module.
 pub(crate) struct World {
     seed: u64,
@@ -41,6 +45,8 @@ pub(crate) struct World {
     net: Net,
     faults: Faults,
     shop: Shop,
+    /// Changes the members; in every other world.
+    operator: Option<Operator>,
     history: History,
     /// How many entries of the history were checked.
     checked: u64,
@@ -60,31 +66,47 @@ pub(crate) struct Summary {
     pub(crate) simulated_ms: u64,
     pub(crate) faults: u64,
     pub(crate) answered: u64,
+    pub(crate) changes: u64,
     pub(crate) entries: u64,
     pub(crate) terms: u64,
 }
 
 impl World {
-    /// The world of a seed.
+    /// The world of a seed. In every other one the members change.
     pub(crate) fn new(seed: u64) -> World {
+        let mut chance = Chance::of(seed, "members");
+        let operator = chance.one_in(2).then(|| Operator::new(chance));
+        World::of(seed, operator)
+    }
+
+    /// The world of a seed, in which the members stay.
+    pub(crate) fn without_operator(seed: u64) -> World {
+        World::of(seed, None)
+    }
+
+    fn of(seed: u64, operator: Option<Operator>) -> World {
         let simulated = enter(seed);
         let directory = TempDir::new().unwrap();
         let mut chance = Chance::of(seed, "world");
         let (time, net) = (TrueTime::default(), Net::new(Chance::of(seed, "network")));
         let count = if chance.one_in(3) { 5 } else { 3 };
         let members: Vec<Member> = (1..=count).map(member).collect();
-        let node = |member: &Member| {
-            let options = options(&members, member.id, &directory, seed);
+        let node = |id: u64| {
+            let options = options(&members, id, &directory, seed);
             Node::new(options, net.clone(), Wall::new(time.clone()))
         };
+        let spares = if operator.is_some() { count + 1..=count + SPARES } else { 1..=0 };
+        let mut nodes: Vec<Node> = (1..=count).chain(spares.clone()).map(node).collect();
+        nodes.iter_mut().filter(|node| spares.contains(&node.id)).for_each(Node::retire);
         World {
             seed,
             time: time.clone(),
             chance,
-            nodes: members.iter().map(node).collect(),
+            nodes,
             net: net.clone(),
             faults: Faults::new(Chance::of(seed, "faults")),
             shop: Shop::new(Chance::of(seed, "shop")),
+            operator,
             history: History::default(),
             checked: 0,
             invariants: invariants::all(),
@@ -104,6 +126,7 @@ impl World {
             simulated_ms: self.time.now_ms(),
             faults: self.faults.count,
             answered: self.shop.answered(),
+            changes: self.operator.as_ref().map_or(0, |operator| operator.changes),
             entries: self.history.next(),
             terms: self.nodes.iter().filter_map(|node| Some(node.look.as_ref()?.term)).max().unwrap_or(0),
         })
@@ -119,6 +142,10 @@ impl World {
         let answered = self.shop.answered();
         self.step_until("a call was answered", |world| world.shop.answered() > answered)?;
         self.shop.is_open = false;
+        if let Some(operator) = &mut self.operator {
+            operator.is_open = false;
+        }
+        self.step_until("the members are changed as they were to be", World::is_changed)?;
         self.step_until("every call was answered", |world| world.shop.is_quiet())?;
         self.step_until("all nodes agree", World::agree)?;
         for _ in 0..3 * ENDED_MS {
@@ -126,6 +153,10 @@ impl World {
         }
         self.step_until("all nodes agree", World::agree)?;
         self.check_holds()
+    }
+
+    fn is_changed(&self) -> bool {
+        self.operator.as_ref().is_none_or(Operator::is_quiet)
     }
 
     fn strike(&mut self) {
@@ -147,6 +178,9 @@ impl World {
         self.time.advance();
         let now_ms = self.time.now_ms();
         self.shop.ask(now_ms, &self.nodes);
+        if let Some(operator) = &mut self.operator {
+            operator.act(now_ms, &mut self.nodes, &self.history, &mut self.trace)?;
+        }
         self.net.deliver(now_ms, &mut self.trace);
         let mut order: Vec<usize> = (0..self.nodes.len()).collect();
         self.chance.shuffle(&mut order);
@@ -156,7 +190,7 @@ impl World {
 
     fn run_node(&mut self, at: usize, now_ms: u64) -> Result<(), String> {
         if !self.nodes[at].is_up() {
-            if now_ms >= self.nodes[at].starts_at_ms {
+            if now_ms >= self.nodes[at].starts_at_ms && !self.nodes[at].is_off {
                 self.trace.line(now_ms, &format!("node {} starts", at + 1));
                 self.nodes[at].start(now_ms);
             }
@@ -170,7 +204,7 @@ impl World {
         }
         if let Some(why) = self.nodes[at].ended() {
             self.trace.line(now_ms, &format!("node {} ends", at + 1));
-            if !self.nodes[at].may_fail {
+            if !self.nodes[at].may_fail && !self.may_end(at, &why) {
                 return Err(format!("node {} ended by itself: {why}", at + 1));
             }
             self.stop(at, false);
@@ -178,6 +212,18 @@ impl World {
         }
         let Some(group) = self.nodes[at].group() else { return Ok(()) };
         self.look(at, now_ms, &group)
+    }
+
+    /// A node ends by itself where it was removed, and one that is no member yet may: it waits to be added, and others
+    /// may not know yet that its id is used again.
+    fn may_end(&mut self, at: usize, why: &str) -> bool {
+        let node = &mut self.nodes[at];
+        if self.operator.is_none() || self.history.has_member(node.id) {
+            return false;
+        }
+        let is_removed = node.serves_clients && why.contains("was removed from the cluster");
+        node.is_off |= is_removed;
+        is_removed || !node.serves_clients
     }
 
     fn stop(&mut self, at: usize, power: bool) {
@@ -217,6 +263,7 @@ impl World {
         let moment = Moment {
             now_ms,
             node,
+            directory: self.nodes[at].directory,
             start: self.nodes[at].starts,
             look: &look,
             before,
@@ -233,14 +280,18 @@ impl World {
         Ok(())
     }
 
-    /// Whether all nodes are up and have applied the same, all that is committed.
+    /// The nodes that are members by all that is committed.
+    fn members(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|node| self.history.has_member(node.id))
+    }
+
+    /// Whether all members are up and have applied the same, all that is committed.
     fn agree(&self) -> bool {
         let last = self.history.next().checked_sub(1);
         let state =
             |node: &Node| node.look.as_ref().map(|look| (look.applied.map(|at| at.index), look.log.last));
-        let first = state(&self.nodes[0]);
-        first.is_some_and(|(applied, _)| applied == last)
-            && self.nodes.iter().all(|node| state(node) == first)
+        let first = self.members().next().and_then(state);
+        first.is_some_and(|(applied, _)| applied == last) && self.members().all(|node| state(node) == first)
     }
 
     /// In peace nothing is held past its deadline for long, and the cluster clock is right.
@@ -248,8 +299,9 @@ impl World {
         let true_ms = BEGIN_MS + self.time.now_ms();
         let due = self.history.inventory.next_due_ms().filter(|due| due + ENDED_MS < true_ms);
         due.map_or(Ok(()), |due| Err(format!("what was due {} ms ago has not ended", true_ms - due)))?;
-        let group = self.nodes[0].group().ok_or("node 1 is down")?;
-        let off_ms = self.nodes[0].block_on(async { group.read_stale(|_| ()).now_ms }).abs_diff(true_ms);
+        let node = self.members().next().ok_or("there is no member")?;
+        let group = node.group().ok_or_else(|| format!("node {} is down", node.id))?;
+        let off_ms = node.block_on(async { group.read_stale(|_| ()).now_ms }).abs_diff(true_ms);
         if off_ms > AHEAD_MS_MAX { Err(format!("the cluster clock is {off_ms} ms off")) } else { Ok(()) }
     }
 }
@@ -265,10 +317,13 @@ fn member(id: u64) -> Member {
 /// Snapshots, segments and saves are so small that each comes often.
 fn options(members: &[Member], node_id: u64, directory: &TempDir, seed: u64) -> GroupOptions {
     let mut chance = Chance::of(seed, "options");
+    // One that is to be added has a file of its own.
+    let is_new = members.iter().all(|member| member.id != node_id);
+    let file = members.iter().cloned().chain(is_new.then(|| member(node_id))).collect();
     GroupOptions {
         cluster_name: "simulated".into(),
         node_id,
-        members: members.to_vec(),
+        members: file,
         data_dir: directory.path().join(node_id.to_string()),
         retention: Duration::from_secs(3_600),
         idempotency_retention: Duration::from_secs(3_600),

@@ -8,7 +8,7 @@ use super::markup::Markup;
 use super::timeline::Scene;
 use super::words::{Count, List, Of, Share, Span};
 use crate::history::History;
-use crate::verdict::{Conclusion, Failover, Statistics, Verdict, percentile};
+use crate::verdict::{Conclusion, Hit, Impact, Statistics, Verdict, percentile};
 
 /// The page's name, as a browser's tab shows it.
 pub(super) fn title(page: &mut Markup, history: &History, verdict: &Verdict) {
@@ -150,12 +150,15 @@ fn gap_tile(page: &mut Markup, statistics: &Statistics) {
     }
 }
 
+/// Of the hits that stood alone; where there is none, of all.
 fn failover_tile(page: &mut Markup, statistics: &Statistics) {
-    let took_us = Failover::times_us(&statistics.failovers);
+    let hits = || statistics.impacts.iter().filter(|impact| impact.hit == Hit::Leader);
+    let (alone, all) = (Impact::times_us(hits().filter(|impact| impact.alone)), Impact::times_us(hits()));
+    let (took_us, which) = if alone.is_empty() { (all, "among other faults") } else { (alone, "alone") };
     let [half, most] = [percentile(&took_us, 50), percentile(&took_us, 99)];
     match (half, most) {
         (Some(half), Some(most)) => {
-            let note = format!("p50 of {}; p99 {}", Of(took_us.len() as u64, "time"), took(most));
+            let note = format!("p50 of {}, {which}; p99 {}", Of(took_us.len() as u64, "time"), took(most));
             tile(page, "Leader hit: back after", took(half), note);
         }
         _ => tile(page, "Leader hit: back after", "-", "no fault hit the leader"),

@@ -25,7 +25,7 @@ use client::api::ClusterView;
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::link::Link;
 use super::recorder::Recorder;
@@ -205,12 +205,15 @@ impl Cluster {
 
     /// Waits until a node serves, which is a finding where it takes too long.
     pub(super) async fn wait_serving(&self, id: u64) {
-        let deadline = Instant::now() + SERVES_TIME_MAX;
+        if timeout(SERVES_TIME_MAX, self.until_serving(id)).await.is_err() {
+            let waited_s = SERVES_TIME_MAX.as_secs();
+            self.find(format!("node {id} does not serve {waited_s} s after it was healed"));
+        }
+    }
+
+    /// Waits until a node serves, for ever.
+    pub(super) async fn until_serving(&self, id: u64) {
         while !self.serves(id).await {
-            if Instant::now() > deadline {
-                let waited_s = SERVES_TIME_MAX.as_secs();
-                return self.find(format!("node {id} does not serve {waited_s} s after it was healed"));
-            }
             sleep(LOOK_AGAIN).await;
         }
     }

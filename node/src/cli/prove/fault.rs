@@ -14,7 +14,7 @@ use std::time::Duration;
 use checker::history::{Fault, Link as Pair};
 use futures_util::future::join_all;
 use rustix::process::Signal;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::cluster::Cluster;
 use super::kind::Kind;
@@ -31,6 +31,8 @@ const STOPS_TIME: Duration = Duration::from_millis(100);
 const SILENCE: Duration = Duration::from_millis(400);
 /// How long a node may take to end, in order or over its disk.
 const ENDS_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a fault lasts at most that is to last until others serve.
+const SERVED_TIME_MAX: Duration = Duration::from_secs(15);
 /// How wrong a clock must be to be called so, in milliseconds: what it shows was on its way for a while.
 const WRONG_MS: u64 = 2_000;
 
@@ -160,6 +162,17 @@ impl<'a> Hit<'a> {
 
     async fn last(&self) {
         sleep(Duration::from_millis(self.planned.lasts_ms)).await;
+        self.until_served().await;
+    }
+
+    /// Waits, where the fault is to last so long, until the others serve. Where they do not, the record shows it.
+    async fn until_served(&self) {
+        if self.planned.until_served {
+            let others = self.cluster.nodes.iter().map(|(id, _)| *id).filter(|id| !self.nodes.contains(id));
+            let all_serve = join_all(others.map(|id| self.cluster.until_serving(id)));
+            // Healed in any case.
+            let _ = timeout(SERVED_TIME_MAX, all_serve).await;
+        }
     }
 
     fn done(&self, fired: bool) -> Done {
@@ -188,6 +201,7 @@ impl<'a> Hit<'a> {
         let began = Instant::now();
         let silent = join_all(self.nodes.iter().map(|id| self.is_silent(*id))).await;
         sleep(Duration::from_millis(self.planned.lasts_ms).saturating_sub(began.elapsed())).await;
+        self.until_served().await;
         for id in &self.nodes {
             self.cluster.signal(*id, Signal::CONT).await;
         }

@@ -50,6 +50,7 @@ use tempfile::TempDir;
 use self::cluster::Cluster;
 use self::kind::Kind;
 use self::run::Plan;
+use self::schedule::Whom;
 use super::{EXIT_FAILED, EXIT_USAGE, Stop, bar, fail, this_program};
 
 /// The run could not be held or read.
@@ -86,6 +87,10 @@ pub(crate) struct Args {
     /// Which kinds of faults, such as kill,pause,partition; or none. All unless given.
     #[arg(long, value_name = "KINDS", env = "LASTUNIT_PROVE_FAULTS", value_parser = parse_kinds)]
     faults: Option<Kinds>,
+    /// One fault at a time, on one node, with quiet around it, so that what it does to service is its doing alone; whom
+    /// it hits.
+    #[arg(long, value_name = "WHOM", env = "LASTUNIT_PROVE_CALM")]
+    calm: Option<Whom>,
     /// What the schedule and the clients' dice are drawn from; random unless given.
     #[arg(long, env = "LASTUNIT_PROVE_SEED")]
     seed: Option<u64>,
@@ -118,6 +123,7 @@ impl Args {
             clients: self.clients,
             think_ms: self.think_ms,
             kinds,
+            calm: self.calm,
             seed: self.seed.unwrap_or_else(|| rand::random_range(1..1_000_000_000)),
             dir: self.report.clone(),
         }
@@ -240,9 +246,12 @@ mod tests {
             #[command(flatten)]
             args: Args,
         }
-        let line = Line::parse_from(["prove", "--seed", "7", "--faults", "kill,disk", "--nodes", "5"]);
-        let command = line.args.plan().command();
-        let words = command.split(' ').skip(1);
-        assert_eq!(Line::parse_from(words).args.plan().command(), command);
+        for calm in [&[][..], &["--calm", "follower"]] {
+            let words = ["prove", "--seed", "7", "--faults", "kill,disk", "--nodes", "5"];
+            let command = Line::parse_from(words.iter().chain(calm)).args.plan().command();
+            assert!(calm.is_empty() || command.contains("--calm follower"), "{command}");
+            let words = command.split(' ').skip(1);
+            assert_eq!(Line::parse_from(words).args.plan().command(), command);
+        }
     }
 }

@@ -23,7 +23,7 @@ use super::cluster::Cluster;
 use super::fault::{self, Watched};
 use super::kind::Kind;
 use super::recorder::Recorder;
-use super::schedule::Schedule;
+use super::schedule::{Schedule, Whom};
 use super::shop::Shop;
 use super::{bar, finish, sampler};
 
@@ -53,6 +53,8 @@ pub(super) struct Plan {
     pub(super) think_ms: u64,
     /// What is done to the cluster.
     pub(super) kinds: Vec<Kind>,
+    /// Whom it is done to, where each fault is to stand alone.
+    pub(super) calm: Option<Whom>,
     /// What everything is drawn from.
     pub(super) seed: u64,
     /// Where the record and the logs are put.
@@ -69,9 +71,10 @@ impl Plan {
     pub(super) fn command(&self) -> String {
         let Plan { nodes, seconds, clients, think_ms, seed, .. } = self;
         let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.as_str()).collect();
+        let calm = self.calm.map_or(String::new(), |whom| format!(" --calm {}", whom.as_str()));
         format!(
             "lastunit prove --nodes {nodes} --seconds {seconds} --clients {clients} --think-ms {think_ms} \
-             --faults {} --seed {seed}",
+             --faults {}{calm} --seed {seed}",
             if kinds.is_empty() { "none".to_owned() } else { kinds.join(",") }
         )
     }
@@ -158,7 +161,7 @@ fn give_time(caller: &Caller) {
 /// Round after round, until the time is over and every kind has fired: two at once may keep each other from it.
 /// Where something was found that should not be, more than the time has nothing to add.
 async fn go_through(plan: &Plan, cluster: &Cluster, recorder: &Recorder, watched: &Watched) {
-    let mut schedule = Schedule::new(plan.seed, &plan.kinds, plan.nodes as usize, plan.seconds);
+    let mut schedule = Schedule::new(plan.seed, &plan.kinds, plan.nodes as usize, plan.seconds, plan.calm);
     let (mut left, mut rounds) = (BTreeSet::from_iter(plan.kinds.iter().copied()), 0);
     let until_us = plan.seconds * 1_000_000;
     let is_wanting = |left: &BTreeSet<Kind>, rounds| {

@@ -4,10 +4,14 @@
 //!   seed, kinds, pace --> Schedule --next--> Round { quiet, faults: one or two at once }
 //! ```
 //!
+//! In a calm schedule each fault stands alone: one at a time, on one node, with the cluster well before and after it.
+//! What such a fault does to service is its doing alone, so that figures can be had of it.
+//!
 //! Every kind that is asked for has its turn before any has its second. The same seed gives the same rounds; at which
 //! moment each begins depends on how long the cluster took to recover from the one before. Who leads cannot be drawn,
 //! so a fault names its victims by their role: whom it hits is known, and recorded, when it is done.
 
+use clap::ValueEnum;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
@@ -20,6 +24,11 @@ const LASTS_MS: (u64, u64) = (1_000, 8_000);
 const QUIET_MS: (u64, u64) = (2_500, 6_000);
 /// How long a round takes at full length, in milliseconds, with what the cluster needs to recover.
 const ROUND_MS: u64 = 10_000;
+/// How long a fault lasts in a calm schedule at least, in milliseconds: a leader is missed, and another one elected.
+/// It goes on until those that it did not hit serve.
+const CALM_LASTS_MS: (u64, u64) = (1_200, 1_600);
+/// How long it is quiet there before the next, in milliseconds: longer than a fault counts as near to another one.
+const CALM_QUIET_MS: (u64, u64) = (2_200, 2_600);
 /// A short run's faults are shorter, but not shorter than this part of what they would be.
 const PACE_MIN: f64 = 0.2;
 /// Nor shorter than this, in milliseconds: something must have the time to meet it.
@@ -35,6 +44,29 @@ pub(super) struct Schedule {
     nodes: usize,
     /// 1 at full length.
     pace: f64,
+    calm: Option<Whom>,
+}
+
+/// Whom faults hit that stand alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Whom {
+    /// Whoever leads.
+    Leader,
+    /// Somebody else.
+    Follower,
+    /// Now the one, now the other.
+    Either,
+}
+
+impl Whom {
+    /// Its word.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Whom::Leader => "leader",
+            Whom::Follower => "follower",
+            Whom::Either => "either",
+        }
+    }
 }
 
 /// Quiet, and then one or two faults at once.
@@ -51,6 +83,8 @@ pub(super) struct Round {
 pub(super) struct Planned {
     /// How long it lasts, in milliseconds; whatever it takes to recover comes on top.
     pub(super) lasts_ms: u64,
+    /// Whether it then lasts until those that it did not hit serve.
+    pub(super) until_served: bool,
     /// Whom it hits.
     pub(super) victims: Victims,
     /// What is done.
@@ -133,24 +167,41 @@ pub(super) enum Suffering {
 }
 
 impl Schedule {
-    /// A schedule for a run of so many seconds.
-    pub(super) fn new(seed: u64, kinds: &[Kind], nodes: usize, seconds: u64) -> Schedule {
+    /// A schedule for a run of so many seconds; a calm one where it is said whom the faults hit.
+    pub(super) fn new(seed: u64, kinds: &[Kind], nodes: usize, seconds: u64, calm: Option<Whom>) -> Schedule {
         // Another stream than those of the clients.
         let dice = StdRng::seed_from_u64(seed ^ 0x5ced_u64);
         let wanted_ms = ROUND_MS * kinds.len().max(1) as u64;
         let pace = (seconds as f64 * 1000.0 / wanted_ms as f64).clamp(PACE_MIN, 1.0);
-        Schedule { dice, kinds: kinds.to_vec(), bag: Vec::new(), nodes, pace }
+        Schedule { dice, kinds: kinds.to_vec(), bag: Vec::new(), nodes, pace, calm }
     }
 
     /// What comes next; `None` where no kind is asked for.
     pub(super) fn next(&mut self) -> Option<Round> {
         let first = self.draw()?;
+        if let Some(whom) = self.calm {
+            return Some(self.calm_round(first, whom));
+        }
         let quiet_ms = self.paced(QUIET_MS);
         let mut faults = vec![self.plan(first)];
         if let Some(second) = self.companion(first) {
             faults.push(self.plan(second));
         }
         Some(Round { quiet_ms, faults })
+    }
+
+    fn calm_round(&mut self, kind: Kind, whom: Whom) -> Round {
+        let quiet_ms = self.dice.random_range(CALM_QUIET_MS.0..=CALM_QUIET_MS.1);
+        let lasts_ms = self.dice.random_range(CALM_LASTS_MS.0..=CALM_LASTS_MS.1);
+        let act = self.act(kind);
+        let leader = match whom {
+            Whom::Leader => true,
+            Whom::Follower => false,
+            Whom::Either => self.dice.random_bool(0.5),
+        };
+        let count = if matches!(act, Act::All | Act::Restart) { self.nodes } else { 1 };
+        let victims = Victims { leader, count, turn: self.dice.random_range(0..self.nodes) };
+        Round { quiet_ms, faults: vec![Planned { lasts_ms, until_served: act != Act::All, victims, act }] }
     }
 
     fn draw(&mut self) -> Option<Kind> {
@@ -171,7 +222,7 @@ impl Schedule {
 
     fn plan(&mut self, kind: Kind) -> Planned {
         let (lasts_ms, act) = (self.paced(LASTS_MS), self.act(kind));
-        Planned { lasts_ms: lasts_ms.max(SHORTEST_MS), victims: self.victims(act), act }
+        Planned { lasts_ms: lasts_ms.max(SHORTEST_MS), until_served: false, victims: self.victims(act), act }
     }
 
     fn paced(&mut self, (least, most): (u64, u64)) -> u64 {
@@ -280,7 +331,7 @@ mod tests {
     use super::*;
 
     fn rounds(seed: u64, count: usize) -> Vec<Round> {
-        let mut schedule = Schedule::new(seed, &Kind::ALL, 3, 600);
+        let mut schedule = Schedule::new(seed, &Kind::ALL, 3, 600, None);
         (0..count).filter_map(|_| schedule.next()).collect()
     }
 
@@ -292,7 +343,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_turn_before_any_has_its_second() {
-        let mut schedule = Schedule::new(3, &Kind::ALL, 5, 600);
+        let mut schedule = Schedule::new(3, &Kind::ALL, 5, 600, None);
         let first = (0..Kind::ALL.len()).filter_map(|_| schedule.next());
         let mut kinds: Vec<Kind> = first.map(|round| round.faults[0].act.kind()).collect();
         kinds.sort();
@@ -322,13 +373,23 @@ mod tests {
 
     #[test]
     fn a_short_run_has_short_faults() {
-        let mut schedule = Schedule::new(1, &Kind::ALL, 3, 10);
+        let mut schedule = Schedule::new(1, &Kind::ALL, 3, 10, None);
         let round = schedule.next().unwrap();
         assert!(round.quiet_ms <= 1_200 && round.faults[0].lasts_ms <= 1_600, "{round:?}");
     }
 
     #[test]
+    fn in_a_calm_schedule_each_fault_is_one_of_one_node() {
+        let mut schedule = Schedule::new(1, &[Kind::Kill, Kind::Partition], 5, 300, Some(Whom::Leader));
+        for round in (0..100).filter_map(|_| schedule.next()) {
+            let [fault] = round.faults.as_slice() else { panic!("{round:?}") };
+            assert!(round.quiet_ms > 2_000 && fault.until_served, "{round:?}");
+            assert_eq!((fault.victims.leader, fault.victims.count), (true, 1), "{round:?}");
+        }
+    }
+
+    #[test]
     fn without_kinds_nothing_is_done() {
-        assert_eq!(Schedule::new(1, &[], 3, 10).next(), None);
+        assert_eq!(Schedule::new(1, &[], 3, 10, None).next(), None);
     }
 }

@@ -1,9 +1,8 @@
 //! The verdict in words, for a terminal.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use checker::verdict::{Failover, Rate, Statistics, percentile};
+use checker::verdict::{Hit, Impact, Rate, Statistics, percentile};
 use checker::{Conclusion, History, Verdict};
 
 use super::super::Table;
@@ -96,24 +95,69 @@ fn service(statistics: &Statistics) -> String {
         let (length_ms, causes) = ((gap.until_us - gap.from_us) / 1000, gap.causes.join("; "));
         add(&mut text, format_args!("longest time without a write: {length_ms} ms ({causes})"));
     }
-    for (fault, failovers) in failovers(&statistics.failovers) {
-        let (times_us, count) = (Failover::times_us(failovers.iter().copied()), failovers.len());
-        let [p50, p99, max] = [50, 99, 100].map(|percent| took(percentile(&times_us, percent)));
-        add(
-            &mut text,
-            format_args!(
-                "until served after {fault} of the leader: p50 {p50}, p99 {p99}, max {max} ({count} times)"
-            ),
-        );
+    text.push_str(&alone(statistics));
+    for ((fault, hit), impacts) in statistics.impacts_by_kind(false) {
+        if hit == Hit::Leader {
+            let ([p50, p99, max], count) = (times(&impacts), impacts.len());
+            add(
+                &mut text,
+                format_args!(
+                    "until served after {fault} of the leader, beside others or without a quorum: p50 {p50}, p99 {p99}, \
+                     max {max} ({count} times)"
+                ),
+            );
+        }
     }
     text
 }
 
-/// The faults of the leader, by their kind.
-fn failovers(all: &[Failover]) -> BTreeMap<&str, Vec<&Failover>> {
-    let mut by_kind: BTreeMap<&str, Vec<&Failover>> = BTreeMap::new();
-    all.iter().for_each(|failover| by_kind.entry(&failover.fault).or_default().push(failover));
-    by_kind
+/// What each kind of fault did that stood alone: until served, the longest time without a write, and how many tries at
+/// nodes that it did not hit were not dealt with, and calls not answered.
+fn alone(statistics: &Statistics) -> String {
+    let alone = statistics.impacts_by_kind(true);
+    if alone.is_empty() {
+        return "no fault stood alone, with a quorum left\n".to_owned();
+    }
+    let row = |((fault, hit), impacts): (&(&str, Hit), &Vec<&Impact>)| {
+        let [p50, p99, max] = times(impacts);
+        let gap_us = impacts.iter().map(|impact| impact.gap_us).max();
+        let elsewhere: Rate = impacts.iter().map(|impact| impact.elsewhere).sum();
+        let calls: Rate = impacts.iter().map(|impact| impact.calls).sum();
+        let count = impacts.len().to_string();
+        let whom = whom(*hit).to_owned();
+        [fault.to_string(), whom, count, p50, p99, max, took(gap_us), failed(elsewhere), failed(calls)]
+    };
+    let rows: Vec<[String; 9]> = alone.iter().map(row).collect();
+    let heads = [
+        "fault alone",
+        "of",
+        "#times",
+        "#served p50",
+        "#p99",
+        "#max",
+        "#without a write",
+        "#failed tries elsewhere",
+        "#failed calls",
+    ];
+    Table::new(heads).rows(&rows)
+}
+
+fn whom(hit: Hit) -> &'static str {
+    match hit {
+        Hit::Leader => "the leader",
+        Hit::Followers => "a follower",
+        Hit::Each => "each in turn",
+    }
+}
+
+/// p50, p99 and the longest.
+fn times(impacts: &[&Impact]) -> [String; 3] {
+    let times_us = Impact::times_us(impacts.iter().copied());
+    [50, 99, 100].map(|percent| took(percentile(&times_us, percent)))
+}
+
+fn failed(Rate { count, of }: Rate) -> String {
+    format!("{} of {of}", of - count)
 }
 
 fn took(time_us: Option<u64>) -> String {
@@ -128,20 +172,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_until_service_is_told_by_kind() {
-        let failover = |fault: &str, ms: u64| Failover {
+    fn the_time_until_service_is_told_by_kind_and_apart_where_a_fault_did_not_stand_alone() {
+        let impact = |fault: &str, hit, ms: u64, alone| Impact {
             from_us: 1_000_000,
             fault: fault.to_owned(),
-            nodes: vec![1],
+            hit,
+            alone,
             served_us: Some(1_000_000 + ms * 1000),
+            gap_us: ms * 1000 + 1_000,
+            calls: Rate { count: 10, of: 10 },
+            elsewhere: Rate { count: 19, of: 20 },
         };
-        let never = Failover { served_us: None, ..failover("pause", 0) };
-        let failovers = vec![failover("kill", 700), failover("kill", 500), failover("pause", 900), never];
-        let told = service(&Statistics { failovers, ..Statistics::default() });
+        let never = Impact { served_us: None, ..impact("pause", Hit::Leader, 0, false) };
+        let impacts = vec![
+            impact("kill", Hit::Leader, 700, true),
+            impact("kill", Hit::Leader, 500, true),
+            impact("kill", Hit::Leader, 6_000, false),
+            impact("kill", Hit::Followers, 20, true),
+            impact("slow", Hit::Followers, 20, false),
+            never,
+        ];
+        let told = service(&Statistics { impacts, ..Statistics::default() });
+        let lines: Vec<&str> = told.lines().collect();
         assert_eq!(
-            told,
-            "until served after kill of the leader: p50 500 ms, p99 700 ms, max 700 ms (2 times)\n\
-             until served after pause of the leader: p50 900 ms, p99 never, max never (2 times)\n"
+            lines,
+            [
+                "fault alone  of          times  served p50     p99     max  without a write  failed tries elsewhere  \
+                 failed calls",
+                "kill         the leader      2      500 ms  700 ms  700 ms           701 ms                 2 of 40  \
+                 \x20    0 of 20",
+                "kill         a follower      1       20 ms   20 ms   20 ms            21 ms                 1 of 20  \
+                 \x20    0 of 10",
+                "until served after kill of the leader, beside others or without a quorum: p50 6000 ms, p99 6000 ms, \
+                 max 6000 ms (1 times)",
+                "until served after pause of the leader, beside others or without a quorum: p50 never, p99 never, \
+                 max never (1 times)",
+            ]
         );
     }
 }

@@ -9,6 +9,7 @@ mod holds;
 mod leader_append_only;
 mod leader_completeness;
 mod log_matching;
+mod membership;
 mod promises;
 mod state_machine_safety;
 mod units;
@@ -26,6 +27,8 @@ pub(crate) struct Moment<'a> {
     /// The true time, since the beginning.
     pub(crate) now_ms: u64,
     pub(crate) node: u64,
+    /// Which of its directories it has: they are counted, for one may be lost.
+    pub(crate) directory: u64,
     /// Which start of that node this is.
     pub(crate) start: u64,
     pub(crate) look: &'a Look,
@@ -54,6 +57,7 @@ pub(crate) fn all() -> Vec<(&'static str, Box<dyn Invariant>)> {
         ("state machine safety", Box::new(state_machine_safety::StateMachineSafety)),
         ("promises", Box::new(promises::Promises::default())),
         ("applied in order", Box::new(applied_in_order::AppliedInOrder)),
+        ("membership", Box::new(membership::Membership::default())),
         ("units", Box::new(units::Units::default())),
         ("clock", Box::new(clock::Clock)),
         ("holds", Box::new(holds::Holds::default())),

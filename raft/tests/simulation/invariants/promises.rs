@@ -7,13 +7,13 @@ use storage::peers::Promised;
 
 use super::{Invariant, Moment};
 
-/// The most that each node has promised.
+/// The most that each node has promised, with each of its directories.
 #[derive(Default)]
-pub(super) struct Promises(BTreeMap<u64, Promised>);
+pub(super) struct Promises(BTreeMap<(u64, u64), Promised>);
 
 impl Invariant for Promises {
     fn check(&mut self, moment: &Moment<'_>) -> Result<(), String> {
-        let promised = self.0.entry(moment.node).or_default();
+        let promised = self.0.entry((moment.node, moment.directory)).or_default();
         let log = moment.look.log.last.map_or(0, |last| last.index + 1);
         let (term, node) = moment.look.vote.map_or((0, 0), |vote| (vote.term, vote.node));
         let entries = log.max(moment.look.applied.map_or(0, |applied| applied.index + 1));

@@ -9,7 +9,8 @@ use crate::history::{
     Answer, Call, Came, Fault, History, Json, Link, Op, Outcome, Run, Sample, Settings, Try,
 };
 use crate::verdict::{
-    Conclusion, Failover, FaultCount, Gap, OperationCount, Rate, RuleVerdict, Statistics, Verdict, Violation,
+    Conclusion, FaultCount, Gap, Hit, Impact, OperationCount, Rate, RuleVerdict, Statistics, Verdict,
+    Violation,
 };
 
 const SECOND: u64 = 1_000_000;
@@ -280,7 +281,7 @@ fn statistics(history: &History, outages: &[Outage]) -> Statistics {
         between_faults: Rate { count: calls / 2, of: calls / 2 },
         during_faults: Rate { count: calls / 2 - 1, of: calls / 2 },
         faults: history.run.faults.iter().map(count).collect(),
-        failovers: gaps.iter().map(failover).collect(),
+        impacts: gaps.iter().map(impact).collect(),
         gaps,
     }
 }
@@ -292,7 +293,16 @@ fn gap(history: &History, outage: &Outage) -> Gap {
     Gap { from_us: outage.time_us.start, until_us: outage.time_us.end, causes }
 }
 
-fn failover(gap: &Gap) -> Failover {
+fn impact(gap: &Gap) -> Impact {
     let fault = gap.causes[0].split(' ').next().unwrap_or_default().to_owned();
-    Failover { from_us: gap.from_us, fault, nodes: vec![1], served_us: Some(gap.until_us) }
+    Impact {
+        from_us: gap.from_us,
+        fault,
+        hit: Hit::Leader,
+        alone: gap.from_us % 2 == 0,
+        served_us: Some(gap.until_us),
+        gap_us: gap.until_us - gap.from_us,
+        calls: Rate { count: 12, of: 12 },
+        elsewhere: Rate { count: 40, of: 44 },
+    }
 }

@@ -154,7 +154,7 @@ fn what_a_history_says_is_never_markup() {
     rules[1].says = EVIL.to_owned();
     rules[1].violations[0].message = EVIL.to_owned();
     statistics.gaps[0].causes = vec![EVIL.to_owned()];
-    statistics.failovers[0].fault = EVIL.to_owned();
+    statistics.impacts[0].fault = EVIL.to_owned();
     statistics.faults[0].fault = EVIL.to_owned();
     let named = rules[1].violations[0].calls[0];
     for call in history.calls.iter_mut().filter(|call| call.id == named) {
