@@ -514,7 +514,10 @@ async fn start_raft(local: &Arc<Local>, log: LogStore, machine: StateMachine) ->
         election_timeout_min: ELECTION_MS.0,
         election_timeout_max: ELECTION_MS.1,
         install_snapshot_timeout: INSTALL.as_millis() as u64,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(local.options.tuning.snapshot_entries),
+        // `compaction` asks for snapshots long before; this is the bound that it keeps.
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(
+            local.options.tuning.snapshot_entries.saturating_mul(compaction::ENTRIES_TIMES),
+        ),
         // What lies behind a snapshot is purged where `compaction` asks for it, and nowhere else.
         max_in_snapshot_log_to_keep: u64::MAX,
         // A node that was cut off asks before it campaigns, and so unseats nobody when it comes back.

@@ -23,7 +23,7 @@ use crate::unsaved::Unsaved;
 use crate::{GroupOptions, StartError};
 
 /// How much of the log's tail stays in memory, in bytes.
-const CACHE_BYTES: usize = 64 << 20;
+const CACHE_BYTES: usize = 32 << 20;
 
 /// How much of the log is read at a time, to see that this version knows it, in bytes.
 const CHECK_BYTES: usize = 1 << 20;

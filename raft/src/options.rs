@@ -63,8 +63,9 @@ impl GroupOptions {
 pub struct Tuning {
     /// How long a segment of the log is, in bytes.
     pub segment_bytes: u64,
-    /// A snapshot is built at most this many entries after the last one, in this node's turn, and at most as many
-    /// entries stay behind it, so that a follower that was away for a moment is served from the log.
+    /// A snapshot is built about this many entries after the last one, in this node's turn; after a long one later, but
+    /// at most ten times as many after it (see `compaction`). At most as many entries stay behind it, so that a
+    /// follower that was away for a moment is served from the log.
     pub snapshot_entries: u64,
     /// The same in bytes of log, whichever comes first.
     pub snapshot_bytes: u64,

@@ -32,6 +32,10 @@ const PORTION_PAUSE: Duration = Duration::from_millis(1);
 /// The keeper takes no rests once this many times as many records changed as make a save.
 const HURRY_SAVES: usize = 4;
 
+/// So many changed SKUs make a save as well, and the keeper takes no rests while there are more: each is a row of its
+/// own, for which sled takes a page of memory, some kilobytes, until all of the save is done.
+const SAVE_SKUS: usize = 15_000;
+
 /// When to save.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Saving {
@@ -47,12 +51,13 @@ impl Saving {
     pub(crate) const NEVER: Saving = Saving { records: usize::MAX, turn: Turn::ALONE };
 
     /// Whether so much changed that it is to be saved: in this node's turn a half is enough, and out of it as much
-    /// again.
+    /// again; of SKUs as many as sled should take at once.
     fn is_due(&self, applied: &Applied) -> bool {
         let (changed, each) = (applied.changed(), self.records as u64);
         let (since, now) = (applied.unsaved.cut_sequence(), applied.inventory.sequence());
         let in_turn = || changed >= self.records / 2 && self.turn.has_come(since, now, each);
-        changed >= self.records.saturating_add(self.records / 2) || in_turn()
+        let skus = applied.inventory.changed_skus();
+        changed >= self.records.saturating_add(self.records / 2) || skus >= SAVE_SKUS || in_turn()
     }
 }
 
@@ -89,7 +94,8 @@ impl StateMachine {
     fn can_save(&self) -> bool {
         let changed = self.changed();
         if !self.keeper.is_idle() {
-            if changed / HURRY_SAVES >= self.saving.records {
+            let skus = self.replica.read().inventory.changed_skus();
+            if changed / HURRY_SAVES >= self.saving.records || skus >= SAVE_SKUS {
                 self.keeper.hurry();
             }
             return false;

@@ -20,10 +20,10 @@
 //!   the rest of a crash, and is removed.
 //! * After a failed write nothing more is written.
 //!
-//! Absent on purpose: queues and threads, but for the one that an endless wait of sled can be left behind on (every
-//! call blocks; the caller has a thread for it), and any promise about an image after a power cut within sled's own
-//! background work: sled reuses space in its file behind our back, and if it loses that race, the digest says so and
-//! the image is rebuilt.
+//! Absent on purpose: queues and threads, but for the two that open an image, on which an endless wait of sled can be
+//! left behind (every call blocks; the caller has a thread for it), and any promise about an image after a power cut
+//! within sled's own background work: sled reuses space in its file behind our back, and if it loses that race, the
+//! digest says so and the image is rebuilt.
 
 mod changes;
 pub mod codec;
@@ -44,8 +44,10 @@ pub(crate) mod rows;
 mod tests;
 
 use std::fs::{File, TryLockError};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +71,14 @@ pub use rows::decode_row;
 
 /// How many records a replacement writes at a time.
 const REPLACE_RECORDS: usize = 4096;
+
+/// How many records are passed at a time from the thread that reads an image to the one that makes tables of them, and
+/// how many times as many may wait.
+const PASSED_RECORDS: usize = 256;
+const PASSED_WAITING: usize = 16;
+
+/// Records on that way.
+type Records = Vec<(RecordKey, Record)>;
 
 /// What an image is an image of.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -355,23 +365,36 @@ fn load_whole(
     Ok((image, header, inventory))
 }
 
-/// Builds the inventory of an image. sled can stand still over the rows; what comes after the last one cannot.
+/// Builds the inventory of an image: one thread reads and decodes its rows, another makes tables of them, each of which
+/// takes about as long. sled can stand still over the rows; what comes after the last one cannot.
 fn load_inventory(image: &Image, progress: &Progress) -> Result<Inventory, Unreadable> {
-    let mut failure = None;
-    let decoded = image.rows().map_while(|row| {
-        let decoded =
-            row.and_then(|row| decode_row(row.key(), row.value()).map_err(|e| undecodable(image.path(), e)));
-        decoded.map_err(|e| failure = Some(e)).ok()
-    });
-    let end = std::iter::from_fn(|| {
+    let (sender, receiver) = sync_channel(PASSED_WAITING);
+    std::thread::scope(|threads| {
+        let builder = threads.spawn(move || Inventory::from_records(receiver.into_iter().flatten()));
+        let read = pass_records(image, sender);
         progress.needs_no_watch();
-        None
-    });
-    let inventory = Inventory::from_records(decoded.flatten().chain(end));
-    match failure {
-        Some(failure) => Err(failure),
-        None => inventory.map_err(|e| Unreadable::Damaged(format!("the records do not agree: {}", e.0))),
+        let inventory = builder.join().unwrap_or_else(|panic| resume_unwind(panic));
+        // What could not be read is the reason where too little was.
+        read?;
+        inventory.map_err(|e| Unreadable::Damaged(format!("the records do not agree: {}", e.0)))
+    })
+}
+
+/// Reads all records of an image, in order, and passes them on, for as long as somebody takes them.
+fn pass_records(image: &Image, to: SyncSender<Records>) -> Result<(), Unreadable> {
+    let mut records = Records::new();
+    for row in image.rows() {
+        let row = row?;
+        let decoded = decode_row(row.key(), row.value());
+        records.extend(decoded.map_err(|e| undecodable(image.path(), e))?);
+        if records.len() >= PASSED_RECORDS && to.send(std::mem::take(&mut records)).is_err() {
+            // Whoever took them says why it does not any more.
+            return Ok(());
+        }
     }
+    // As above.
+    let _ = to.send(records);
+    Ok(())
 }
 
 /// Removes every image and opens an empty one, which counts from its first save on.

@@ -90,8 +90,9 @@ impl Inventory {
         let Request { idempotency_key, command } = request;
         command.check()?;
         self.check_level(command)?;
-        if let Some(kept) = idempotency_key.as_deref().and_then(|key| self.answers.find(key, self.now_ms())) {
-            return kept.again(command);
+        let kept = idempotency_key.as_deref().and_then(|key| self.answers.find(key, self.now_ms()));
+        if let Some((sequence, kept)) = kept {
+            return kept.again(sequence, command);
         }
         self.settle_what_it_names(command);
         self.cause = command.cause();
@@ -152,7 +153,7 @@ impl Inventory {
             outcome: outcome.clone(),
             forget_ms: self.now_ms().saturating_add(stamp.idempotency_ms),
         };
-        self.answers.keep(key, record, &self.reservations);
+        self.answers.keep(key, record, &self.stocks, &self.reservations);
     }
 
     fn refused(&self, rejection: Rejection) -> Applied {

@@ -85,6 +85,11 @@ impl Inventory {
         counters + level + tables + self.customers.changed() + self.feed.changed()
     }
 
+    /// How many SKUs changed, came or went. Each is a row of its own in an image.
+    pub fn changed_skus(&self) -> usize {
+        self.stocks.changed()
+    }
+
     /// What all of them would count for in [`take_some`](Inventory::take_some): a chunk of events as many as it may
     /// have.
     pub fn to_take(&self) -> usize {
@@ -102,9 +107,9 @@ impl Inventory {
             .reservations
             .iter()
             .map(|(id, record)| (RecordKey::Reservation(id), Record::Reservation(record.clone())));
-        // Sorted when their turn comes.
-        let answers = std::iter::once_with(|| self.answers.sorted())
-            .flatten()
+        let answers = self
+            .answers
+            .iter()
             .map(|(key, record)| (RecordKey::Answer(record.sequence, key.into()), Record::Answer(record)));
         let customers = self.customers.records().map(|(sku, customer, record)| {
             (RecordKey::Customer(sku.clone(), Arc::clone(customer)), Record::Customer(record))

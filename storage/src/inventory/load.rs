@@ -63,7 +63,9 @@ impl Loader {
                 inventory.stocks.load_gathered() && self.add_reservation(*id, record)
             }
             (RecordKey::Answer(sequence, key), Record::Answer(record)) => {
-                *sequence == record.sequence && inventory.answers.load(key, record, &inventory.reservations)
+                let Inventory { answers, stocks, reservations, .. } = inventory;
+                let is_in_place = *sequence == record.sequence && stocks.load_gathered();
+                is_in_place && answers.load(key, record, stocks, reservations)
             }
             (RecordKey::Customer(sku, customer), Record::Customer(record)) => {
                 inventory.customers.load(sku.clone(), Arc::clone(customer), record)

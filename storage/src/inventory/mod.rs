@@ -57,10 +57,10 @@
 //! | `change` | the two ways in which the tables change, and tell the feed |
 //! | `event`, `feed`, `kept`, `told` | the change feed |
 //! | `image`, `portion` | the state as records, and which of them changed |
-//! | `idempotency` | kept answers |
+//! | `idempotency`, `told_text` | kept answers |
 //! | `level` | which of its abilities the cluster uses |
 //! | `stock`, `stocks`, `reservations`, `indexes` | the tables |
-//! | `by_sequence`, `names`, `postings`, `table`, `series` | what they are made of |
+//! | `by_sequence`, `names`, `postings`, `table`, `series`, `sorted` | what they are made of |
 //! | `query`, `audit`, `digest` | reads, checks, hashes |
 //! | `records_audit`, `records_digest` | the same checks and hashes over records that pass by |
 //!
@@ -106,11 +106,13 @@ mod reservations;
 mod series;
 mod serve;
 mod sku;
+mod sorted;
 mod stock;
 mod stocks;
 mod table;
 mod take_back;
 mod told;
+mod told_text;
 
 pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};
 pub use feed::FEED_DROP_MAX;

@@ -59,6 +59,10 @@ impl<V> Series<V> {
             Series::Few(list) => match find(list, key) {
                 Ok(place) => return Some(std::mem::replace(&mut list[place].1, value)),
                 Err(place) if list.len() < FEW_MAX => {
+                    if list.len() == list.capacity() {
+                        // Lists are many and short: one that doubled would leave a third of their memory unused.
+                        list.reserve_exact(2 + list.len() / 4);
+                    }
                     list.insert(place, (key, value));
                     return None;
                 }
@@ -137,6 +141,7 @@ impl<V> Series<V> {
             Series::Few(list) => {
                 let mut gone = Vec::with_capacity(list.iter().filter(|(key, _)| goes(*key)).count());
                 gone.extend(list.extract_if(.., |(key, _)| goes(*key)));
+                list.shrink_to_fit();
                 gone
             }
             Series::Many(map) => {

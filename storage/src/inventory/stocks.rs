@@ -38,8 +38,6 @@ pub(super) struct Stocks {
 #[derive(Debug, Clone)]
 struct Row {
     stock: Stock,
-    /// What its record adds to the digest.
-    hash: u64,
     /// Whether the SKU stands in the list of changes.
     changed: bool,
 }
@@ -90,9 +88,9 @@ impl Stocks {
             return None;
         }
         assert!(record.held <= record.on_hand, "{sku}: more held than on hand");
-        let hash = digest::stock(sku, record);
-        self.digest = self.digest.wrapping_sub(row.hash).wrapping_add(hash);
-        row.hash = hash;
+        // What it was is hashed anew: kept hashes would take more memory, for each SKU, than this takes time.
+        let [hash_before, hash] = [&before, record].map(|record| digest::stock(sku, record));
+        self.digest = self.digest.wrapping_sub(hash_before).wrapping_add(hash);
         if !std::mem::replace(&mut row.changed, true) {
             self.changed.push(row.stock.sku().clone());
         }
@@ -159,7 +157,7 @@ impl Stocks {
     pub(super) fn remove(&mut self, sku: &Sku) -> Option<StockView> {
         let row = self.rows.remove(sku.as_str())?;
         self.names.remove(sku);
-        self.digest = self.digest.wrapping_sub(row.hash);
+        self.digest = self.digest.wrapping_sub(digest::stock(sku, row.stock.record()));
         if !row.changed {
             self.changed.push(row.stock.sku().clone());
         }
@@ -260,6 +258,6 @@ impl Stocks {
     fn new_row(&mut self, sku: Sku, record: StockRecord, changed: bool) -> Box<Row> {
         let hash = digest::stock(&sku, &record);
         self.digest = self.digest.wrapping_add(hash);
-        Box::new(Row { stock: Stock::new(sku, record), hash, changed })
+        Box::new(Row { stock: Stock::new(sku, record), changed })
     }
 }
