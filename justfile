@@ -37,3 +37,7 @@ sale *flags="--stock 1 --buyers 50000 --connections 256 --kill-leader-after 200m
 # Load on a cluster of its own, measured, and its books checked.
 bench workload="hot" *flags="":
     cargo run --release -- bench {{ workload }} {{ flags }}
+
+# Lets libFuzzer look for an input on which a target fails: a package, the test's name, for how long.
+fuzz package target time="60s":
+    cargo bolero test -p {{ package }} --rustc-bootstrap --sanitizer NONE --time {{ time }} {{ target }}

@@ -261,3 +261,8 @@ pub(crate) fn json<T: DeserializeOwned>(reply: &Reply, _tries: Tries) -> Result<
 pub(crate) fn nothing(_reply: &Reply, _tries: Tries) -> Result<(), String> {
     Ok(())
 }
+
+/// The body as it is.
+pub(crate) fn text(reply: &Reply, _tries: Tries) -> Result<String, String> {
+    String::from_utf8(reply.body.to_vec()).map_err(|_| "the answer is no text".to_owned())
+}

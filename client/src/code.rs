@@ -82,6 +82,8 @@ codes! {
     QUORUM_WOULD_BE_LOST = "quorum_would_be_lost";
     /// 409: no other voter took over the lead in time.
     LEADER_NOT_TRANSFERRED = "leader_not_transferred";
+    /// 429: more came of one customer or with one token than the cluster allows.
+    RATE_LIMITED = "rate_limited";
     /// 503: not executed, since no leader is known.
     NO_LEADER = "no_leader";
     /// 503: not executed, since the leader cannot reach a quorum.

@@ -26,7 +26,8 @@ pub(crate) fn config(ca: Option<&[u8]>, is_needed: bool) -> Result<ClientConfig,
 fn given(pem: &[u8]) -> Result<RootCertStore, Error> {
     let mut trusted = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        let certificate = certificate.map_err(|why| Error::Usage(format!("the CA is not PEM: {why}")))?;
+        // The library's own text may quote the file, and somebody may have put a key into it.
+        let certificate = certificate.map_err(|_| Error::Usage("the CA is not PEM".to_owned()))?;
         let added = trusted.add(certificate);
         added.map_err(|why| Error::Usage(format!("the CA has a certificate that is of no use: {why}")))?;
     }

@@ -99,6 +99,14 @@ impl Grant {
         }
     }
 
+    /// The id of the token, which is no secret.
+    pub(crate) fn token_id(&self) -> Option<&str> {
+        match self {
+            Grant::Token(token) => Some(&token.id),
+            Grant::Nothing | Grant::All => None,
+        }
+    }
+
     /// The carts and customers that it is bound to.
     pub(crate) fn bounds(&self) -> Option<&Bounds> {
         match self {

@@ -25,6 +25,11 @@ pub(crate) fn wall_ms() -> u64 {
     since_epoch().as_millis().try_into().unwrap_or(u64::MAX)
 }
 
+/// What this machine's wall clock shows, in nanoseconds since 1970.
+pub(crate) fn wall_ns() -> u64 {
+    since_epoch().as_nanos().try_into().unwrap_or(u64::MAX)
+}
+
 /// What this machine's wall clock shows, for people: RFC 3339, to the millisecond.
 pub(crate) fn now_rfc3339() -> String {
     let now = jiff::SignedDuration::try_from(since_epoch()).unwrap_or_default();

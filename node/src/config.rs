@@ -26,9 +26,12 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub(crate) use self::rate_limits::RateLimits;
 pub(crate) use self::settings::{SettingArgs, Settings};
 pub(crate) use self::tls::{Named, NodeFiles, TlsConfig};
 use crate::address::is_address;
+
+mod rate_limits;
 
 /// How many nodes a cluster has: fewer than three survive nothing, more than five only wait for one another.
 pub(crate) const NODES: RangeInclusive<usize> = 3..=5;
@@ -60,6 +63,8 @@ pub(crate) struct ClusterFile {
     pub(crate) tokens: Option<PathBuf>,
     /// What has TLS, and by which files; `None`: nothing.
     pub(crate) tls: Option<TlsConfig>,
+    /// How fast calls may come.
+    pub(crate) rate_limits: RateLimits,
     /// The nodes, in the order of the file.
     pub(crate) nodes: Vec<NodeConfig>,
 }
@@ -119,16 +124,18 @@ impl ClusterFile {
     fn read<'t>(text: &'t str, document: Spanned<DeTable<'t>>) -> Result<ClusterFile, ConfigError> {
         let mut root = Section::new(text, String::new(), document);
         let cluster = root.table("cluster")?;
+        let rate_limits = root.optional_table("rate_limits")?;
         let nodes = root.tables("node")?;
         let tls = root.optional_table("tls")?;
         root.finish()?;
         let file = limits(cluster)?;
+        let rate_limits = rate_limits.map(rate_limits::read).transpose()?.unwrap_or_default();
         let nodes = nodes.into_iter().map(node).collect::<Result<Vec<_>, _>>()?;
         check_count(text, &nodes)?;
         check_distinct(&nodes)?;
         let nodes: Vec<_> = nodes.into_iter().map(|node| node.config).collect();
         let tls = tls.map(|section| TlsConfig::read(section, &nodes)).transpose()?;
-        Ok(ClusterFile { nodes, tls, ..file })
+        Ok(ClusterFile { nodes, tls, rate_limits, ..file })
     }
 
     /// How clients call the nodes: `http` or `https`.
@@ -205,6 +212,7 @@ fn limits(mut section: Section<'_>) -> Result<ClusterFile, ConfigError> {
         events_max,
         tokens: tokens.map(|tokens| PathBuf::from(tokens.value)),
         tls: None,
+        rate_limits: RateLimits::default(),
         nodes: Vec::new(),
     })
 }
@@ -413,16 +421,6 @@ impl<'t> Section<'t> {
         }
     }
 
-    fn optional_table(&mut self, key: &'static str) -> Result<Option<Section<'t>>, ConfigError> {
-        match self.table.contains_key(key) {
-            true => self.table(key).map(Some),
-            false => {
-                self.known.push(key);
-                Ok(None)
-            }
-        }
-    }
-
     /// The tables of an array that may be left out.
     fn optional_tables(&mut self, key: &'static str) -> Result<Vec<Section<'t>>, ConfigError> {
         match self.table.contains_key(key) {
@@ -431,6 +429,14 @@ impl<'t> Section<'t> {
                 self.known.push(key);
                 Ok(Vec::new())
             }
+        }
+    }
+
+    fn optional_table(&mut self, key: &'static str) -> Result<Option<Section<'t>>, ConfigError> {
+        match self.table.contains_key(key) {
+            true => self.table(key).map(Some),
+            // It is a key all the same, to be told to those who misspell it.
+            false => Ok(self.take(key).and(None)),
         }
     }
 

@@ -36,6 +36,7 @@ mod metrics;
 mod serve;
 mod supervisor;
 mod tls;
+mod trace;
 mod tuning;
 
 use std::ffi::OsString;
@@ -168,8 +169,9 @@ mod tests {
         for command in commands() {
             for flag in command.get_arguments().filter(|flag| flag.get_env().is_some()) {
                 let variable = flag.get_env().map(|name| name.to_string_lossy().into_owned());
-                // Who asks is the same whatever is asked.
-                let of_sale = command.get_name() == "sale" && flag.get_long() != Some("token");
+                // Who asks, and whom they trust, is the same whatever is asked.
+                let is_of_asker = matches!(flag.get_long(), Some("token" | "ca"));
+                let of_sale = command.get_name() == "sale" && !is_of_asker;
                 let meaning = (flag.get_long().map(str::to_owned), flag.get_action().takes_values(), of_sale);
                 // A sale sells what a running cluster has: it must not be told which one by what is meant for others.
                 let told = meanings.entry(variable.clone()).or_insert_with(|| meaning.clone());

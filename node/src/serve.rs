@@ -42,6 +42,7 @@ use crate::lab::Lab;
 use crate::logs::{self, LogFormat};
 use crate::supervisor;
 use crate::tls::Tls;
+use crate::trace::{TraceArgs, Tracer};
 use crate::tuning::TuningArgs;
 
 /// It failed.
@@ -81,6 +82,8 @@ pub(crate) struct Args {
     access: AccessArgs,
     #[command(flatten)]
     settings: SettingArgs,
+    #[command(flatten)]
+    trace: TraceArgs,
     #[command(flatten)]
     tuning: TuningArgs,
 }
@@ -132,6 +135,7 @@ async fn node(args: Args) -> Result<(), Failure> {
     // They take notice of changed tokens and certificates for as long as the process lives.
     tokio::spawn(access.clone().watch());
     tokio::spawn(tls.clone().watch());
+    let tracer = args.trace.tracer(&file.name, node.id);
     let options = options(&file, node, args.tuning.tuning());
     let mut started = start(node, &options, &lab, &tls).await?;
     supervisor::ready(node.id, matches!(started, Started::Serving(_)));
@@ -142,8 +146,11 @@ async fn node(args: Args) -> Result<(), Failure> {
         let began = Instant::now();
         let why = match started {
             Started::Serving(group) => {
-                match serve(&file, node, &access, listener, group, stop.as_mut()).await? {
-                    Ended::InOrder => return Ok(()),
+                match serve(&file, node, &access, &tracer, listener, group, stop.as_mut()).await? {
+                    Ended::InOrder => {
+                        tracer.flush().await;
+                        return Ok(());
+                    }
                     Ended::OutOfSpace(why) => {
                         listener = listen(node, &tls).await?;
                         why
@@ -253,12 +260,14 @@ async fn serve(
     file: &ClusterFile,
     node: &NodeConfig,
     access: &Access,
+    tracer: &Tracer,
     listener: Door,
     group: Group,
     stop: impl Future<Output = ()>,
 ) -> Result<Ended, Failure> {
     let api = Api::new(group.clone(), file.name.clone(), node.id, file.max_ttl.as_secs());
-    let api = api.guarded_by(access.clone());
+    let reads = file.rate_limits.share_of_reads(file.nodes.len());
+    let api = api.guarded_by(access.clone()).reads_at_most(reads).traced_by(tracer.clone());
     let (drain, mut ended) = (api.drain(), Ended::InOrder);
     let ending = async {
         tokio::select! {
@@ -339,6 +348,7 @@ fn options(file: &ClusterFile, node: &NodeConfig, tuning: Tuning) -> GroupOption
         max_hold: file.max_hold,
         events_retention: file.events_retention,
         events_max: file.events_max,
+        rates: file.rate_limits.of_commands(),
         tuning,
     }
 }
@@ -471,6 +481,7 @@ mod tests {
             max_hold: Duration::ZERO,
             events_retention: Duration::ZERO,
             events_max: 0,
+            rates: raft::RateLimits::default(),
             tuning: Tuning { segment_bytes: 0, ..Tuning::default() },
         };
         let (began, pause) = (Instant::now(), Duration::from_millis(50));

@@ -235,7 +235,7 @@ async fn wrong_usage_sends_nothing() {
         (&["sku", "adjust", "PS5", "much"], "'much'"),
         (&["sku", "set", "PS5"], "--on-hand"),
         (&["sku", "set", "PS5", "--on-hand", "1", "--max-per-customer", "some"], "nor `none`"),
-        (&["sku", "get", "PS5", "--nodes", "https://a:1"], "only http://"),
+        (&["sku", "get", "PS5", "--nodes", "ftp://a:1"], "only http://"),
         (&["sku", "get", "PS5", "--config", "no-such-file.toml"], "no-such-file.toml"),
         (&["sku", "get", "PS5", "--nodes", "a:1", "--deadline", "soon"], "not a time such as"),
         (&["reserve", "c", "A", "--nodes", "127.0.0.1:1", "--key", "a b"], "visible ASCII"),

@@ -78,6 +78,8 @@ async fn every_code_is_told_by_a_follower() {
     teller.told.extend(codes_of_too_many(&cluster, id, room).await);
     // Of a cluster with tokens: node/tests/tokens.rs.
     teller.told.extend([code::UNAUTHENTICATED, code::FORBIDDEN]);
+    // Of a cluster with limits: node/tests/abuse.rs.
+    teller.told.extend([code::RATE_LIMITED]);
     teller.told.extend(OF_CHANGES);
     teller.told.extend(OF_UPGRADES);
     assert_eq!(teller.told, code::ALL.iter().copied().collect());

@@ -235,8 +235,8 @@ async fn a_backup_of_a_stopped_node_is_put_back() {
     drill.agrees(Some(term)).await;
     drill.stop(id).await;
     let newest = drill.put_back(&backup, id);
-    drill.refused_here("A backup of a stopped node is put back", id).await;
-    drill.refused_here("A backup of a stopped node is put back", id).await;
+    drill.refused_here("A copy of a stopped node is put back", id).await;
+    drill.refused_here("A copy of a stopped node is put back", id).await;
     drill.mend(&newest, id);
     drill.agrees(Some(term)).await;
 }
@@ -264,8 +264,8 @@ async fn put_back_while_more_was_acknowledged(drill: &mut Drill, id: u64) {
     }
     drill.stop(id).await;
     let newest = drill.put_back(&backup, id);
-    drill.refused_here("A backup of a running node is put back", id).await;
-    drill.refused_here("A backup of a running node is put back", id).await;
+    drill.refused_here("A copy of a running node is put back", id).await;
+    drill.refused_here("A copy of a running node is put back", id).await;
     drill.mend(&newest, id);
 }
 
@@ -284,7 +284,7 @@ async fn a_backup_is_put_back_while_all_are_stopped() {
     let newest = drill.put_back(&backup, id);
     others(id).into_iter().for_each(|other| drill.cluster.spawn(other));
     drill.cluster.ready(&others(id)).await;
-    drill.refused_here("A backup of a running node is put back", id).await;
+    drill.refused_here("A copy of a running node is put back", id).await;
     drill.mend(&newest, id);
     drill.agrees(None).await;
 }

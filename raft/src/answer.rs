@@ -1,5 +1,7 @@
 //! How calls to a group are answered, and why they may not be.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use storage::inventory::outcome::Applied;
 
@@ -34,6 +36,32 @@ pub enum ProposeError {
     /// Not executed: it takes a feature level that is not in force, since not every node is upgraded.
     #[error("it takes a feature level that is not in force yet")]
     FeatureNotActive,
+    /// Not executed: more came of one customer, or of one caller, than the limits allow.
+    #[error("too many commands came of one {limit}; the next one may come in {wait_ms} ms")]
+    RateLimited {
+        /// Whose limit it is.
+        limit: Limit,
+        /// How long until the next one is let through, in milliseconds.
+        wait_ms: u64,
+    },
+}
+
+/// Whom a rate limit is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Limit {
+    /// Each customer that commands name.
+    Customer,
+    /// Each caller, by the name that it was given.
+    Caller,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Limit::Customer => "customer",
+            Limit::Caller => "caller",
+        })
+    }
 }
 
 /// Why a linearizable read has no answer.

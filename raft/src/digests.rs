@@ -53,6 +53,7 @@ const DEADLINE: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(crate) struct Compared {
     comparisons: AtomicU64,
+    differences: AtomicU64,
     index: AtomicU64,
 }
 
@@ -60,6 +61,11 @@ impl Compared {
     /// Comparisons of two nodes or more.
     pub(crate) fn comparisons(&self) -> u64 {
         self.comparisons.load(Ordering::Relaxed)
+    }
+
+    /// Those of them in which nodes differed.
+    pub(crate) fn differences(&self) -> u64 {
+        self.differences.load(Ordering::Relaxed)
     }
 
     /// The entry of the last one; 0 before the first.
@@ -129,6 +135,7 @@ async fn compare(local: &Local, callers: &BTreeMap<u64, Arc<Caller>>, compared: 
     let comparison = Comparison { leader: own_id, index, digests };
     let differing = comparison.differing();
     if !differing.is_empty() {
+        compared.differences.fetch_add(1, Ordering::Relaxed);
         stop(local, callers, &comparison, &differing).await;
     }
     all_known && differing.is_empty()

@@ -34,7 +34,7 @@ fn frames() {
             frame::seal(KINDS[usize::from(*kind) % KINDS.len()], *id, SENDER, body).unwrap()
         };
         let mut bytes: Vec<u8> = frames.iter().flat_map(sealed).collect();
-        let changed = frames.last().map_or(0, |last| sealed(last).len() * usize::from(*place) >> 16);
+        let changed = frames.last().map_or(0, |last| (sealed(last).len() * usize::from(*place)) >> 16);
         let unchanged = bytes.len().checked_sub(changed + 1).is_none_or(|at| bytes[at] == *byte);
         if let Some(at) = bytes.len().checked_sub(changed + 1) {
             bytes[at] = *byte;

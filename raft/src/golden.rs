@@ -32,8 +32,8 @@ use crate::transport::message::{
     Appended, Call, Channel, Greeting, Hello, Introduction, Reply, Reverted, SnapshotBegin, SnapshotDone,
 };
 use crate::types::{PeerNode, Proposal, SnapshotMeta, StoredMembership, TypeConfig, Vote, log_id};
-use crate::waiting::Requests;
-use crate::{Answer, ProposeError, ReadError};
+use crate::waiting::{Forwarded, Requests};
+use crate::{Answer, Limit, ProposeError, ReadError};
 
 /// The file's text, written anew first, once, where that is asked for.
 fn golden_text() -> String {
@@ -238,7 +238,12 @@ fn append(entries: Vec<Entry>) -> AppendEntriesRequest<TypeConfig> {
 
 fn calls() -> Vec<(&'static str, Call)> {
     let asked = VoteRequest::new(Vote::new(4, 2), Some(log_id(position(9))));
-    let units = vec![Requests::One(request(Command::Tick)), Requests::Many(vec![request(Command::Tick)])];
+    let one = Requests::One(request(Command::Tick));
+    let many = Requests::Many(vec![request(Command::Tick)]);
+    let units = vec![
+        Forwarded { requests: one, caller: None, counted: false },
+        Forwarded { requests: many, caller: Some("shop".into()), counted: true },
+    ];
     vec![
         ("vote", Call::Vote(asked.clone())),
         ("pre-vote", Call::PreVote(asked)),
@@ -264,6 +269,7 @@ fn replies() -> Vec<(&'static str, Reply)> {
         Ok(Answer::Applied(applied(Ok(Outcome::Ticked)))),
         Ok(Answer::Gated(applied(Err(refused)))),
         Err(ProposeError::OutcomeUnknown),
+        Err(ProposeError::RateLimited { limit: Limit::Caller, wait_ms: 250 }),
     ];
     vec![
         ("vote", Reply::Vote(VoteResponse::new(vote(), None, true))),

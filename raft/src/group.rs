@@ -206,8 +206,16 @@ impl Group {
     /// # Errors
     /// [`ProposeError::OutcomeUnknown`] is the only one after which the command may have been executed.
     pub async fn submit(&self, request: Request) -> Result<Answer, ProposeError> {
+        self.submit_by(request, None).await
+    }
+
+    /// The same for a caller of that name, whose commands may be limited: see [`RateLimits`](crate::RateLimits).
+    ///
+    /// # Errors
+    /// As [`Group::submit`], and [`ProposeError::RateLimited`].
+    pub async fn submit_by(&self, request: Request, caller: Option<&str>) -> Result<Answer, ProposeError> {
         self.inner.check_level(std::slice::from_ref(&request))?;
-        self.inner.proposer.submit(request).await
+        self.inner.proposer.submit(request, caller).await
     }
 
     /// Gets commands applied in order, through the leader, wherever it is: one answer for each, in the same order. No
@@ -219,10 +227,22 @@ impl Group {
     /// As [`Group::submit`], for each command. More than [`UNIT_COMMANDS_MAX`](crate::UNIT_COMMANDS_MAX), or more than
     /// there is room for in the queue: [`ProposeError::Overloaded`] for all of them.
     pub async fn submit_many(&self, requests: Vec<Request>) -> Vec<Result<Answer, ProposeError>> {
+        self.submit_many_by(requests, None).await
+    }
+
+    /// The same for a caller of that name. Each command counts by itself, and is refused by itself.
+    ///
+    /// # Errors
+    /// As [`Group::submit_many`], and [`ProposeError::RateLimited`].
+    pub async fn submit_many_by(
+        &self,
+        requests: Vec<Request>,
+        caller: Option<&str>,
+    ) -> Vec<Result<Answer, ProposeError>> {
         if let Err(why) = self.inner.check_level(&requests) {
             return vec![Err(why); requests.len()];
         }
-        self.inner.proposer.submit_many(requests).await
+        self.inner.proposer.submit_many(requests, caller).await
     }
 
     /// Resolves as soon as the state here has a sequence greater than that: something may have changed.
@@ -308,23 +328,40 @@ impl Group {
         let inner = &self.inner;
         let counters = &inner.proposer.counters;
         let kept = inner.keeper.counts();
+        let (over_customer_rate, over_caller_rate) = inner.proposer.refused_by_rates();
+        let (entries_under_way, forwards_under_way) = inner.proposer.under_way();
+        let state = inner.of_state();
         Stats {
             entries_proposed: counters.entries.load(Ordering::Relaxed),
             commands_proposed: counters.commands(),
             commands_gated: counters.gated.load(Ordering::Relaxed),
             commands_forwarded: counters.forwarded.load(Ordering::Relaxed),
+            commands_over_customer_rate: over_customer_rate,
+            commands_over_caller_rate: over_caller_rate,
             commands_waiting: inner.proposer.waiting() as u64,
+            gate_waiting: inner.proposer.waiting_at_gate() as u64,
+            entries_under_way: entries_under_way as u64,
+            forwards_under_way: forwards_under_way as u64,
+            queue_us: counters.queueing.read(),
+            propose_us: counters.proposing.read(),
+            apply_us: inner.local.replica.applying.read(),
+            replication_us: inner.local.replicated(),
+            last_log_index: inner.log.state().last.map(|last| last.index),
             commands_applied: inner.local.replica.commands.load(Ordering::Relaxed),
             read_confirmations: inner.confirmer.confirmations(),
             leader_changes: inner.leader_changes.load(Ordering::Relaxed),
             digest_comparisons: inner.compared.comparisons(),
+            digest_differences: inner.compared.differences(),
             digests_compared_index: inner.compared.index(),
-            checkpoints: kept.saves,
-            snapshots_built: kept.builds,
-            snapshots_installed: kept.installs,
+            checkpoints: kept.saves.count(),
+            snapshots_built: kept.builds.count(),
+            snapshots_installed: kept.installs.count(),
+            checkpoint_us: kept.saves,
+            snapshot_build_us: kept.builds,
+            snapshot_install_us: kept.installs,
             log: inner.log.stats(),
             log_room: inner.log.room(),
-            counts: inner.local.replica.read().inventory.counts(),
+            ..state
         }
     }
 
@@ -453,6 +490,22 @@ impl Inner {
         match needed <= *LEVELS.start() || needed <= self.local.level() {
             true => Ok(()),
             false => Err(ProposeError::FeatureNotActive),
+        }
+    }
+
+    /// What the inventory tells of itself, all of one moment.
+    fn of_state(&self) -> Stats {
+        let applied = self.local.replica.read();
+        let inventory = &applied.inventory;
+        let now_ms = self.local.clock.stamp_ms(inventory.now_ms(), applied.advanced_at);
+        let overdue_ms =
+            inventory.next_deadline_ms().map_or(0, |deadline_ms| now_ms.saturating_sub(deadline_ms));
+        Stats {
+            counts: inventory.counts(),
+            units: inventory.units(),
+            ends: inventory.ends().clone(),
+            expiry_overdue_ms: overdue_ms,
+            ..Stats::default()
         }
     }
 

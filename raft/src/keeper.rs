@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use storage::StorageError;
 use storage::checkpoint::{Changes, Checkpoint, ImageHeader};
+use storage::histogram::{Distribution, Histogram};
 use storage::inventory::Inventory;
 use storage::snapshot::{Receiving, Snapshot, SnapshotStore};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::audit::{self, ImageAudit};
 use crate::fatal::Fatal;
@@ -85,9 +87,9 @@ struct State {
     ended: AtomicBool,
     /// A save is put off for want of space.
     put_off: AtomicBool,
-    saves: AtomicU64,
-    builds: AtomicU64,
-    installs: AtomicU64,
+    saves: Histogram,
+    builds: Histogram,
+    installs: Histogram,
     /// What the last save carried, emptied: its memory is there for what is to be saved next.
     emptied: Mutex<Changes>,
     /// What the image's files take, in bytes; more than anything until it is known.
@@ -100,11 +102,12 @@ impl State {
     }
 }
 
-/// How often the thread did what.
+/// How often the thread did what, and how long it took, in microseconds: its rests included, and what it waited for in
+/// the queue not.
 pub(crate) struct Counts {
-    pub(crate) saves: u64,
-    pub(crate) builds: u64,
-    pub(crate) installs: u64,
+    pub(crate) saves: Distribution,
+    pub(crate) builds: Distribution,
+    pub(crate) installs: Distribution,
 }
 
 impl Keeper {
@@ -261,9 +264,9 @@ impl Keeper {
     /// How often the thread did what.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
-            saves: self.state.saves.load(Ordering::Relaxed),
-            builds: self.state.builds.load(Ordering::Relaxed),
-            installs: self.state.installs.load(Ordering::Relaxed),
+            saves: self.state.saves.read(),
+            builds: self.state.builds.read(),
+            installs: self.state.installs.read(),
         }
     }
 
@@ -390,9 +393,10 @@ impl Worker {
     /// An image never goes back: what was taken out before a snapshot was installed is part of that.
     fn save(&mut self, mut save: Save) -> Result<(), StorageError> {
         if self.checkpoint.header().is_none_or(|last| save.header.applied >= last.applied) {
+            let begun = Instant::now();
             self.checkpoint.save(&save.header, &mut save.changes)?;
             self.measure();
-            self.state.saves.fetch_add(1, Ordering::Relaxed);
+            self.state.saves.add(begun.elapsed());
         }
         save.changes.clear(EMPTIED_BYTES_MAX);
         *self.state.emptied() = save.changes;
@@ -401,8 +405,11 @@ impl Worker {
 
     /// `None` where there is no room: what was written of it is gone again.
     fn build(&mut self) -> Result<Option<Snapshot>, StorageError> {
+        let begun = Instant::now();
         let built = self.snapshots.write(&self.checkpoint).map(Some).or_else(none_without_room)?;
-        self.state.builds.fetch_add(u64::from(built.is_some()), Ordering::Relaxed);
+        if built.is_some() {
+            self.state.builds.add(begun.elapsed());
+        }
         Ok(built)
     }
 
@@ -420,11 +427,12 @@ impl Worker {
 
     /// The snapshot becomes the newest first: from there on a crash finds it at the next start.
     fn install(&mut self, snapshot: &Snapshot) -> Result<Box<Inventory>, StorageError> {
+        let begun = Instant::now();
         self.snapshots.adopt(snapshot)?;
         let inventory = Box::new(snapshot.load()?);
         self.checkpoint.replace(snapshot.header(), &mut inventory.records())?;
         self.measure();
-        self.state.installs.fetch_add(1, Ordering::Relaxed);
+        self.state.installs.add(begun.elapsed());
         Ok(inventory)
     }
 

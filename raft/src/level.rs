@@ -10,6 +10,7 @@
 //!
 //! * The level is raised to what every member supports, and never past it. One that was not heard from holds it back,
 //!   since it may come back with an older binary.
+//! * No other leader raises it for this one, which has not looked: where the lead was lost meanwhile, it is refused.
 //! * While it is raised this leader adds nobody. Whoever comes later is refused at the handshake or at its start where
 //!   its binary does not support what is in force; so is who was away, and was given an older one meanwhile.
 //! * It is never lowered: there are entries and images that only a binary of that level can read.
@@ -32,7 +33,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub(crate) async fn run(local: Arc<Local>, raft: Raft, proposer: Proposer, changer: Arc<Changer>) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        if raft.as_leader().is_err() {
+        if raft.as_leader().is_err() || due(&local).is_none() {
             continue;
         }
         let Some(_unchanging) = changer.hold() else { continue };
@@ -44,7 +45,7 @@ pub(crate) async fn run(local: Arc<Local>, raft: Raft, proposer: Proposer, chang
 
 async fn raise(proposer: &Proposer, to: u16) {
     let request = Request { idempotency_key: None, command: Command::RaiseLevel(to) };
-    match proposer.submit(request).await {
+    match proposer.submit(request, None).await {
         Ok(_) => tracing::info!(level = to, "every member supports it: the feature level is raised"),
         Err(why) => tracing::debug!("the feature level is not raised yet: {why}"),
     }

@@ -11,8 +11,9 @@
 //! ```
 //!
 //! * [`Group`] is the whole of it for the node crate.
-//! * `propose` makes one entry of all commands that wait, which are in `waiting`, as `pack` puts them into it; `gate`
-//!   answers those that are surely refused; `read` has one confirmation for all reads that wait.
+//! * `propose` makes one entry of all commands that wait, which are in `waiting`, as `pack` puts them into it; `rates`
+//!   refuses before what comes too fast; `gate` answers those that are surely refused; `read` has one confirmation for
+//!   all reads that wait.
 //! * `clock` is the cluster clock, `pulse` the tick that makes it felt.
 //! * `form` forms the cluster once; `open` puts a directory's parts together; `promises` is what of it is for good.
 //! * `level` raises the feature level once every member supports it.
@@ -60,6 +61,7 @@ mod pack;
 mod promises;
 mod propose;
 mod pulse;
+mod rates;
 mod read;
 mod replica;
 mod restore;
@@ -82,7 +84,7 @@ mod unsaved;
 mod waiting;
 mod watch;
 
-pub use answer::{Answer, ProposeError, Read, ReadError};
+pub use answer::{Answer, Limit, ProposeError, Read, ReadError};
 pub use audit::{Audit, AuditError, ImageAudit, NodeAudit, Verdict};
 pub use backup::{Backup, BackupError};
 pub use fatal::{Stop, StopKind};
@@ -93,6 +95,7 @@ pub use membership::{
 };
 pub use options::{GroupOptions, Member, StartError, Tuning, WallClock};
 pub use propose::UNIT_COMMANDS_MAX;
+pub use rates::{Buckets, Rate, RateLimits};
 pub use restore::{NewCluster, Restore, TOKENS_LEFT_OUT, check_empty};
 pub use space::{has_room, has_room_on};
 pub use status::{MemberStatus, Role, Stats, Status};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use storage::StorageError;
 
+use crate::RateLimits;
 use crate::turn::Turn;
 
 /// The one thing this crate must be told about the outside world's time.
@@ -47,6 +48,8 @@ pub struct GroupOptions {
     pub events_retention: Duration,
     /// How many events of the change feed are kept at most.
     pub events_max: u64,
+    /// How many commands one customer, and one caller, may hand in.
+    pub rates: RateLimits,
     /// Sizes and paces: the default, but in tests.
     pub tuning: Tuning,
 }

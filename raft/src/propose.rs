@@ -1,7 +1,9 @@
 //! From commands to log entries: everything that waits becomes one entry.
 //!
 //! ```text
-//!   submit --> queue --> surely refused by applied state?  yes --> gate --> answered, not logged
+//!   submit --> too fast (rates)?  yes --> refused
+//!                |
+//!              queue --> surely refused by applied state?  yes --> gate --> answered, not logged
 //!                |         no --> leader here?  yes --> stamp, pack, one entry --> Raft --> apply --> answers
 //!                |                              no ---> forward all that waits, as one call, to the leader
 //!                +---- not executed, and time left: wait a moment, try again
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 use openraft::errors::{ClientWriteError, ForwardReason};
 use openraft::raft::ClientWriteResult;
+use storage::histogram::Histogram;
 use storage::inventory::command::{Request, Stamp};
 use storage::inventory::outcome::Applied;
 use storage::log::Log;
@@ -31,11 +34,12 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::aside::Room;
 use crate::gate;
 use crate::pack::{Entry, SHARED_COMMANDS_MAX, pack};
+use crate::rates::Rates;
 use crate::read::Confirmer;
 use crate::transport::message::{Call, Reply as PeerReply};
 use crate::transport::{CallError, Caller, Callers, Local};
 use crate::types::{Callback, Proposal, Raft, TypeConfig};
-use crate::waiting::{Queue, Queued, Reply, Requests, Result, Waiter, Waiting, gathering, queue};
+use crate::waiting::{Forwarded, Queue, Queued, Reply, Requests, Result, Waiter, Waiting, gathering, queue};
 use crate::{Answer, ProposeError};
 
 /// The most commands of one unit: of one call of `submit_many`.
@@ -66,6 +70,10 @@ pub(crate) struct Counters {
     pub(crate) commands: AtomicU64,
     pub(crate) gated: AtomicU64,
     pub(crate) forwarded: AtomicU64,
+    /// How long the first of what is dispatched together has waited for that.
+    pub(crate) queueing: Histogram,
+    /// From an entry's proposal to its answers.
+    pub(crate) proposing: Histogram,
 }
 
 impl Counters {
@@ -84,6 +92,11 @@ impl Counters {
 #[derive(Clone)]
 pub(crate) struct Proposer {
     queue: Queue,
+    raft: Raft,
+    rates: Arc<Rates>,
+    gate: Queue,
+    leading: Arc<Semaphore>,
+    following: Arc<Semaphore>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -97,9 +110,18 @@ impl Proposer {
         room: Room,
     ) -> (Proposer, Worker) {
         let (way_in, waiting) = queue(QUEUE);
-        let proposer = Proposer { queue: way_in, counters: Arc::default() };
-        let callers = Callers::new(local.clone());
         let (gate, gated) = queue(QUEUE);
+        let (leading, following) = (turns(), turns());
+        let proposer = Proposer {
+            queue: way_in,
+            raft: raft.clone(),
+            rates: Arc::new(Rates::new(&local.options.rates)),
+            gate: gate.clone(),
+            leading: leading.clone(),
+            following: following.clone(),
+            counters: Arc::default(),
+        };
+        let callers = Callers::new(local.clone());
         let shared = Shared {
             local,
             log,
@@ -109,17 +131,19 @@ impl Proposer {
             proposer: proposer.clone(),
             callers,
             gate,
-            leading: turns(),
-            following: turns(),
+            leading,
+            following,
         };
         (proposer, Worker { shared: Arc::new(shared), waiting, gated })
     }
 
-    /// Gets a command applied, wherever the leader is.
-    pub(crate) async fn submit(&self, request: Request) -> Result {
+    /// Gets a command of that caller applied, wherever the leader is.
+    pub(crate) async fn submit(&self, request: Request, caller: Option<&str>) -> Result {
+        self.rates.take(&request, caller)?;
         let now = Instant::now();
         let (reply, answer) = oneshot::channel();
-        self.queue.push(Waiting::new(Requests::One(request), now, false, Reply::One(reply)));
+        let waiting = Waiting::new(Requests::One(request), now, false, Reply::One(reply));
+        self.queue.push(waiting.of(self.rates.caller(caller)));
         match timeout_at(now + DEADLINE, answer).await {
             Ok(Ok(answer)) => answer,
             // An answer that does not come, or whose sender is gone: the command may be in the log.
@@ -128,31 +152,54 @@ impl Proposer {
     }
 
     /// Gets commands applied in order and together, wherever the leader is.
-    pub(crate) async fn submit_many(&self, requests: Vec<Request>) -> Vec<Result> {
+    pub(crate) async fn submit_many(&self, requests: Vec<Request>, caller: Option<&str>) -> Vec<Result> {
         if requests.len() > UNIT_COMMANDS_MAX {
             return vec![Err(ProposeError::Overloaded); requests.len()];
         }
-        self.submit_units(vec![Requests::Many(requests)], false).await
+        let (requests, caller) = (Requests::Many(requests), self.rates.caller(caller));
+        let units = vec![Forwarded { requests, caller, counted: false }];
+        self.submit_units(units, false).await
     }
 
-    /// Gets units applied for a node that takes this one for the leader: one answer for each command, in order.
-    pub(crate) async fn submit_forwarded(&self, units: Vec<Requests>) -> Vec<Result> {
+    /// Gets units applied for a node that takes this one for the leader: one answer for each command, in order. Who
+    /// does not lead counts none of them: the one who does will.
+    pub(crate) async fn submit_forwarded(&self, mut units: Vec<Forwarded>) -> Vec<Result> {
+        let leads = self.raft.as_leader().is_ok();
+        units.iter_mut().for_each(|unit| unit.counted |= !leads);
         self.submit_units(units, true).await
     }
 
-    async fn submit_units(&self, units: Vec<Requests>, forwarded: bool) -> Vec<Result> {
+    async fn submit_units(&self, mut units: Vec<Forwarded>, forwarded: bool) -> Vec<Result> {
         let now = Instant::now();
-        let (mut parts, answers) = gathering(units.iter().map(Requests::len).sum());
-        for unit in units {
-            let part = parts.split_first(unit.len());
-            self.queue.push(Waiting::new(unit, now, forwarded, Reply::Part(part)));
+        let refused = self.rates.refuse(&mut units);
+        let (mut parts, answers) = gathering(units.iter().map(|unit| unit.requests.len()).sum());
+        for Forwarded { requests, caller, .. } in units {
+            let part = parts.split_first(requests.len());
+            self.queue.push(Waiting::new(requests, now, forwarded, Reply::Part(part)).of(caller));
         }
-        answers.wait(now + DEADLINE).await
+        together(refused, answers.wait(now + DEADLINE).await)
+    }
+
+    /// Commands refused because they came too fast: of customers, and of callers.
+    pub(crate) fn refused_by_rates(&self) -> (u64, u64) {
+        let Rates { refused_of_customers, refused_of_callers, .. } = &*self.rates;
+        (refused_of_customers.load(Ordering::Relaxed), refused_of_callers.load(Ordering::Relaxed))
     }
 
     /// How many commands wait.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.commands()
+    }
+
+    /// How many commands wait at the gate.
+    pub(crate) fn waiting_at_gate(&self) -> usize {
+        self.gate.commands()
+    }
+
+    /// How many entries, and how many forwarded calls, are under way.
+    pub(crate) fn under_way(&self) -> (usize, usize) {
+        let taken = |turns: &Semaphore| UNDER_WAY - turns.available_permits().min(UNDER_WAY);
+        (taken(&self.leading), taken(&self.following))
     }
 
     /// Queues a unit again that was not executed, or refuses it where its time is over.
@@ -216,6 +263,7 @@ async fn propose_all(shared: Arc<Shared>, mut waiting: Queued) {
         match timeout(RECHECK, shared.turns().acquire_owned()).await {
             Ok(Ok(turn)) => {
                 take_what_is_there(&mut waiting, &mut units);
+                shared.note_waited(&units);
                 shared.clone().dispatch(std::mem::take(&mut units), turn).await;
             }
             // The semaphores are never closed.
@@ -255,12 +303,19 @@ impl Shared {
         }
     }
 
+    fn note_waited(&self, units: &[Waiting]) {
+        if let Some(first) = units.first() {
+            self.proposer.counters.queueing.add(first.waiter.since.elapsed());
+        }
+    }
+
     async fn dispatch(self: Arc<Self>, units: Vec<Waiting>, turn: OwnedSemaphorePermit) {
         match self.raft.as_leader() {
             Ok(_) => self.lead(units, turn).await,
             Err(elsewhere) => {
-                let (forwarded, own) = units.into_iter().partition::<Vec<_>, _>(|unit| unit.waiter.forwarded);
-                forwarded.into_iter().for_each(|unit| unit.refuse(ProposeError::NoLeader));
+                let stays = |unit: &Waiting| unit.waiter.forwarded || unit.requests.is_raise();
+                let (staying, own) = units.into_iter().partition::<Vec<_>, _>(stays);
+                staying.into_iter().for_each(|unit| unit.refuse(ProposeError::NoLeader));
                 let own = self.divert(own);
                 if !own.is_empty() {
                     tokio::spawn(self.follow(own, elsewhere.leader_id, turn));
@@ -318,8 +373,14 @@ impl Shared {
         commands: usize,
         done: impl FnOnce(ClientWriteResult<TypeConfig>) + Send + 'static,
     ) {
-        self.proposer.counters.entries.fetch_add(1, Ordering::Relaxed);
-        self.proposer.counters.commands.fetch_add(commands as u64, Ordering::Relaxed);
+        let counters = Arc::clone(&self.proposer.counters);
+        counters.entries.fetch_add(1, Ordering::Relaxed);
+        counters.commands.fetch_add(commands as u64, Ordering::Relaxed);
+        let begun = Instant::now();
+        let done = move |result| {
+            done(result);
+            counters.proposing.add(begun.elapsed());
+        };
         if let Err(fatal) = self.raft.write(proposal).responder(Callback::new(done)).await {
             self.local.fatal.report(format!("raft has stopped: {fatal}"));
         }
@@ -329,8 +390,13 @@ impl Shared {
     fn divert(&self, units: Vec<Waiting>) -> Vec<Waiting> {
         let applied = self.local.replica.read();
         let leads = self.raft.as_leader().is_ok();
+        // What counts for somebody is counted by the leader, refused or not.
+        let counts = |unit: &Waiting| {
+            self.proposer.rates.count(unit.requests.as_slice(), unit.waiter.caller.as_deref())
+        };
         let refused = |unit: &Waiting| {
-            (leads || !unit.waiter.ungated) && gate::is_surely_refused(&applied.inventory, unit)
+            (leads || !(unit.waiter.ungated || counts(unit)))
+                && gate::is_surely_refused(&applied.inventory, unit)
         };
         let (refused, logged): (Vec<_>, Vec<_>) = units.into_iter().partition(refused);
         drop(applied);
@@ -400,14 +466,13 @@ impl Shared {
             return self.proposer.again_soon(units, ProposeError::NoLeader).await;
         };
         let commands = units.iter().map(Waiting::len).sum();
-        let (requests, waiters): (Vec<_>, Vec<_>) =
-            units.into_iter().map(|unit| (unit.requests, unit.waiter)).unzip();
+        let (units, waiters): (Vec<_>, Vec<_>) = units.into_iter().map(Waiting::into_forwarded).unzip();
         self.proposer.counters.forwarded.fetch_add(commands as u64, Ordering::Relaxed);
-        let call = Call::Forward(requests);
+        let call = Call::Forward(units);
         let reply = caller.call(&call, DEADLINE).await;
         drop(turn);
-        let Call::Forward(requests) = call else { return };
-        self.settle(whole_again(requests, waiters), answers_of(reply, commands)).await;
+        let Call::Forward(units) = call else { return };
+        self.settle(whole_again(units, waiters), answers_of(reply, commands)).await;
     }
 
     /// Answers what has an answer; what was not executed is tried again.
@@ -418,7 +483,10 @@ impl Shared {
             let commands = unit.len();
             match not_executed_end(answers.as_slice().get(..commands).unwrap_or_default()) {
                 Some((from, why)) => {
-                    refused.entry(why).or_default().push(unit.answer_first(from, &mut answers));
+                    let mut rest = unit.answer_first(from, &mut answers);
+                    // A leader without a quorum has counted it, and that is enough: whoever leads next does not.
+                    rest.waiter.counted = why == ProposeError::NoQuorum;
+                    refused.entry(why).or_default().push(rest);
                     answers.by_ref().take(commands - from).for_each(drop);
                 }
                 None => unit.answer(&mut answers),
@@ -462,8 +530,20 @@ fn answers_of(reply: std::result::Result<PeerReply, CallError>, commands: usize)
     }
 }
 
-fn whole_again(requests: Vec<Requests>, waiters: Vec<Waiter>) -> Vec<Waiting> {
-    requests.into_iter().zip(waiters).map(|(requests, waiter)| waiter.with(requests)).collect()
+fn whole_again(units: Vec<Forwarded>, waiters: Vec<Waiter>) -> Vec<Waiting> {
+    let whole = |(unit, waiter): (Forwarded, Waiter)| waiter.with(unit.requests).of(unit.caller);
+    units.into_iter().zip(waiters).map(whole).collect()
+}
+
+/// The answers of all commands in their order: of those that were refused, where they stood, and of the rest.
+fn together(refused: Vec<Option<ProposeError>>, answers: Vec<Result>) -> Vec<Result> {
+    if refused.is_empty() {
+        return answers;
+    }
+    let mut answers = answers.into_iter();
+    // A gathering answers all that it was made for.
+    let mut next = || answers.next().unwrap_or(Err(ProposeError::OutcomeUnknown));
+    refused.into_iter().map(|refused| refused.map_or_else(&mut next, Err)).collect()
 }
 
 /// Where the commands at the end of a unit begin that were not executed, and why: all that may be tried again. What
@@ -481,6 +561,7 @@ mod tests {
     use storage::inventory::outcome::Rejection;
 
     use super::*;
+    use crate::Limit;
     use crate::suite::alone;
 
     #[test]
@@ -506,6 +587,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_was_refused_is_told_where_it_stood() {
+        let limited = ProposeError::RateLimited { limit: Limit::Customer, wait_ms: 7 };
+        let done = Ok(Answer::Applied(applied()));
+        let told =
+            together(vec![None, Some(limited), None, None], vec![done.clone(), Err(ProposeError::NoQuorum)]);
+        let unknown = Err(ProposeError::OutcomeUnknown);
+        assert_eq!(told, [done.clone(), Err(limited), Err(ProposeError::NoQuorum), unknown]);
+        assert_eq!(together(Vec::new(), vec![done.clone()]), [done]);
+    }
+
     fn applied() -> Applied {
         Applied { sequence: 1, replayed: false, result: Err(Rejection::AlreadyCommitted) }
     }
@@ -527,7 +619,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let group = alone(&directory).await;
         let tick = Request { idempotency_key: None, command: Command::Tick };
-        let units = vec![Requests::Many(vec![tick.clone(); 3]), Requests::One(tick.clone())];
+        let unit = |requests| Forwarded { requests, caller: None, counted: false };
+        let units = vec![unit(Requests::Many(vec![tick.clone(); 3])), unit(Requests::One(tick.clone()))];
         let since = Instant::now();
         let answers = group.proposer().submit_forwarded(units).await;
         assert_eq!(answers, vec![Err(ProposeError::NoLeader); 4]);

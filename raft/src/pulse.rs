@@ -30,7 +30,7 @@ pub(crate) async fn run(local: Arc<Local>, raft: Raft, proposer: Proposer) {
         let many_come = proposer.counters.commands() - before >= MANY_COMMANDS;
         while raft.as_leader().is_ok() && is_due(&local) {
             let tick = Request { idempotency_key: None, command: Command::Tick };
-            if let Err(why) = proposer.submit(tick).await {
+            if let Err(why) = proposer.submit(tick, None).await {
                 tracing::debug!("a tick was not applied: {why}");
                 break;
             }

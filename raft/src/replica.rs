@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use storage::checkpoint::{Changes, ImageHeader};
+use storage::histogram::Histogram;
 use storage::inventory::Inventory;
 use storage::snapshot::Snapshot;
 use storage::{Position, planted};
@@ -97,6 +98,8 @@ pub(crate) struct Replica {
     snapshot: Mutex<Option<Snapshot>>,
     /// Commands applied since start.
     pub(crate) commands: AtomicU64,
+    /// How long each entry took to be applied.
+    pub(crate) applying: Histogram,
 }
 
 impl Replica {
@@ -107,6 +110,7 @@ impl Replica {
             progress,
             snapshot: Mutex::new(snapshot),
             commands: AtomicU64::new(0),
+            applying: Histogram::default(),
         }
     }
 

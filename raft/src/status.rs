@@ -1,6 +1,9 @@
 //! A node's view of its cluster, and its counters.
 
-use storage::inventory::Counts;
+use std::collections::BTreeMap;
+
+use storage::histogram::Distribution;
+use storage::inventory::{Counts, Ends, Units};
 use storage::log::{LogRoom, LogStats};
 
 use crate::{Build, Member};
@@ -77,8 +80,28 @@ pub struct Stats {
     pub commands_gated: u64,
     /// Commands forwarded to the leader.
     pub commands_forwarded: u64,
+    /// Commands refused here because their customer's were too many.
+    pub commands_over_customer_rate: u64,
+    /// Commands refused here because their caller's were too many.
+    pub commands_over_caller_rate: u64,
     /// Commands waiting to be proposed.
     pub commands_waiting: u64,
+    /// Commands waiting at the gate.
+    pub gate_waiting: u64,
+    /// Entries proposed here that are not answered yet.
+    pub entries_under_way: u64,
+    /// Calls to the leader with forwarded commands that are not answered yet.
+    pub forwards_under_way: u64,
+    /// How long the first of those commands that are proposed or forwarded together waited for it, in microseconds.
+    pub queue_us: Distribution,
+    /// From an entry's proposal to its answers, in microseconds.
+    pub propose_us: Distribution,
+    /// How long each entry took to be applied, in microseconds.
+    pub apply_us: Distribution,
+    /// How long each peer took to answer entries that were replicated to it, in microseconds.
+    pub replication_us: BTreeMap<u64, Distribution>,
+    /// The last entry in this node's log.
+    pub last_log_index: Option<u64>,
     /// Commands applied here since start.
     pub commands_applied: u64,
     /// Confirmations of leadership asked of Raft here, by reads and the gate.
@@ -87,6 +110,8 @@ pub struct Stats {
     pub leader_changes: u64,
     /// Comparisons of the nodes' digests made here, while this node led.
     pub digest_comparisons: u64,
+    /// Those of them in which nodes differed.
+    pub digest_differences: u64,
     /// The log entry of the last of them; 0 before the first.
     pub digests_compared_index: u64,
     /// Checkpoints saved.
@@ -95,6 +120,18 @@ pub struct Stats {
     pub snapshots_built: u64,
     /// Snapshots installed here.
     pub snapshots_installed: u64,
+    /// How long saves took, in microseconds.
+    pub checkpoint_us: Distribution,
+    /// How long it took to build snapshots, likewise.
+    pub snapshot_build_us: Distribution,
+    /// How long it took to install them, likewise.
+    pub snapshot_install_us: Distribution,
+    /// How holds ended here.
+    pub ends: Ends,
+    /// How long ago the earliest deadline passed of a hold that no command has ended yet, in milliseconds.
+    pub expiry_overdue_ms: u64,
+    /// The units of all SKUs.
+    pub units: Units,
     /// The log's counters.
     pub log: LogStats,
     /// What the log can still take.

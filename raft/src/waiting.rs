@@ -55,6 +55,24 @@ impl Requests {
         matches!(self, Requests::One(Request { command: Command::Tick, .. }))
     }
 
+    /// Whether it is the leader's own word that a feature level is in force.
+    pub(crate) fn is_raise(&self) -> bool {
+        matches!(self, Requests::One(Request { command: Command::RaiseLevel(_), .. }))
+    }
+
+    /// Drops the commands that something is said against, one for each. One command alone becomes a unit of none.
+    pub(crate) fn keep(&mut self, against: &[Option<ProposeError>]) {
+        if against.iter().all(Option::is_none) {
+            return;
+        }
+        let requests = match std::mem::replace(self, Requests::Many(Vec::new())) {
+            Requests::One(request) => vec![request],
+            Requests::Many(requests) => requests,
+        };
+        let kept = requests.into_iter().zip(against).filter(|(_, against)| against.is_none());
+        *self = Requests::Many(kept.map(|(request, _)| request).collect());
+    }
+
     /// What is left of a unit without its first commands; of one command, it itself.
     fn without_first(self, commands: usize) -> Requests {
         match self {
@@ -62,6 +80,16 @@ impl Requests {
             one => one,
         }
     }
+}
+
+/// A unit on its way from another node to the leader.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Forwarded {
+    pub(crate) requests: Requests,
+    /// Who handed it in, where that counts.
+    pub(crate) caller: Option<Box<str>>,
+    /// Whether a leader counted it at an earlier try.
+    pub(crate) counted: bool,
 }
 
 /// A unit and who waits for its answers.
@@ -74,7 +102,19 @@ pub(crate) struct Waiting {
 
 impl Waiting {
     pub(crate) fn new(requests: Requests, since: Instant, forwarded: bool, reply: Reply) -> Waiting {
-        Waiter { since, forwarded, ungated: false, reply }.with(requests)
+        Waiter { since, forwarded, ungated: false, caller: None, counted: false, reply }.with(requests)
+    }
+
+    /// The same, handed in by that caller.
+    pub(crate) fn of(mut self, caller: Option<Box<str>>) -> Waiting {
+        self.waiter.caller = caller;
+        self
+    }
+
+    /// What is sent to the leader, and what stays here meanwhile.
+    pub(crate) fn into_forwarded(mut self) -> (Forwarded, Waiter) {
+        let (caller, counted) = (self.waiter.caller.take(), self.waiter.counted);
+        (Forwarded { requests: self.requests, caller, counted }, self.waiter)
     }
 
     /// How many commands it has.
@@ -113,6 +153,10 @@ pub(crate) struct Waiter {
     pub(crate) forwarded: bool,
     /// It is for the leader to say whether it is surely refused: this node could not tell in time.
     pub(crate) ungated: bool,
+    /// Who handed it in, where that counts.
+    pub(crate) caller: Option<Box<str>>,
+    /// A leader has counted it, and could not execute it.
+    pub(crate) counted: bool,
     pub(crate) reply: Reply,
 }
 

@@ -17,6 +17,7 @@
 //! * [`identity`] says whose directory this is; [`peers`] what is known of the other nodes' directories.
 //! * [`mod@planted`] are mistakes made on purpose, for tests of the tests; no release has any.
 //! * [`pace`] is how fast saves and snapshots are made.
+//! * [`histogram`] is what metrics tell of times.
 //! * [`disk`] is the one seam to the file system; [`error`] the one kind of failure: a fatal one.
 
 // clippy.toml bans clocks and hash order for the state machine, which denies them for itself.
@@ -25,6 +26,7 @@
 pub mod checkpoint;
 pub mod disk;
 pub mod error;
+pub mod histogram;
 pub mod identity;
 pub mod inventory;
 pub mod log;

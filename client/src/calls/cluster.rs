@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::api::{AuditView, ClusterView};
 use crate::builder::Client;
-use crate::call::{Call, nothing};
+use crate::call::{Call, nothing, text};
 use crate::message::Message;
 
 /// More than an audit takes.
@@ -32,6 +32,11 @@ impl Client {
     /// Whether a node lives. Tried once.
     pub fn live(&self) -> Call<()> {
         self.probe("/livez")
+    }
+
+    /// What a node counts, in Prometheus' text format. Tried once.
+    pub fn metrics(&self) -> Call<String> {
+        Call::new(self, Ok(Message::read("/metrics".to_owned())), text).tries_max(1)
     }
 
     /// The API's own description: an OpenAPI 3.1 document.

@@ -20,6 +20,9 @@ const HEAD: &str = "\
 /// The longest file that is read, in bytes: some 4,000 tokens.
 const BYTES_MAX: usize = 1 << 20;
 
+/// The longest word of a mistake that is told, in bytes: longer than any key and any role, shorter than a hash.
+const WORD_BYTES_MAX: usize = 24;
+
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -62,8 +65,8 @@ impl TokensFile {
     pub(super) fn parse(text: &str) -> Result<TokensFile, String> {
         // The library's own text quotes the line, which may be one with a hash.
         let file: TokensFile = toml::from_str(text).map_err(|error| match error.span() {
-            Some(span) => format!("line {}: {}", line_at(text, span.start), error.message()),
-            None => error.message().to_owned(),
+            Some(span) => format!("line {}: {}", line_at(text, span.start), concealed(error.message())),
+            None => concealed(error.message()),
         })?;
         let mut ids = BTreeSet::new();
         for token in &file.tokens {
@@ -98,6 +101,12 @@ impl TokensFile {
         directory.lock().map_err(failed)?;
         Ok(directory)
     }
+}
+
+/// The library's message without what it quotes from the file at length: a hash may stand where something else belongs.
+fn concealed(message: &str) -> String {
+    let shown = message.split(' ').map(|word| if word.len() > WORD_BYTES_MAX { "..." } else { word });
+    shown.collect::<Vec<_>>().join(" ")
 }
 
 impl fmt::Display for FileError {

@@ -84,6 +84,8 @@ fn a_mistake_is_named_by_its_line_and_no_hash_is_told() {
         (format!("{good}{good}"), "token 1: is there twice"),
         (format!("{good}[token.bounds]\ncard_prefix = \"a\"\n"), "unknown field"),
         (format!("{good}role = \"admin\"\n"), "unknown field"),
+        (format!("{good}{hash} = 1\n"), "unknown field ..."),
+        (format!("token = \"{hash}\"\n"), "invalid type"),
         (good.replace("name = \"n\"\n", ""), "missing field `name`"),
         (format!("{good}x = "), "line 7"),
     ] {

@@ -3,7 +3,7 @@
 //! ```text
 //!   reserve commit release extend return get   the life of a reservation
 //!   sku set adjust get list rm import export   what is on sale
-//!   events status audit                        what happens; who serves; whether all agree and add up
+//!   events status top audit                    what happens; who serves, how fast; whether all agree and add up
 //!   member leader                              who belongs to the cluster, and who leads it
 //!   ready                                      whether nodes serve
 //!     reach    which nodes are called, and how an answer is told
@@ -51,6 +51,7 @@ mod show;
 mod sku;
 mod status;
 mod token;
+mod top;
 pub(crate) mod up;
 mod venue;
 mod words;
@@ -96,6 +97,8 @@ pub(crate) enum Command {
     Events(events::Args),
     #[command(after_help = EXIT_CODES)]
     Status(status::Args),
+    #[command(after_help = EXIT_CODES)]
+    Top(top::Args),
     #[command(after_help = audit::EXIT_CODES)]
     Audit(audit::Args),
     #[command(after_help = backup::EXIT_CODES)]
@@ -126,6 +129,7 @@ impl Command {
             Command::Sku(args) => sku::run(args).await,
             Command::Events(args) => events::run(args).await,
             Command::Status(args) => status::run(args).await,
+            Command::Top(args) => top::run(args).await,
             Command::Audit(args) => audit::run(args).await,
             Command::Backup(args) => backup::run(args).await,
             Command::Restore(args) => restore::run(args).await,
@@ -165,6 +169,7 @@ impl Command {
             // What they tell is whole before they fail, or a line for each of many.
             Command::Events(_)
             | Command::Status(_)
+            | Command::Top(_)
             | Command::Restore(_)
             | Command::Completions(_)
             | Command::Man(_) => false,

@@ -78,7 +78,7 @@ fn table_at<'d, 't>(document: &'d mut DeTable<'t>, path: &str) -> Option<&'d mut
     };
     let value = document.get_mut(name)?.get_mut();
     let value = match (value, place) {
-        (DeValue::Array(tables), Some(place)) => tables.iter_mut().nth(place)?.get_mut(),
+        (DeValue::Array(tables), Some(place)) => tables.get_mut(place)?.get_mut(),
         (value, _) => value,
     };
     match value {

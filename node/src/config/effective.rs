@@ -48,7 +48,8 @@ struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    /// A value at that path: `kind` is the path without the places in arrays. Of an array, all tables or those of that id.
+    /// A value at that path; `kind` is the path without the places in arrays. Of an array all tables, or those of that
+    /// id.
     fn value(&mut self, kind: &str, path: &str, value: &Spanned<DeValue<'_>>, id: Option<u64>) {
         match value.get_ref() {
             DeValue::Table(table) => self.table(kind, path, table),

@@ -52,6 +52,19 @@ pub(crate) const KEYS: &[Key] = &[
     limit("idempotency_seconds", "LASTUNIT_CLUSTER_IDEMPOTENCY_SECONDS", "86400"),
     limit("events_retention_seconds", "LASTUNIT_CLUSTER_EVENTS_RETENTION_SECONDS", "86400"),
     limit("events_max", "LASTUNIT_CLUSTER_EVENTS_MAX", "262144"),
+    rate("customer_requests_per_second", "LASTUNIT_RATE_LIMITS_CUSTOMER_REQUESTS_PER_SECOND"),
+    rate("customer_burst", "LASTUNIT_RATE_LIMITS_CUSTOMER_BURST"),
+    rate("token_requests_per_second", "LASTUNIT_RATE_LIMITS_TOKEN_REQUESTS_PER_SECOND"),
+    rate("token_burst", "LASTUNIT_RATE_LIMITS_TOKEN_BURST"),
+    rate("token_reads_per_second", "LASTUNIT_RATE_LIMITS_TOKEN_READS_PER_SECOND"),
+    rate("token_reads_burst", "LASTUNIT_RATE_LIMITS_TOKEN_READS_BURST"),
+    key("tls", "dir", Text, Variable("LASTUNIT_TLS_DIR"), Some("tls")),
+    key("tls", "http", Plain, Variable("LASTUNIT_TLS_HTTP"), Some("true")),
+    key("tls", "peers", Plain, Variable("LASTUNIT_TLS_PEERS"), Some("true")),
+    key("tls", "ca", Text, Variable("LASTUNIT_TLS_CA"), None),
+    key("tls", "http_cert", Text, Variable("LASTUNIT_TLS_HTTP_CERT"), None),
+    key("tls", "http_key", Text, Variable("LASTUNIT_TLS_HTTP_KEY"), None),
+    key("tls", "node", Text, File, None),
     key("node", "id", Plain, File, None),
     key("node", "http", Text, File, None),
     key("node", "raft", Text, File, None),
@@ -70,6 +83,10 @@ const fn key(
 
 const fn limit(name: &'static str, variable: &'static str, default: &'static str) -> Key {
     key("cluster", name, Plain, Variable(variable), Some(default))
+}
+
+const fn rate(name: &'static str, variable: &'static str) -> Key {
+    key("rate_limits", name, Plain, Variable(variable), None)
 }
 
 impl Key {

@@ -184,7 +184,7 @@ impl Settings {
         let table = match (setting.key.table, place) {
             (OWN, None) => None,
             (OWN, Some(place)) => match document.get_mut().get_mut(OWN).map(Spanned::get_mut) {
-                Some(DeValue::Array(nodes)) => nodes.iter_mut().nth(place),
+                Some(DeValue::Array(nodes)) => nodes.get_mut(place),
                 _ => None,
             },
             (table, _) => Some(document.get_mut().entry(named(table)).or_insert_with(empty)),
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_mistake_names_the_flag_or_the_variable() {
-        let cases: [(Option<u64>, (&str, &str), &str, &str); 6] = [
+        let cases = [
             (
                 None,
                 ("LASTUNIT_CLUSTER_RETENTION_SECONDS", "0"),

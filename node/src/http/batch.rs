@@ -48,7 +48,7 @@ pub(crate) async fn batch<S: Store>(State(api): Shared<S>, request: Request) -> 
     let grant = guard::grant(&head.extensions);
     api.refuse_uncovered(&grant, &mut operations).await?;
     let parsed = Parsed::of(operations);
-    let answers = api.submit_many(parsed.requests).await;
+    let answers = api.submit_many(&grant, parsed.requests).await;
     let fates = Fates { each: parsed.each, answers: answers.into_iter() };
     if grant.bounds().is_none() {
         return Ok(reply::results(fates, room));

@@ -9,6 +9,7 @@ use super::body::{self, JsonBody};
 use super::problem::Problem;
 use super::query::Query;
 use super::{Api, Shared, Store, commands, guard, parse, reply};
+use crate::trace::{self, Trace};
 
 /// A call of this family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,7 +95,8 @@ pub(super) async fn run<S: Store, T: JsonBody>(
     let grant = guard::grant(&head.extensions);
     api.covers(&grant, &command).await?;
     let units_field = commands::units_field(&command);
-    let answer = api.submit(command::Request { idempotency_key, command }).await;
+    let submitted = api.submit(&grant, command::Request { idempotency_key, command });
+    let answer = trace::submitting(head.extensions.get::<Trace>(), submitted).await;
     let (answer, units_field) = api.conceal(&grant, Ok((answer, units_field))).await?;
     Ok(reply::command(answer, units_field))
 }

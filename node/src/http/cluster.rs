@@ -1,5 +1,7 @@
 //! What operators and their tools ask: the cluster's view, whether this node lives and serves, its metrics.
 
+use std::sync::atomic::Ordering;
+
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{StatusCode, Uri};
@@ -13,7 +15,7 @@ use super::limits::CALL_TIME_MAX;
 use super::problem::{self, Problem};
 use super::query::Query;
 use super::{Shared, Store, reply};
-use crate::metrics;
+use crate::metrics::{self, Looked};
 
 /// `GET /api/cluster`: the cluster as this node sees it.
 pub(crate) async fn cluster<S: Store>(State(api): Shared<S>, uri: Uri) -> Result<Response, Problem> {
@@ -38,10 +40,20 @@ pub(crate) async fn readyz<S: Store>(State(api): Shared<S>) -> Result<Response, 
 
 /// `GET /metrics`: counters and gauges, in Prometheus' text format.
 pub(crate) async fn metrics<S: Store>(State(api): Shared<S>) -> Response {
-    let mut text = api.metrics.render(api.node_id, &api.store.status(), &api.store.stats());
     let (streams, polls) = api.events.watch.counts();
-    text.push_str(&metrics::waiting(streams, polls));
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+    let looked = Looked {
+        cluster: &api.cluster_name,
+        node_id: api.node_id,
+        status: &api.store.status(),
+        stats: &api.store.stats(),
+        connections: api.connections.figures(),
+        reads_refused: api.reads.refused(),
+        calls: api.calls.load(Ordering::Relaxed),
+        streams,
+        polls,
+        spans: api.tracer.counts(),
+    };
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], api.metrics.render(&looked)).into_response()
 }
 
 #[derive(Serialize)]

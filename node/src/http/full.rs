@@ -1,5 +1,7 @@
 //! What a node answers while its disk is full and no store is open: that it lives, and that it takes nothing.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::routing::get;
 use raft::Group;
@@ -9,7 +11,7 @@ use super::{Service, cluster, reply};
 
 /// All that it answers. It has no store, and so no fast lane.
 pub(crate) fn service() -> Service<Group> {
-    Service { router: router(), api: None }
+    Service { router: router(), api: None, connections: Arc::default(), is_crowded: false }
 }
 
 /// The routes. Every call but `/livez` is refused, not executed, and worth another try.

@@ -13,7 +13,7 @@ use storage::inventory::ids::Sku;
 use super::precondition::{self, ReadConditions};
 use super::problem::{Problem, invalid};
 use super::query::Query;
-use super::{Shared, Store, checkout, commands, parse, reply};
+use super::{Shared, Store, checkout, commands, guard, parse, reply};
 
 /// A part of the path, as far as it could be read.
 pub(super) type Part = Result<Path<String>, PathRejection>;
@@ -44,16 +44,16 @@ pub(crate) async fn adjust<S: Store>(
 pub(crate) async fn delete<S: Store>(
     State(api): Shared<S>,
     sku: Part,
-    uri: Uri,
-    headers: HeaderMap,
+    request: Request,
 ) -> Result<Response, Problem> {
     let sku = self::sku(sku)?;
-    Query::of(&uri, &[])?;
-    let precondition = precondition::of_change(&headers)?;
-    let idempotency_key = parse::idempotency_key(&headers)?;
+    Query::of(request.uri(), &[])?;
+    let precondition = precondition::of_change(request.headers())?;
+    let idempotency_key = parse::idempotency_key(request.headers())?;
+    let grant = guard::grant(request.extensions());
     let command = Command::DeleteSku(DeleteSku { sku, precondition });
     let units_field = commands::units_field(&command);
-    let answer = api.submit(command::Request { idempotency_key, command }).await;
+    let answer = api.submit(&grant, command::Request { idempotency_key, command }).await;
     Ok(reply::command(answer, units_field))
 }
 

@@ -48,14 +48,28 @@ pub(crate) const UNREAD_BYTES_MAX: u64 = 16 * 1024;
 /// forgotten.
 pub(crate) const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// What the system keeps of an answer that its client does not take, in bytes; it takes about twice that of memory.
+/// Left to itself it keeps megabytes for each connection, and then has none for those of the other nodes.
+pub(crate) const UNTAKEN_BYTES_MAX: usize = 64 * 1024;
+
 /// How many calls may be in flight in this process.
 pub(crate) const CALLS_MAX: usize = 8192;
 
-/// How many connections may be open; more wait in the system's backlog.
+/// How many connections may be open, where the system lets this process open as many files.
 pub(crate) const CONNECTIONS_MAX: usize = 16_384;
 
 /// How long a connection may take to shake hands, where it speaks TLS.
 pub(crate) const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How many more may be, for operators' calls alone; what comes beyond them is closed at once.
+pub(crate) const CONNECTIONS_CROWDED_MAX: usize = 64;
+
+/// How many files are kept for all else than clients' connections: the log, the checkpoint, the other nodes. Where few
+/// files may be open, half of them.
+pub(crate) const FILES_KEPT_MAX: usize = 1_024;
+
+/// How long a connection for operators' calls alone may take to send its one head.
+pub(crate) const CROWDED_HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long a connection may take to send a request's head, its idle time before it included.
 pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_secs(75);

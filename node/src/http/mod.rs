@@ -25,10 +25,11 @@
 //! - Every answer that is not a success is a problem document, an unknown path's and a wrong method's included.
 //! - An outcome gets its status in [`reply`]'s `commands` and nowhere else, a rejection its problem in its
 //!   `rejections`; a batch has both from there.
-//! - A call costs no task, no lock shared with other calls and no copy of its body.
+//! - A call costs no task, no lock shared with other calls (but for its buckets, where rates are limited), and no copy
+//!   of its body.
 //! - Nothing here decides about stock: what passes the parsers goes to the store as it is.
 //!
-//! What is absent: rate limits.
+//! What is absent: the limits of commands, which the store has; those of reads are here (`reads`).
 
 mod audit;
 mod backup;
@@ -56,6 +57,7 @@ mod poll;
 mod precondition;
 mod problem;
 mod query;
+mod reads;
 mod record;
 mod reply;
 mod reservations;
@@ -71,12 +73,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, ETAG, HOST, HeaderValue};
+use axum::http::header::{CACHE_CONTROL, ETAG, HOST, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Method, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post};
-use raft::{Answer, ProposeError, Read, ReadError};
+use raft::{Answer, ProposeError, Rate, Read, ReadError};
 use storage::inventory::{Inventory, command};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -90,10 +92,13 @@ use self::checkout::Call;
 use self::events::Events;
 use self::limits::{BIG_BODIES_ROOM, CALL_TIME_MAX, CALLS_MAX};
 use self::problem::{Problem, invalid};
+use self::reads::Reads;
+use self::server::{Connections, Crowded};
 use self::store::Consistency;
-use crate::auth::Access;
+use crate::auth::{Access, Grant};
 use crate::clock::Stopwatch;
 use crate::metrics::{Metrics, Route};
+use crate::trace::Tracer;
 
 /// What every handler shares.
 pub(crate) struct Api<S> {
@@ -107,6 +112,8 @@ pub(crate) struct Api<S> {
     pub(crate) ttl_seconds_max: u64,
     /// What is asked of those who call.
     access: Access,
+    /// What traces calls.
+    tracer: Tracer,
     /// Counters of the HTTP side.
     pub(crate) metrics: Metrics,
     /// How many calls are in flight: at most [`CALLS_MAX`], and a few that are being refused.
@@ -115,6 +122,10 @@ pub(crate) struct Api<S> {
     big_bodies: Arc<Semaphore>,
     /// The change feed, and who waits for it.
     events: Events,
+    /// How many reads one token may make.
+    reads: Reads,
+    /// What became of connections.
+    connections: Arc<Connections>,
 }
 
 /// What answers the requests of connections.
@@ -123,9 +134,24 @@ pub(crate) struct Service<S> {
     router: Router,
     /// Answers plain requests of checkout calls without the router; `None`: nothing does.
     api: Option<Arc<Api<S>>>,
+    /// What became of connections.
+    connections: Arc<Connections>,
+    /// It is for operators' calls alone.
+    is_crowded: bool,
+}
+
+impl<S> Service<S> {
+    /// The same for a connection that found a usual seat, or one that found one of the operators'.
+    fn seated(self, is_crowded: bool) -> Service<S> {
+        let api = if is_crowded { None } else { self.api };
+        Service { api, is_crowded, ..self }
+    }
 }
 
 type Shared<S> = State<Arc<Api<S>>>;
+
+/// Request header: the caller's place in its trace (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 impl<S: Store> Api<S> {
     /// The interface to that store, for whoever calls.
@@ -133,13 +159,37 @@ impl<S: Store> Api<S> {
         let (metrics, calls) = (Metrics::default(), AtomicUsize::new(0));
         let big_bodies = Arc::new(Semaphore::new(BIG_BODIES_ROOM));
         let events = Events::of(&cluster_name);
-        let access = Access::Open;
-        Api { store, cluster_name, node_id, ttl_seconds_max, access, metrics, calls, big_bodies, events }
+        let (access, tracer) = (Access::Open, Tracer::default());
+        let (reads, connections) = (Reads::default(), Arc::default());
+        Api {
+            store,
+            cluster_name,
+            node_id,
+            ttl_seconds_max,
+            access,
+            tracer,
+            metrics,
+            calls,
+            big_bodies,
+            events,
+            reads,
+            connections,
+        }
+    }
+
+    /// The same for those only who read no faster than that, each with a token of its own.
+    pub(crate) fn reads_at_most(self, rate: Option<Rate>) -> Api<S> {
+        Api { reads: Reads::new(rate), ..self }
     }
 
     /// The same for those only who are admitted.
     pub(crate) fn guarded_by(self, access: Access) -> Api<S> {
         Api { access, ..self }
+    }
+
+    /// The same with calls traced.
+    pub(crate) fn traced_by(self, tracer: Tracer) -> Api<S> {
+        Api { tracer, ..self }
     }
 
     /// What ends the calls that would wait for long, once it has begun.
@@ -150,7 +200,8 @@ impl<S: Store> Api<S> {
     /// All that it answers.
     pub(crate) fn service(self) -> Service<S> {
         let api = Arc::new(self);
-        Service { router: Api::routed(Arc::clone(&api)), api: Some(api) }
+        let connections = Arc::clone(&api.connections);
+        Service { router: Api::routed(Arc::clone(&api)), api: Some(api), connections, is_crowded: false }
     }
 
     /// The routes.
@@ -166,16 +217,28 @@ impl<S: Store> Api<S> {
     }
 
     /// Gets a command applied. A store that does not answer in time leaves the outcome unknown.
-    async fn submit(&self, request: command::Request) -> Result<Answer, ProposeError> {
-        let answer = timeout(CALL_TIME_MAX, self.store.submit(request)).await;
-        answer.unwrap_or(Err(ProposeError::OutcomeUnknown))
+    async fn submit(&self, grant: &Grant, request: command::Request) -> Result<Answer, ProposeError> {
+        let is_reserve = is_reserve(&request);
+        let answer = timeout(CALL_TIME_MAX, self.store.submit(request, grant.token_id())).await;
+        let answer = answer.unwrap_or(Err(ProposeError::OutcomeUnknown));
+        if is_reserve {
+            self.metrics.reserves.count(&answer);
+        }
+        answer
     }
 
     /// Gets many commands applied, likewise.
-    async fn submit_many(&self, requests: Vec<command::Request>) -> Vec<Result<Answer, ProposeError>> {
-        let count = requests.len();
-        let answers = timeout(CALL_TIME_MAX, self.store.submit_many(requests)).await;
-        answers.unwrap_or_else(|_| vec![Err(ProposeError::OutcomeUnknown); count])
+    async fn submit_many(
+        &self,
+        grant: &Grant,
+        requests: Vec<command::Request>,
+    ) -> Vec<Result<Answer, ProposeError>> {
+        let are_reserves: Vec<bool> = requests.iter().map(is_reserve).collect();
+        let answers = timeout(CALL_TIME_MAX, self.store.submit_many(requests, grant.token_id())).await;
+        let answers = answers.unwrap_or_else(|_| vec![Err(ProposeError::OutcomeUnknown); are_reserves.len()]);
+        let reserves = answers.iter().zip(&are_reserves).filter(|(_, is_reserve)| **is_reserve);
+        reserves.for_each(|(answer, _)| self.metrics.reserves.count(answer));
+        answers
     }
 
     /// What a query finds; waits for it, but not for ever.
@@ -200,6 +263,10 @@ impl<S: Store> Api<S> {
         self.calls.fetch_sub(1, Ordering::Relaxed);
         Outside { calls: &self.calls }
     }
+}
+
+fn is_reserve(request: &command::Request) -> bool {
+    matches!(request.command, command::Command::Reserve(_))
 }
 
 /// Every path, and the methods that it answers.
@@ -262,15 +329,21 @@ async fn observe<S: Store>(State(api): Shared<S>, mut request: Request, next: Ne
     let watch = Stopwatch::start();
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
     let route = Route::of(request.method(), path);
-    let entered = api.enter();
+    let trace = api.tracer.begin(traceparent(request.headers()));
+    let is_crowded = request.extensions().get::<Crowded>().is_some();
+    let entered = if is_crowded { None } else { api.enter() };
     let of_state =
         [Method::GET, Method::HEAD].contains(request.method()) && request.uri().path().starts_with("/api/");
     let admitted = check_host(&request)
-        .and_then(|()| guard::admit(&api.access, request.method(), path, request.headers()));
+        .and_then(|()| guard::admit(&api.access, request.method(), path, request.headers()))
+        .and_then(|grant| if of_state { api.reads.take(grant) } else { Ok(grant) });
     let mut response = match admitted {
         Err(problem) => problem.into_response(),
         Ok(grant) if entered.is_some() || route.is_of_operators() => {
             request.extensions_mut().insert(grant);
+            if let Some(trace) = &trace {
+                request.extensions_mut().insert(trace.clone());
+            }
             next.run(request).await
         }
         Ok(_) => reply::overloaded().into_response(),
@@ -278,8 +351,18 @@ async fn observe<S: Store>(State(api): Shared<S>, mut request: Request, next: Ne
     if of_state {
         bound_caches(response.headers_mut());
     }
+    if let Some(trace) = &trace {
+        reply::tell_trace(response.headers_mut(), trace.context());
+        api.tracer.end(trace, route.names(), response.status().as_u16());
+    }
     api.metrics.answered(route, response.status(), watch.elapsed());
     response
+}
+
+/// The caller's place in its trace, where it says one: two of them say nothing.
+fn traceparent(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut given = headers.get_all(TRACEPARENT).iter();
+    given.next().filter(|_| given.next().is_none()).map(HeaderValue::as_bytes)
 }
 
 /// A cache may keep what has a tag to ask again with, and asks each time; it keeps nothing else of the state.

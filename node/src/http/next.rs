@@ -1,5 +1,6 @@
 //! What only the next version has: for the test of an upgrade. No release has it.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{MethodRouter, post};
@@ -9,6 +10,7 @@ use storage::inventory::command::{self, Command};
 use super::inventory::{self, Part};
 use super::problem::Problem;
 use super::{Api, Shared, Store, reply};
+use crate::auth::Grant;
 
 /// The paths, and the methods that they answer.
 pub(super) fn routes<S: Store>() -> [(&'static str, MethodRouter<Arc<Api<S>>>); 1] {
@@ -16,8 +18,12 @@ pub(super) fn routes<S: Store>() -> [(&'static str, MethodRouter<Arc<Api<S>>>); 
 }
 
 /// `POST /api/inventory/{sku}/keep_back`: keeps one unit more of a SKU back from sale.
-async fn keep_back<S: Store>(State(api): Shared<S>, sku: Part) -> Result<Response, Problem> {
+async fn keep_back<S: Store>(
+    State(api): Shared<S>,
+    Extension(grant): Extension<Grant>,
+    sku: Part,
+) -> Result<Response, Problem> {
     let command = Command::KeepBack(inventory::sku(sku)?);
-    let answer = api.submit(command::Request { idempotency_key: None, command }).await;
+    let answer = api.submit(&grant, command::Request { idempotency_key: None, command }).await;
     Ok(reply::command(answer, "safety_stock"))
 }

@@ -104,6 +104,7 @@ kinds! {
     MEMBERS_OUT_OF_RANGE = CONFLICT, false, "There would be too many members or too few";
     QUORUM_WOULD_BE_LOST = CONFLICT, true, "The rest would be no quorum";
     LEADER_NOT_TRANSFERRED = CONFLICT, true, "Nobody else took over the lead";
+    RATE_LIMITED = TOO_MANY_REQUESTS, true, "The calls come too fast";
     NO_LEADER = SERVICE_UNAVAILABLE, true, "No leader is known";
     NO_QUORUM = SERVICE_UNAVAILABLE, true, "The leader cannot reach a quorum";
     OVERLOADED = SERVICE_UNAVAILABLE, true, "The node takes no more calls for now";

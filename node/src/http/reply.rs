@@ -24,13 +24,14 @@ mod results;
 mod written;
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use client::api;
-use raft::{ProposeError, Read, ReadError};
+use raft::{Limit, ProposeError, Read, ReadError};
 use serde::Serialize;
 use storage::planted;
 
@@ -42,6 +43,7 @@ pub(crate) use self::results::{Fate, results};
 pub(crate) use self::written::Written;
 use super::problem::{self, Problem};
 use super::store::Consistency;
+use crate::trace::Context;
 
 /// Answer header: the place of the command in the whole history, or of the last one that a read reflects.
 const SEQUENCE: HeaderName = HeaderName::from_static(api::SEQUENCE);
@@ -49,6 +51,9 @@ const SEQUENCE: HeaderName = HeaderName::from_static(api::SEQUENCE);
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static(api::IDEMPOTENCY_REPLAYED);
 /// Answer header of a stale read: the index of the last log entry that it reflects.
 const APPLIED_INDEX: HeaderName = HeaderName::from_static("lastunit-applied-index");
+
+/// Answer header: the call in its trace (W3C Trace Context, level 2).
+const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// The content type of all answers but problems and streams.
 const JSON: &str = "application/json";
@@ -62,6 +67,9 @@ pub(crate) const RETRY_AFTER_SECONDS: u64 = 1;
 /// The same for those that were too many: each is told another time, so that they do not come again all at once.
 const OVERLOADED_RETRY_AFTER_SECONDS: RangeInclusive<u64> = 1..=3;
 
+/// What is added at random to when those who were too fast may come again.
+const RATE_LIMITED_JITTER_SECONDS: RangeInclusive<u64> = 0..=2;
+
 /// Why a read has no answer.
 pub(crate) fn not_read(error: ReadError) -> Problem {
     not_proposed(match error {
@@ -74,6 +82,14 @@ pub(crate) fn not_read(error: ReadError) -> Problem {
 /// Too many calls are waiting in this process.
 pub(crate) fn overloaded() -> Problem {
     not_proposed(ProposeError::Overloaded)
+}
+
+/// Too much came of one. It is told when the next one is let through, and a little later at random: those who flood
+/// together shall not come again together.
+pub(crate) fn too_fast(detail: &'static str, wait: Duration) -> Problem {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let jitter = rand::random_range(RATE_LIMITED_JITTER_SECONDS);
+    problem::RATE_LIMITED.problem(detail).retry_after(seconds.max(1) + jitter)
 }
 
 /// A disk is full.
@@ -117,6 +133,12 @@ fn empty(status: StatusCode) -> Response {
 /// Whether a read says that it is stale: where it is.
 fn is_labelled(consistency: Consistency) -> bool {
     consistency == Consistency::Stale && !planted!("stale-read-not-labelled")
+}
+
+/// Says where in its trace a call is.
+pub(crate) fn tell_trace(headers: &mut HeaderMap, context: Context) {
+    // Digits and dashes are a header.
+    headers.extend(HeaderValue::try_from(context.to_string()).ok().map(|value| (TRACERESPONSE, value)));
 }
 
 /// Of which moment a read is.
@@ -164,6 +186,13 @@ pub(crate) fn not_proposed(error: ProposeError) -> Problem {
         ProposeError::FeatureNotActive => {
             let detail = "Not executed: this call takes a feature level that is not in force until every node is upgraded.";
             problem::FEATURE_NOT_ACTIVE.problem(detail).retry_after(UPGRADE_RETRY_AFTER_SECONDS)
+        }
+        ProposeError::RateLimited { limit, wait_ms } => {
+            let detail = match limit {
+                Limit::Customer => "Not executed: more calls name this customer than the cluster allows one.",
+                Limit::Caller => "Not executed: more calls come with this token than the cluster allows one.",
+            };
+            too_fast(detail, Duration::from_millis(wait_ms))
         }
         ProposeError::OutcomeUnknown => problem::OUTCOME_UNKNOWN
             .problem("The call may have been executed or not; send it again with the same Idempotency-Key."),

@@ -9,6 +9,7 @@ mod lane;
 mod plain;
 mod refusal;
 mod rewound;
+mod seats;
 mod secure;
 mod taken;
 mod unread;
@@ -28,9 +29,10 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -39,10 +41,15 @@ use self::lane::{Lane, Left};
 pub(super) use self::plain::Plain;
 use self::refusal::Refusing;
 use self::rewound::Rewound;
+use self::seats::Seats;
+pub(super) use self::seats::{Connections, Crowded};
 pub(crate) use self::secure::Door;
 use self::taken::Taken;
 use self::unread::Unread;
-use super::limits::{CONNECTIONS_MAX, DRAIN_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX};
+use super::limits::{
+    CROWDED_HEAD_TIME_MAX, DRAIN_TIME_MAX, HANDSHAKE_TIME_MAX, HEAD_BYTES_MAX, HEAD_TIME_MAX,
+    UNTAKEN_BYTES_MAX,
+};
 use super::{Service, Store};
 
 /// How long to wait after the system refused to accept, for want of file descriptors for instance.
@@ -50,7 +57,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Listens at an address of the cluster file.
 pub(crate) async fn bind(address: &str) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await
+    let listener = TcpListener::bind(address).await?;
+    // Every connection has it from here. Where it cannot be set, slow readers only cost more.
+    let _ = SockRef::from(&listener).set_send_buffer_size(UNTAKEN_BYTES_MAX);
+    Ok(listener)
 }
 
 /// Serves until `stop` resolves, then finishes what is in flight, for at most [`DRAIN_TIME_MAX`].
@@ -61,24 +71,37 @@ pub(crate) async fn serve<S: Store>(
     service: Service<S>,
     stop: impl Future<Output = ()>,
 ) {
-    let door = door.into();
+    let seats = Seats::new(Arc::clone(&service.connections));
+    serve_seated(door.into(), service, seats, stop).await;
+}
+
+/// The same with these seats.
+async fn serve_seated<S: Store>(
+    door: Door,
+    service: Service<S>,
+    seats: Seats,
+    stop: impl Future<Output = ()>,
+) {
     let drain = GracefulShutdown::new();
     let stopping = watch::Sender::new(false);
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut stop = pin!(stop);
+    let (mut stop, connections) = (pin!(stop), Arc::clone(&service.connections));
     loop {
-        let (stream, permit) = tokio::select! {
-            accepted = accept(&door.listener, &room) => accepted,
+        let stream = tokio::select! {
+            stream = accept(&door.listener) => stream,
             () = &mut stop => break,
         };
+        let Some(seat) = seats.take() else { continue };
+        let service = service.clone().seated(seat.is_crowded);
         let (acceptor, stopping) = (door.acceptor(), stopping.subscribe());
-        let connection = secured(acceptor, stream, service.clone(), stopping, drain.watcher());
+        let connection = secured(acceptor, stream, service, stopping, drain.watcher());
+        let connections = Arc::clone(&connections);
         tokio::spawn(async move {
             // What goes wrong here went wrong for that client alone, and it knows.
             if let Err(error) = connection.await {
+                connections.ended(&*error);
                 tracing::debug!(%error, "connection ended");
             }
-            drop(permit);
+            drop(seat);
         });
     }
     drop(door);
@@ -99,15 +122,17 @@ async fn secured<S: Store>(
     let Some(acceptor) = acceptor else {
         return connection(stream, service, stopping, watcher).await;
     };
+    let time_max = if service.is_crowded { CROWDED_HEAD_TIME_MAX } else { HANDSHAKE_TIME_MAX };
     // On the heap: a connection without TLS takes no room for what TLS keeps.
     let shaken = Box::pin(async move {
         tokio::select! {
-            shaken = secure::shake(acceptor, stream) => shaken.map(|shaken| (shaken, stopping)),
+            shaken = secure::shake(acceptor, stream, time_max) => shaken.map(|shaken| (shaken, stopping)),
             // Nothing was asked yet.
             () = stopped(stopping.clone()) => Ok((None, stopping)),
         }
     });
-    match shaken.await? {
+    let shaken = shaken.await.map_err(|error| service.connections.shaken_late(error))?;
+    match shaken {
         (Some(stream), stopping) => Box::pin(connection(stream, service, stopping, watcher)).await,
         (None, _) => Ok(()),
     }
@@ -130,7 +155,14 @@ async fn connection<S: Store, C: AsyncRead + AsyncWrite + Unpin + Send + 'static
     }
     let (router, unread) = (TowerToHyperService::new(service.router), Unread::default());
     let stream = TokioIo::new(Refusing::new(Rewound::new(stream, read), unread.clone()));
-    let answer = move |request: Request<Incoming>| {
+    let mut http = http1();
+    if service.is_crowded {
+        http.keep_alive(false).header_read_timeout(CROWDED_HEAD_TIME_MAX);
+    }
+    let answer = move |mut request: Request<Incoming>| {
+        if service.is_crowded {
+            request.extensions_mut().insert(Crowded);
+        }
         let (request, large) = unread.watch(request);
         let (answer, unread) = (router.call(request), unread.clone());
         async move {
@@ -139,7 +171,7 @@ async fn connection<S: Store, C: AsyncRead + AsyncWrite + Unpin + Send + 'static
             Ok::<_, Infallible>(answer)
         }
     };
-    let mut connection = pin!(http1().serve_connection(stream, service_fn(answer)));
+    let mut connection = pin!(http.serve_connection(stream, service_fn(answer)));
     tokio::select! {
         // First of all it sees what the lane has read: a connection of which it had seen nothing, it would end at once.
         biased;
@@ -165,16 +197,14 @@ fn http1() -> http1::Builder {
     http1
 }
 
-/// The next connection, once there is room for it.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed, so there is always a permit.
-    let permit = Arc::clone(room).acquire_owned().await.ok();
+/// The next connection.
+async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 // A small answer must not wait for more to send. Where it cannot be set, it is only slower.
                 let _ = stream.set_nodelay(true);
-                return (stream, permit);
+                return stream;
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");

@@ -23,12 +23,17 @@ pub(crate) enum Consistency {
 
 /// The replicated store, as the handlers see it. A clone is the same store.
 pub(crate) trait Store: Clone + Send + Sync + 'static {
-    /// Gets a command applied, through the leader, wherever it is.
-    fn submit(&self, request: Request) -> impl Future<Output = Result<Answer, ProposeError>> + Send;
+    /// Gets a command of that caller applied, through the leader, wherever it is.
+    fn submit(
+        &self,
+        request: Request,
+        caller: Option<&str>,
+    ) -> impl Future<Output = Result<Answer, ProposeError>> + Send;
     /// Gets commands applied together and in order: one answer for each.
     fn submit_many(
         &self,
         requests: Vec<Request>,
+        caller: Option<&str>,
     ) -> impl Future<Output = Vec<Result<Answer, ProposeError>>> + Send;
     /// What a query finds. It holds up apply: it must be short.
     fn read<T: Send>(
@@ -55,12 +60,16 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
 }
 
 impl Store for Group {
-    async fn submit(&self, request: Request) -> Result<Answer, ProposeError> {
-        Group::submit(self, request).await
+    async fn submit(&self, request: Request, caller: Option<&str>) -> Result<Answer, ProposeError> {
+        Group::submit_by(self, request, caller).await
     }
 
-    async fn submit_many(&self, requests: Vec<Request>) -> Vec<Result<Answer, ProposeError>> {
-        Group::submit_many(self, requests).await
+    async fn submit_many(
+        &self,
+        requests: Vec<Request>,
+        caller: Option<&str>,
+    ) -> Vec<Result<Answer, ProposeError>> {
+        Group::submit_many_by(self, requests, caller).await
     }
 
     async fn read<T: Send>(

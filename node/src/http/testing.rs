@@ -98,14 +98,18 @@ impl Fake {
 
 /// The fake of a test and the router share it.
 impl Store for std::sync::Arc<Fake> {
-    async fn submit(&self, request: Request) -> Result<Answer, ProposeError> {
+    async fn submit(&self, request: Request, _: Option<&str>) -> Result<Answer, ProposeError> {
         match self.answer(request) {
             Some(answer) => answer,
             None => pending().await,
         }
     }
 
-    async fn submit_many(&self, requests: Vec<Request>) -> Vec<Result<Answer, ProposeError>> {
+    async fn submit_many(
+        &self,
+        requests: Vec<Request>,
+        _: Option<&str>,
+    ) -> Vec<Result<Answer, ProposeError>> {
         let answers: Option<Vec<_>> = requests.into_iter().map(|request| self.answer(request)).collect();
         match answers {
             Some(answers) => answers,

@@ -6,13 +6,13 @@
 use std::net::IpAddr;
 
 use jiff::{Timestamp, ToSpan, tz::TimeZone};
-use raft::node_name;
+use raft::{PeerKeys, PeerTls, node_name};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, Error, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, date_time_ymd,
 };
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_cert::der::Decode;
 
 use crate::clock;
@@ -78,6 +78,20 @@ impl Authority {
         let key = KeyPair::generate()?;
         Ok(Pair { cert: params.signed_by(&key, &self.issuer)?.pem(), key: key.serialize_pem() })
     }
+}
+
+/// What a node says of its own certificate at its start.
+///
+/// # Errors
+/// What is wrong with it, as the rest of a sentence.
+pub(crate) fn check(id: u64, ca: &str, pair: &Pair) -> Result<(), String> {
+    let authorities: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(ca.as_bytes()).collect();
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pair.cert.as_bytes()).collect();
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes());
+    let (Ok(authorities), Ok(chain), Ok(key)) = (authorities, chain, key) else {
+        return Err("is not PEM".to_owned());
+    };
+    PeerTls::new(id, PeerKeys { authorities, chain, key }).map(drop).map_err(|unfit| unfit.to_string())
 }
 
 fn authority_params(name: &str) -> CertificateParams {

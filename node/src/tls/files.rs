@@ -173,7 +173,8 @@ fn check_mode(key: &Named) -> Result<(), Unusable> {
 
 fn certificates(file: &Named, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Unusable> {
     let parsed: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(text).collect();
-    let parsed = parsed.map_err(|why| unusable(file, format!("is not PEM: {why}"), MAKE))?;
+    // The library's own text may quote the file, and somebody may have put a key into it.
+    let parsed = parsed.map_err(|_| unusable(file, "is not PEM", MAKE))?;
     match parsed.is_empty() {
         true => Err(unusable(file, "has no certificate in it", MAKE)),
         false => Ok(parsed),

@@ -10,6 +10,9 @@ use super::files::{Files, Texts};
 /// How often the files are looked at. They are small, and in memory: a look is cheaper than to be told of changes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// After so many looks a set that was refused is tried again, as it may be too early for it only: an hour.
+const AGAIN_EVERY: u64 = 3_600;
+
 /// After so many looks the log says again how long the certificates last: a day.
 const TELL_EVERY: u64 = 86_400;
 
@@ -22,12 +25,14 @@ impl Tls {
     pub(crate) async fn watch(self) {
         let Some(files) = self.files.clone() else { return };
         let (mut taken, mut last): (Seen, Option<Seen>) = (Ok(self.opened), None);
-        for look in 0_u64.. {
+        let mut is_in_use = true;
+        for look in 1_u64.. {
             let (seen, texts) = read(&files).await;
-            if last.as_ref() == Some(&seen) && taken != seen {
-                self.note(&files, &seen, texts.as_ref());
+            let is_again = !is_in_use && look.is_multiple_of(AGAIN_EVERY);
+            if last.as_ref() == Some(&seen) && (taken != seen || is_again) {
+                is_in_use = self.note(&files, &seen, texts.as_ref());
                 taken = seen.clone();
-            } else if let (0, Some(texts)) = ((look + 1) % TELL_EVERY, &texts) {
+            } else if let (true, true, Some(texts)) = (is_in_use, look.is_multiple_of(TELL_EVERY), &texts) {
                 files.tell(texts);
             }
             last = Some(seen);
@@ -35,15 +40,17 @@ impl Tls {
         }
     }
 
-    fn note(&self, files: &Files, seen: &Seen, texts: Option<&Texts>) {
+    /// Takes the files, says what became of that, and answers whether they are in use.
+    fn note(&self, files: &Files, seen: &Seen, texts: Option<&Texts>) -> bool {
         let took = match texts {
             Some(texts) => self.take(files, texts).map_err(|unusable| unusable.to_string()),
             None => Err(seen.as_ref().err().cloned().unwrap_or_default()),
         };
-        match took {
+        match &took {
             Ok(()) => tracing::info!("certificates read"),
             Err(what) => tracing::error!("the certificates of before stay in use: {what}"),
         }
+        took.is_ok()
     }
 }
 

@@ -4,6 +4,8 @@
 //!   cluster   three `lastunit serve` child processes: started, killed, paused, asked
 //!   process   one child process: its signals, its end, its last words
 //!   program   the binary as a command line: how it ended and what it said
+//!   exposition  a strict reader of /metrics
+//!   collector   takes spans, and keeps them
 //!   http      one call as raw bytes, for what no client would send
 //!   shop      a SKU that must not change, whatever is asked
 //!   load      buyers that write down every answer, and the checks of what they wrote down
@@ -24,6 +26,8 @@
 
 pub(crate) mod books;
 pub(crate) mod cluster;
+pub(crate) mod collector;
+pub(crate) mod exposition;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod mount;

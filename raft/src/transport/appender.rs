@@ -8,10 +8,11 @@ use futures_util::{Stream, StreamExt, stream};
 use openraft::base::BoxStream;
 use openraft::errors::{NetworkError, RPCError, Unreachable};
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use storage::histogram::Histogram;
 use tokio::io::BufReader;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::dial::dial;
 use super::frame::{self, Kind};
@@ -30,6 +31,12 @@ const PIPELINE: usize = 16;
 /// of a healthy disk (40 ms were seen), and no obstacle to elections: heartbeats have a connection of their own.
 const STALL: Duration = Duration::from_secs(2);
 
+/// A request under way.
+struct Sent {
+    at: Instant,
+    has_entries: bool,
+}
+
 /// Sends a stream of requests; yields their answers. Dropping the answers ends the connection.
 pub(crate) async fn stream_append(
     local: Arc<Local>,
@@ -43,7 +50,8 @@ pub(crate) async fn stream_append(
     let (sent, unanswered) = mpsc::channel(PIPELINE);
     let mut writing = JoinSet::new();
     writing.spawn(write_requests(local.clone(), requests, connection.writer, sent));
-    let answers = Answers { local, remote, reader: connection.reader, unanswered, _writing: writing };
+    let took = local.replicating(to);
+    let answers = Answers { local, remote, reader: connection.reader, unanswered, took, _writing: writing };
     Ok(Box::pin(stream::unfold(Some(answers), |answers| async move {
         let mut answers = answers?;
         let answer = answers.next().await?;
@@ -58,7 +66,7 @@ async fn write_requests(
     local: Arc<Local>,
     mut requests: impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin,
     mut writer: WriteEnd,
-    sent: mpsc::Sender<()>,
+    sent: mpsc::Sender<Sent>,
 ) {
     while let Some(request) = requests.next().await {
         if request.entries.is_empty() {
@@ -68,7 +76,10 @@ async fn write_requests(
         let Ok(bytes) = frame::seal_message(Kind::Append, 0, local.sender(), &request) else {
             return;
         };
-        if sent.send(()).await.is_err() || frame::write(&mut writer, &bytes).await.is_err() {
+        let has_entries = !request.entries.is_empty();
+        if sent.send(Sent { at: Instant::now(), has_entries }).await.is_err()
+            || frame::write(&mut writer, &bytes).await.is_err()
+        {
             return;
         }
     }
@@ -78,16 +89,23 @@ struct Answers {
     local: Arc<Local>,
     remote: Remote,
     reader: BufReader<ReadEnd>,
-    unanswered: mpsc::Receiver<()>,
+    unanswered: mpsc::Receiver<Sent>,
+    /// How long this peer took to answer.
+    took: Arc<Histogram>,
     _writing: JoinSet<()>,
 }
 
 impl Answers {
     /// The answer to the oldest unanswered request; `None` once all are answered and no more come.
     async fn next(&mut self) -> Option<Answer> {
-        self.unanswered.recv().await?;
+        let sent = self.unanswered.recv().await?;
         let read = timeout(STALL, frame::read(&mut self.reader)).await;
-        Some(self.take(read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))))
+        let answer = self.take(read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())));
+        // What only tells of a commit is not written to a disk.
+        if answer.is_ok() && sent.has_entries {
+            self.took.add(sent.at.elapsed());
+        }
+        Some(answer)
     }
 
     fn take(&self, read: io::Result<Option<frame::Frame>>) -> Answer {

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use storage::Position;
-use storage::inventory::check_levels;
 use tokio::time::timeout;
 
 use super::about::{About, Build};
@@ -57,7 +56,7 @@ pub(crate) async fn greet(local: &Arc<Local>, hello: &Hello) -> Greeting {
         return Greeting::OtherCluster(ours);
     }
     let level = local.level();
-    if check_levels(level, &hello.about.build().levels).is_err() {
+    if level > *hello.about.build().levels.end() {
         return Greeting::Level(level);
     }
     let store_id = hello.introduction.incarnation.store_id;
@@ -101,13 +100,13 @@ pub(crate) async fn check(local: &Arc<Local>, to: u64, greeting: Greeting) -> io
 
 /// Nothing is sent to who does not support the level in force here.
 fn check_level(local: &Local, to: u64, build: &Build) -> io::Result<()> {
-    let level = local.level();
-    check_levels(level, &build.levels).map_err(|_| {
-        let (version, highest) = (&build.version, build.levels.end());
-        io::Error::other(format!(
+    let (level, version, highest) = (local.level(), &build.version, build.levels.end());
+    if level > *highest {
+        return Err(io::Error::other(format!(
             "feature level {level} is in force, and node {to}, of version {version}, supports no more than {highest}"
-        ))
-    })
+        )));
+    }
+    Ok(())
 }
 
 /// The dialler checks the answerer as the answerer checked the dialler.

@@ -14,7 +14,7 @@ use super::about::About;
 use crate::audit::NodeAudit;
 use crate::digests::{Comparison, DigestAt};
 use crate::types::{SnapshotMeta, TypeConfig, Vote};
-use crate::waiting::Requests;
+use crate::waiting::Forwarded;
 use crate::{Answer, Change, ChangeError, Changed, ProposeError, ReadError};
 
 /// The first message on a connection.
@@ -119,7 +119,7 @@ pub(crate) enum Call {
     /// The index that a linearizable read must have seen applied.
     ReadIndex,
     /// Units of commands from a node that does not lead.
-    Forward(Vec<Requests>),
+    Forward(Vec<Forwarded>),
     /// Forming: are you new, and whose directory do you have?
     Probe,
     /// Forming, and adding: this is the cluster's id from now on.

@@ -39,12 +39,13 @@ mod tests;
 pub(crate) mod tls;
 pub(crate) mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use storage::Position;
+use storage::histogram::{Distribution, Histogram};
 use storage::identity::Identity;
 use storage::peers::{Incarnation, Promised};
 
@@ -91,6 +92,8 @@ pub(crate) struct Local {
     pub(crate) builds: Builds,
     /// How often each peer has shaken hands.
     met: Mutex<BTreeMap<u64, u64>>,
+    /// How long each peer took to answer what was replicated to it.
+    replicating: Mutex<BTreeMap<u64, Arc<Histogram>>>,
 }
 
 /// The other end of a connection: which node, and which start of its directory.
@@ -113,7 +116,8 @@ impl Local {
         promises: Arc<Promises>,
     ) -> Local {
         let (incarnation, cluster_id) = (Incarnation::of(identity), RwLock::new(identity.cluster_id));
-        let (refusals, builds, met) = (Refusals::default(), Builds::default(), Mutex::default());
+        let (refusals, builds) = (Refusals::default(), Builds::default());
+        let (met, replicating) = (Mutex::default(), Mutex::default());
         let roster = Roster::new(&options, incarnation.store_id, replica.clone());
         let wire = Arc::new(Tcp);
         Local {
@@ -132,6 +136,7 @@ impl Local {
             refusals,
             builds,
             met,
+            replicating,
         }
     }
 
@@ -211,6 +216,22 @@ impl Local {
     /// How often a connection with each peer has begun.
     pub(crate) fn meetings(&self) -> BTreeMap<u64, u64> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Where it is noted how long a peer takes to answer what is replicated to it.
+    fn replicating(&self, peer: u64) -> Arc<Histogram> {
+        let mut all = self.replicating.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(peer).or_default())
+    }
+
+    /// How long each peer took to answer what was replicated to it, of those that are members.
+    pub(crate) fn replicated(&self) -> BTreeMap<u64, Distribution> {
+        let members: BTreeSet<u64> = self.roster.members().iter().map(|member| member.id).collect();
+        let mut all = self.replicating.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever replicates to a peer notes it in the very one that is kept here.
+        all.retain(|peer, took| members.contains(peer) || Arc::strong_count(took) > 1);
+        let of_members = all.iter().filter(|(peer, _)| members.contains(peer));
+        of_members.map(|(peer, took)| (*peer, took.read())).collect()
     }
 
     /// Whether something of that peer arrived within the last second.

@@ -177,8 +177,9 @@ fn of_other_cluster(local: &Local, peer: u64, theirs: u128) -> io::Error {
 /// No level is ever lowered: to ask again, or to ask others, would mend nothing.
 fn of_other_level(local: &Local, peer: u64, level: u16) -> io::Error {
     let what = match check_levels(level, &LEVELS) {
-        Err(why) => format!("node {peer} says of the cluster: {why}"),
-        Ok(()) => return io::Error::other(format!("node {peer} refuses this node for level {level}")),
+        Err(why) if level > *LEVELS.end() => format!("node {peer} says of the cluster: {why}"),
+        // It is behind: it learns of the level in force when it catches up.
+        _ => return io::Error::other(format!("node {peer} refuses this node for level {level}")),
     };
     refuse(local, &format!("{what}; run the lastunit that the other nodes run"));
     io::Error::other(what)

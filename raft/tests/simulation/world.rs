@@ -95,9 +95,9 @@ impl World {
             let options = options(&members, id, &directory, seed);
             Node::new(options, net.clone(), Wall::new(time.clone()))
         };
-        let spares = if operator.is_some() { count + 1..=count + SPARES } else { 1..=0 };
-        let mut nodes: Vec<Node> = (1..=count).chain(spares.clone()).map(node).collect();
-        nodes.iter_mut().filter(|node| spares.contains(&node.id)).for_each(Node::retire);
+        let spares = if operator.is_some() { SPARES } else { 0 };
+        let mut nodes: Vec<Node> = (1..=count + spares).map(node).collect();
+        nodes.iter_mut().filter(|node| node.id > count).for_each(Node::retire);
         World {
             seed,
             time: time.clone(),
@@ -330,6 +330,7 @@ fn options(members: &[Member], node_id: u64, directory: &TempDir, seed: u64) -> 
         max_hold: Duration::from_secs(1_800),
         events_retention: Duration::from_secs(3_600),
         events_max: 1_000,
+        rates: raft::RateLimits::default(),
         tuning: Tuning {
             segment_bytes: 16 << 10,
             snapshot_entries: chance.within(20..=120),

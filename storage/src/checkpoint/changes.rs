@@ -75,6 +75,11 @@ impl Changes {
         self.starts.iter().map(Vec::len).sum()
     }
 
+    /// How many of them are of SKUs.
+    pub fn skus(&self) -> usize {
+        self.starts[usize::from(codec::STOCK_TAG)].len()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.starts.iter().all(Vec::is_empty)

@@ -49,7 +49,7 @@ pub const HEADER_KEY: &[u8] = &[HEADER_TAG];
 
 const HEADER_TAG: u8 = 0;
 const COUNTERS_TAG: u8 = 1;
-const STOCK_TAG: u8 = 2;
+pub(super) const STOCK_TAG: u8 = 2;
 pub(super) const RESERVATION_TAG: u8 = 3;
 pub(super) const ANSWER_TAG: u8 = 4;
 const CUSTOMER_TAG: u8 = 5;

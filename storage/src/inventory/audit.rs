@@ -19,7 +19,7 @@ use super::names;
 use super::outcome::State;
 use super::record::{ReservationRecord, ReservedItem, StockRecord};
 use super::stock::Stock;
-use super::{Inconsistent, Inventory};
+use super::{Inconsistent, Inventory, Units};
 
 impl Inventory {
     /// Recomputes every sum, index and the digest from the records.
@@ -58,6 +58,11 @@ impl Inventory {
         for (sku, stock) in self.stocks.in_no_order() {
             audit_stock(sku, stock)?;
         }
+        let units =
+            self.stocks.in_no_order().fold(Units::default(), |all, (_, stock)| all.plus(stock.record()));
+        require(units == self.stocks.units(), || {
+            format!("the units kept are {:?}, the records' {units:?}", self.stocks.units())
+        })?;
         for (sku, sold) in self.committed()? {
             let record = self.stocks.get(sku).map(Stock::record);
             require(record.is_some_and(|record| sold <= record.sold), || {

@@ -50,6 +50,7 @@ impl Inventory {
         if planted!("event-lost-at-revoke") && kind == ReservationChangeKind::Revoked {
             return;
         }
+        self.ends.note(kind, &record, self.counters.now_ms);
         let items_before = record.items_before(&before);
         let (before, position) = (Some(before.state), self.position(id, &record));
         let kept = KeptReservation { kind, before, items_before, id, position, record };

@@ -35,9 +35,8 @@
 //! 9. A SKU that a live hold names, or that somebody waits for, is there. Other reservations may name one that is
 //!    gone, or gone and made anew: they are older than it and count for nothing in it.
 //! 10. Every change of a SKU's record, and of a reservation's state, deadline or items, is one event, once.
-//!
 //! 11. What a command does depends on the state and the command alone; where versions differ in it, on the feature
-//!    level, which is part of the state.
+//!     level, which is part of the state.
 //!
 //! [`Inventory::audit`] recomputes what 1, 3, 4 and 9 say, and every index; `tests/model` holds the rest against a
 //! naive model.
@@ -54,6 +53,7 @@
 //! | `sku` | put, adjust, delete |
 //! | `line`, `serve` | who waits; how lines are joined, served and left |
 //! | `expiry`, `lapses` | what time does |
+//! | `ends` | how old holds were at their end: for metrics, no part of the state |
 //! | `change` | the two ways in which the tables change, and tell the feed |
 //! | `event`, `feed`, `kept`, `told` | the change feed |
 //! | `image`, `portion` | the state as records, and which of them changed |
@@ -78,6 +78,7 @@ pub mod command;
 mod commit;
 mod customers;
 mod digest;
+mod ends;
 pub mod event;
 mod expiry;
 mod feed;
@@ -114,12 +115,14 @@ mod take_back;
 mod told;
 mod told_text;
 
+pub use ends::Ends;
 pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};
 pub use feed::FEED_DROP_MAX;
 pub use level::{LEVELS, check_levels};
 pub use records_audit::{Audited, RecordsAudit};
 pub use records_digest::RecordsDigest;
 pub use serve::PROMOTE_MAX;
+pub use stocks::Units;
 pub use told::EventsRef;
 
 use customers::Customers;
@@ -147,6 +150,8 @@ pub struct Inventory {
     cause: Cause,
     /// How many reservations that wait the command under way may still serve.
     promotions_left: usize,
+    /// How holds ended: counted, and not asked by any command.
+    ends: Ends,
 }
 
 /// Records that do not make an inventory, or an inventory whose sums do not hold. Says what differs.

@@ -5,7 +5,7 @@ use super::ids::{ReservationId, Sku};
 use super::outcome::{ReservationView, State, StockView};
 use super::record::ReservationRecord;
 use super::stock::Stock;
-use super::{Counts, Inventory};
+use super::{Counts, Ends, Inventory, Units};
 
 /// Rows of a list that are looked at, at most, for one page: a page may come back short, or empty, and still have
 /// a next one.
@@ -99,6 +99,11 @@ impl Inventory {
         [backlog_ms, deadline_ms, forget_ms, self.answers.next_forget_ms()].into_iter().flatten().min()
     }
 
+    /// The earliest deadline of a hold that no command has ended yet, if there is one.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.reservations.next_deadline().map(|(deadline_ms, _)| deadline_ms)
+    }
+
     /// A SKU's figures now.
     pub fn stock(&self, sku: &Sku) -> Option<StockView> {
         self.stocks.get(sku).map(|stock| stock.view(self.now_ms()))
@@ -107,6 +112,16 @@ impl Inventory {
     /// A reservation as it is now.
     pub fn reservation(&self, id: ReservationId) -> Option<ReservationView> {
         self.reservations.find(id, self.now_ms()).map(|record| self.view_of(id, record))
+    }
+
+    /// The units of all SKUs. Of holds that are due, those count as held that no command has looked at yet.
+    pub fn units(&self) -> Units {
+        self.stocks.units()
+    }
+
+    /// How holds ended here since this inventory was made or loaded: for metrics.
+    pub fn ends(&self) -> &Ends {
+        &self.ends
     }
 
     /// How many live holds, SKUs, and kept answers there are: for metrics.

@@ -16,6 +16,49 @@ use super::portion::some_of;
 use super::record::{ReservedItem, StockRecord};
 use super::stock::Stock;
 
+/// The units of all SKUs together: for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Units {
+    /// What the shop owns and has not sold.
+    pub on_hand: u128,
+    /// What is under a hold.
+    pub held: u128,
+    /// What was sold, less what came back.
+    pub sold: u128,
+    /// What a new reserve can take.
+    pub available: u128,
+}
+
+impl Units {
+    fn of(record: &StockRecord) -> Units {
+        let [on_hand, held, sold, available] =
+            [record.on_hand, record.held, record.sold, record.available()].map(u128::from);
+        Units { on_hand, held, sold, available }
+    }
+
+    /// The units of one SKU come in. Of as many SKUs as memory has room for, no sum overflows.
+    pub(super) fn plus(self, record: &StockRecord) -> Units {
+        let other = Units::of(record);
+        Units {
+            on_hand: self.on_hand + other.on_hand,
+            held: self.held + other.held,
+            sold: self.sold + other.sold,
+            available: self.available + other.available,
+        }
+    }
+
+    /// The units of one SKU that came in before go out.
+    fn minus(self, record: &StockRecord) -> Units {
+        let other = Units::of(record);
+        Units {
+            on_hand: self.on_hand - other.on_hand,
+            held: self.held - other.held,
+            sold: self.sold - other.sold,
+            available: self.available - other.available,
+        }
+    }
+}
+
 /// All SKUs.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stocks {
@@ -28,6 +71,8 @@ pub(super) struct Stocks {
     agenda: Agenda,
     /// How many wait, over all lines.
     waiting: usize,
+    /// The sum of the units of all rows.
+    units: Units,
     /// The sum of the hashes of all rows.
     digest: u64,
     /// The SKUs that changed, came or went since the changes were taken. One that did so more than once by being
@@ -88,6 +133,7 @@ impl Stocks {
             return None;
         }
         assert!(record.held <= record.on_hand, "{sku}: more held than on hand");
+        self.units = self.units.minus(&before).plus(record);
         // What it was is hashed anew: kept hashes would take more memory, for each SKU, than this takes time.
         let [hash_before, hash] = [&before, record].map(|record| digest::stock(sku, record));
         self.digest = self.digest.wrapping_sub(hash_before).wrapping_add(hash);
@@ -158,6 +204,7 @@ impl Stocks {
         let row = self.rows.remove(sku.as_str())?;
         self.names.remove(sku);
         self.digest = self.digest.wrapping_sub(digest::stock(sku, row.stock.record()));
+        self.units = self.units.minus(row.stock.record());
         if !row.changed {
             self.changed.push(row.stock.sku().clone());
         }
@@ -224,6 +271,11 @@ impl Stocks {
         self.waiting
     }
 
+    /// The sum of the units of all rows.
+    pub(super) fn units(&self) -> Units {
+        self.units
+    }
+
     /// The sum of the hashes of all rows.
     pub(super) fn digest(&self) -> u64 {
         self.digest
@@ -258,6 +310,7 @@ impl Stocks {
     fn new_row(&mut self, sku: Sku, record: StockRecord, changed: bool) -> Box<Row> {
         let hash = digest::stock(&sku, &record);
         self.digest = self.digest.wrapping_add(hash);
+        self.units = self.units.plus(&record);
         Box::new(Row { stock: Stock::new(sku, record), changed })
     }
 }

@@ -65,6 +65,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::disk::{Disk, Mode};
+use crate::histogram::Distribution;
 use crate::{LEAVE_STOPPED, Position, StorageError};
 
 use buffer::GroupBuffer;
@@ -327,13 +328,17 @@ impl Log {
     /// Counters since the log was opened.
     pub fn stats(&self) -> LogStats {
         let counters = &self.shared().counters;
+        let (queued_bytes, busy_since) = {
+            let state = self.shared().lock();
+            (state.queued_bytes, state.busy_since)
+        };
         LogStats {
             appends: Counters::get(&counters.appends),
-            syncs: Counters::get(&counters.syncs),
-            sync_us: Counters::get(&counters.sync_us),
+            sync_us: counters.sync_us.read(),
             written_bytes: Counters::get(&counters.written_bytes),
             disk_bytes: Counters::get(&counters.disk_bytes),
-            busy: self.shared().lock().busy_since.map(|since| since.elapsed()).unwrap_or_default(),
+            queued_bytes,
+            busy: busy_since.map(|since| since.elapsed()).unwrap_or_default(),
         }
     }
 
@@ -499,14 +504,14 @@ fn prepare(
 }
 
 /// Counters since the log was opened, for metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogStats {
     /// Calls of append.
     pub appends: u64,
-    /// fdatasync calls that succeeded.
-    pub syncs: u64,
-    /// Time spent in them, in microseconds.
-    pub sync_us: u64,
+    /// How long the fdatasync calls that succeeded took, in microseconds.
+    pub sync_us: Distribution,
+    /// Bytes of entries that are queued to be written.
+    pub queued_bytes: usize,
     /// Bytes written.
     pub written_bytes: u64,
     /// Bytes that the log takes on disk now, spare segments included.

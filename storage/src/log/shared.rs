@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::histogram::Histogram;
 use crate::{Position, StorageError};
 
 use super::failure::copy;
@@ -72,8 +73,8 @@ pub(super) struct State {
 #[derive(Default)]
 pub(super) struct Counters {
     pub appends: AtomicU64,
-    pub syncs: AtomicU64,
-    pub sync_us: AtomicU64,
+    /// How long each fdatasync took.
+    pub sync_us: Histogram,
     pub written_bytes: AtomicU64,
     pub disk_bytes: AtomicU64,
     pub room_bytes: AtomicU64,

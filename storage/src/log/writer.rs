@@ -360,8 +360,7 @@ impl Writer {
     fn sync(&self, file: &SegmentFile) -> Result<(), StorageError> {
         let before = Instant::now();
         file.file.sync_data().map_err(at("fdatasync", &file.path))?;
-        Counters::add(&self.shared.counters.syncs, 1);
-        Counters::add(&self.shared.counters.sync_us, before.elapsed().as_micros() as u64);
+        self.shared.counters.sync_us.add(before.elapsed());
         Ok(())
     }
 

@@ -85,7 +85,7 @@ fn run_against_the_model(seed: u64) -> Coverage {
 #[test]
 fn answers_to_commands_of_any_dice_are_the_naive_models() {
     bolero::check!().with_iterations(200).for_each(|bytes: &[u8]| {
-        let mut source = Source::of_dice(Dice(bytes.to_vec().into_iter()));
+        let mut source = Source::of_dice(Dice(Vec::from(bytes).into_iter()));
         let (mut inventory, mut naive) = (Inventory::default(), Naive::default());
         // A command takes some ten throws.
         for _ in 0..bytes.len() / 40 {

@@ -14,14 +14,12 @@ mod write;
 
 use std::path::PathBuf;
 
-use raft::{PeerKeys, PeerTls};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 
 use super::{Failure, out};
 use crate::config::{ClusterFile, NodeConfig};
-use crate::tls::authority::{Authority, Pair};
+use crate::tls::authority::{self, Authority, Pair};
 
 /// Makes and renews the certificates by which nodes know each other, and clients know nodes.
 #[derive(Debug, clap::Args)]
@@ -95,17 +93,21 @@ impl Making {
     }
 
     /// The certificate of a node, which the others will take.
-    fn issue(&self, authority: &Authority, ca: &str, node: &NodeConfig) -> Result<Pair, Failure> {
-        let made = authority.issue(node, &self.host, self.days);
+    fn issue(&self, by: &Authority, ca: &str, node: &NodeConfig) -> Result<Pair, Failure> {
+        let made = by.issue(node, &self.host, self.days);
         let pair = made.map_err(|why| Failure::usage(format!("node {}: {why}", node.id)))?;
-        let taken = check(node.id, ca, &pair);
+        let taken = authority::check(node.id, ca, &pair);
         taken.map_err(|why| Failure::usage(format!("node {}: its new certificate {why}", node.id)))?;
         Ok(pair)
     }
 }
 
+/// A host of clients' addresses. Names of nodes are none: whoever is certified one may speak as it.
 fn parse_host(text: &str) -> Result<String, String> {
     match ServerName::try_from(text) {
+        Ok(_) if text.trim_end_matches('.').to_ascii_lowercase().ends_with(".lastunit.internal") => {
+            Err("a name of nodes, which each has of its own".to_owned())
+        }
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err("not a host name or an address".to_owned()),
     }
@@ -137,15 +139,4 @@ impl Place {
         }
         out::text(&(text + more))
     }
-}
-
-/// What a node says of its own certificate at its start.
-fn check(id: u64, ca: &str, pair: &Pair) -> Result<(), String> {
-    let authorities: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(ca.as_bytes()).collect();
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pair.cert.as_bytes()).collect();
-    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes());
-    let (Ok(authorities), Ok(chain), Ok(key)) = (authorities, chain, key) else {
-        return Err("is not PEM".to_owned());
-    };
-    PeerTls::new(id, PeerKeys { authorities, chain, key }).map(drop).map_err(|unfit| unfit.to_string())
 }

@@ -41,7 +41,11 @@ pub(super) fn new(path: &Path, text: &str, readers: Readers) -> Result<(), Failu
     write().map_err(failed(path))
 }
 
-/// Replaces a file, or makes it: who reads it sees the old one or the new one. It stays its owner's.
+/// The bits of a file's mode that are for everybody.
+const EVERYBODY: u32 = 0o007;
+
+/// Replaces a file, or makes it: who reads it sees the old one or the new one. It stays its owner's and group's; what
+/// was open to everybody by mistake is not again.
 pub(super) fn replace(path: &Path, text: &str, readers: Readers) -> Result<(), Failure> {
     let write = || {
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -51,7 +55,8 @@ pub(super) fn replace(path: &Path, text: &str, readers: Readers) -> Result<(), F
         match path.metadata() {
             Ok(old) => {
                 fchown(new.as_file(), Some(old.uid()), Some(old.gid()))?;
-                new.as_file().set_permissions(old.permissions())?;
+                let closed = if readers == Readers::Owner { EVERYBODY } else { 0 };
+                new.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o777 & !closed))?;
             }
             Err(_) => new.as_file().set_permissions(Permissions::from_mode(readers.mode()))?,
         }

@@ -277,6 +277,11 @@ fn about_stock(code: &str) -> About {
             "3 units of PS5 are held and 5 on hand; on_hand stays at 3 or more.",
             json!({ "on_hand": 5, "held": 3 }),
         ),
+        code::RATE_LIMITED => later(
+            "Not executed: more calls name one customer, or come with one token, than the cluster allows. Ask again \
+             after `Retry-After`, which differs from call to call.",
+            "Not executed: more calls name this customer than the cluster allows one.",
+        ),
         code::NO_LEADER => later(
             "Not executed: no leader is known, for a second or so after one failed. Ask again, any node.",
             "Not executed: the nodes are choosing a leader, or this one cannot reach it.",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use raft::Answer;
+use raft::{Answer, Limit};
 use serde_json::{Value, json};
 use storage::inventory::ids::{Item, ReservationId};
 use storage::inventory::outcome::{Applied, Outcome, Rejection, ReservationView, Shortage, State, StockView};
@@ -249,6 +249,24 @@ async fn those_that_are_too_many_are_told_to_come_again_at_different_times() {
         told_seconds.insert(headers["retry-after"].as_str().unwrap().to_owned());
     }
     assert_eq!(Vec::from_iter(told_seconds), ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn those_that_are_too_fast_are_told_when_the_next_one_is_let_through_and_a_little_later() {
+    for (wait_ms, least) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60)] {
+        let mut told_seconds = BTreeSet::new();
+        for _ in 0..200 {
+            let error = ProposeError::RateLimited { limit: Limit::Customer, wait_ms };
+            let (status, headers, body) = told(Err(error)).await;
+            assert_eq!(
+                (status, &body["code"], &body["executed"]),
+                (429, &"rate_limited".into(), &"no".into())
+            );
+            assert_eq!(body["retryable"], true);
+            told_seconds.insert(headers["retry-after"].as_str().unwrap().parse::<u64>().unwrap());
+        }
+        assert_eq!(Vec::from_iter(told_seconds), [least, least + 1, least + 2], "{wait_ms}");
+    }
 }
 
 fn found(value: Option<StockView>) -> Read<Option<StockView>> {

@@ -8,11 +8,12 @@ use raft::Answer;
 use storage::inventory::outcome::Applied;
 
 use super::commands::{Told, told};
-use super::{Fate, IDEMPOTENCY_REPLAYED, JSON, SEQUENCE, not_proposed, write_json};
+use super::{Fate, IDEMPOTENCY_REPLAYED, JSON, SEQUENCE, TRACERESPONSE, not_proposed, write_json};
 use crate::clock;
 use crate::http::precondition::etag;
 use crate::http::problem::Problem;
 use crate::http::record;
+use crate::trace::Context;
 
 /// Room for one answer after the other.
 #[derive(Debug, Default)]
@@ -36,8 +37,9 @@ impl Written {
         }
     }
 
-    /// Writes the answer to a call, in the place of the last one. It says where it `ends` its connection.
-    pub(crate) fn answer(&mut self, fate: Fate, ends: bool) -> StatusCode {
+    /// Writes the answer to a call, in the place of the last one. It says where it is in a trace, and where it `ends`
+    /// its connection.
+    pub(crate) fn answer(&mut self, fate: Fate, ends: bool, context: Option<Context>) -> StatusCode {
         self.bytes.clear();
         self.body.clear();
         let status = match fate {
@@ -47,6 +49,9 @@ impl Written {
             Ok((Err(error), _)) => self.problem(&not_proposed(error)),
             Err(problem) => self.problem(&problem),
         };
+        if let Some(context) = context {
+            self.header(&TRACERESPONSE, context.to_string().as_bytes());
+        }
         self.end(ends);
         status
     }

@@ -7,6 +7,7 @@
 //!   content-length: 48                         once, digits
 //!   idempotency-key: k-1                       at most once
 //!   authorization: Bearer lu_...               at most once
+//!   traceparent: 00-4bf9...-00f0...-01         at most once
 //!   (any header that changes neither how the message is read nor what it means)
 //!
 //!   {"cart_id":"c-1", ...                      all of it is there
@@ -37,6 +38,8 @@ pub(in crate::http) struct Plain<'a> {
     pub(in crate::http) idempotency_key: Option<&'a [u8]>,
     /// Its `Authorization`, as it came.
     pub(in crate::http) authorization: Option<&'a [u8]>,
+    /// Its `traceparent`, as it came.
+    pub(in crate::http) traceparent: Option<&'a [u8]>,
     /// Its body.
     pub(in crate::http) body: &'a [u8],
     /// The bytes that it takes, head and body.
@@ -68,12 +71,12 @@ pub(super) fn find(input: &[u8]) -> Found<'_> {
         Ok(Status::Partial) => return Found::PartOfHead,
         Err(_) => return Found::Other,
     };
-    let Some(Told { body, idempotency_key, authorization }) = told(request.headers) else {
+    let Some(Told { body, idempotency_key, authorization, traceparent }) = told(request.headers) else {
         return Found::Other;
     };
     let length = head.saturating_add(body);
     match input.get(head..length) {
-        Some(body) => Found::Plain(Plain { call, idempotency_key, authorization, body, length }),
+        Some(body) => Found::Plain(Plain { call, idempotency_key, authorization, traceparent, body, length }),
         None if length <= LANE_BYTES_MAX => Found::PartOfBody,
         None => Found::Other,
     }
@@ -102,16 +105,18 @@ struct Told<'a> {
     body: usize,
     idempotency_key: Option<&'a [u8]>,
     authorization: Option<&'a [u8]>,
+    traceparent: Option<&'a [u8]>,
 }
 
 /// `None` where the request is not plain.
 fn told<'a>(headers: &[Header<'a>]) -> Option<Told<'a>> {
     let (mut host, mut media_type, mut length) = (None, None, None);
-    let (mut idempotency_key, mut authorization) = (None, None);
+    let (mut idempotency_key, mut authorization, mut traceparent) = (None, None, None);
     for Header { name, value } in headers {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         let place = match name.len() {
             4 if is("host") => &mut host,
+            11 if is("traceparent") => &mut traceparent,
             12 if is("content-type") => &mut media_type,
             13 if is("authorization") => &mut authorization,
             14 if is("content-length") => &mut length,
@@ -127,7 +132,7 @@ fn told<'a>(headers: &[Header<'a>]) -> Option<Told<'a>> {
     host?;
     let media_type = std::str::from_utf8(media_type?).ok().filter(|it| it.is_ascii())?;
     let body = digits(length?)?;
-    is_json(media_type).then_some(Told { body, idempotency_key, authorization })
+    is_json(media_type).then_some(Told { body, idempotency_key, authorization, traceparent })
 }
 
 fn digits(text: &[u8]) -> Option<usize> {
@@ -151,12 +156,14 @@ mod tests {
     fn every_checkout_call_is_found_with_its_key_and_its_body() {
         for call in Call::ALL {
             let line = format!("POST {} HTTP/1.1", call.path());
-            let headers = "Idempotency-Key: k-1\r\nuser-agent: x\r\nAuthorization: Bearer t\r\n";
+            let headers =
+                "Idempotency-Key: k-1\r\nuser-agent: x\r\nAuthorization: Bearer t\r\nTraceparent: 00-1\r\n";
             let request = text(&line, &format!("{headers}Connection: keep-alive\r\n"));
             let followed = format!("{request}GET /");
             let (idempotency_key, authorization) = (Some(&b"k-1"[..]), Some(&b"Bearer t"[..]));
             let (body, length) = (BODY.as_bytes(), request.len());
-            let found = Plain { call, idempotency_key, authorization, body, length };
+            let traceparent = Some(&b"00-1"[..]);
+            let found = Plain { call, idempotency_key, authorization, traceparent, body, length };
             assert_eq!(find(followed.as_bytes()), Found::Plain(found));
         }
     }
@@ -217,6 +224,7 @@ mod tests {
             "no colon",
             "idempotency-key: a\r\nidempotency-key: b",
             "authorization: a\r\nauthorization: a",
+            "traceparent: 00-1\r\ntraceparent: 00-1",
         ] {
             let request = text("POST /api/checkout/commit HTTP/1.1", &format!("{header}\r\n"));
             assert_eq!(find(request.as_bytes()), Found::Other, "{header}");

@@ -10,6 +10,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::api::PROBLEM_JSON;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,7 +20,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::taken::Taken;
-use crate::http::limits::HANDSHAKE_TIME_MAX;
 use crate::http::problem::invalid;
 use crate::http::reply::to_json;
 use crate::tls::HttpTls;
@@ -56,11 +56,12 @@ impl From<TcpListener> for Door {
     }
 }
 
-/// Shakes hands, in bounded time. `None`: the connection came to its end, without TLS. Whoever takes none of what is
-/// written below TLS is given up as without it.
+/// Shakes hands, in that time at most. `None`: the connection came to its end, without TLS. Whoever takes none of what
+/// is written below TLS is given up as without it.
 pub(super) async fn shake(
     acceptor: TlsAcceptor,
     stream: TcpStream,
+    time_max: Duration,
 ) -> io::Result<Option<TlsStream<Taken<TcpStream>>>> {
     let shaking = async {
         let mut first = [0];
@@ -70,7 +71,7 @@ pub(super) async fn shake(
             _ => acceptor.accept(Taken::new(stream)).await.map(Some),
         }
     };
-    timeout(HANDSHAKE_TIME_MAX, shaking).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(time_max, shaking).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Tells a client that calls without TLS. What it has sent is read first: else its end would be a reset.
@@ -97,6 +98,7 @@ mod tests {
     use tokio::time::{Instant, pause};
 
     use super::*;
+    use crate::http::limits::HANDSHAKE_TIME_MAX;
 
     fn acceptor() -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
@@ -119,7 +121,7 @@ mod tests {
     async fn a_call_without_tls_is_told_so() {
         let (mut client, server) = connection().await;
         client.write_all(b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
-        let (mut told, shaken) = (String::new(), shake(acceptor(), server).await);
+        let (mut told, shaken) = (String::new(), shake(acceptor(), server, HANDSHAKE_TIME_MAX).await);
         assert!(shaken.unwrap().is_none());
         client.read_to_string(&mut told).await.unwrap();
         assert!(told.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{told}");
@@ -130,10 +132,10 @@ mod tests {
     async fn what_is_neither_tls_nor_http_is_closed() {
         let (mut client, server) = connection().await;
         client.write_all(&[0; 100]).await.unwrap();
-        assert!(shake(acceptor(), server).await.is_err());
+        assert!(shake(acceptor(), server, HANDSHAKE_TIME_MAX).await.is_err());
         let (client, server) = connection().await;
         drop(client);
-        assert!(shake(acceptor(), server).await.unwrap().is_none());
+        assert!(shake(acceptor(), server, HANDSHAKE_TIME_MAX).await.unwrap().is_none());
     }
 
     #[tokio::test]
@@ -144,7 +146,7 @@ mod tests {
             client.write_all(begun).await.unwrap();
             let began = Instant::now();
             pause();
-            let shaken = shake(acceptor(), server).await;
+            let shaken = shake(acceptor(), server, HANDSHAKE_TIME_MAX).await;
             assert_eq!(shaken.err().unwrap().kind(), io::ErrorKind::TimedOut, "{begun:?}");
             assert!(began.elapsed() >= HANDSHAKE_TIME_MAX, "{begun:?}");
             tokio::time::resume();

@@ -16,17 +16,25 @@ struct Server {
     address: String,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
+    connections: Arc<Connections>,
 }
 
 async fn start(fake: Fake) -> Server {
+    start_seated(fake, 1_000, 1_000).await
+}
+
+/// With so many usual seats, and so many of operators.
+async fn start_seated(fake: Fake, usual: usize, of_operators: usize) -> Server {
     let listener = bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (stop, stopped) = oneshot::channel();
     let service = service(&Arc::new(fake));
-    let served = tokio::spawn(serve(listener, service, async {
+    let connections = Arc::clone(&service.connections);
+    let seats = Seats::of(usual, of_operators, Arc::clone(&connections));
+    let served = tokio::spawn(serve_seated(listener.into(), service, seats, async {
         let _ = stopped.await;
     }));
-    Server { address, stop, served }
+    Server { address, stop, served, connections }
 }
 
 async fn connect(server: &Server) -> TcpStream {
@@ -139,6 +147,51 @@ async fn a_refusal_of_a_small_body_keeps_the_connection() {
         let told = receive(&mut stream, "\"not_found\"").await;
         assert!(told.starts_with("HTTP/1.1 404 ") && !told.contains("connection: close"), "{told}");
     }
+}
+
+async fn wait_until_open(server: &Server, connections: u64) {
+    while server.connections.figures().open != connections {
+        sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Those who look after the node still get in; others are told at once, and ask another node.
+#[tokio::test]
+async fn where_all_seats_are_taken_operators_are_answered_and_others_refused() {
+    let server = start_seated(Fake::default(), 1, 1).await;
+    let mut seated = connect(&server).await;
+    send_reserve(&mut seated).await;
+    receive(&mut seated, "\"fencing_token\":42}").await;
+    for (line, status) in [
+        ("GET /livez", "200"),
+        ("GET /readyz", "200"),
+        ("GET /metrics", "200"),
+        ("GET /api/inventory/PS5", "503"),
+        ("POST /api/checkout/reserve", "503"),
+    ] {
+        let mut stream = connect(&server).await;
+        let more = "connection: keep-alive\r\ncontent-length: 0";
+        stream.write_all(format!("{line} HTTP/1.1\r\nhost: a\r\n{more}\r\n\r\n").as_bytes()).await.unwrap();
+        let told = receive(&mut stream, "never").await;
+        assert!(told.starts_with(&format!("HTTP/1.1 {status} ")), "{line}: {told}");
+        assert!(told.contains("connection: close\r\n"), "{line}: {told}");
+        assert_eq!(told.contains("\"code\":\"overloaded\""), status == "503", "{line}: {told}");
+        drop(stream);
+        wait_until_open(&server, 1).await;
+    }
+    let crowded = connect(&server).await;
+    wait_until_open(&server, 2).await;
+    let mut too_many = connect(&server).await;
+    assert_eq!(receive(&mut too_many, "never").await, "", "closed at once");
+    drop(seated);
+    wait_until_open(&server, 1).await;
+    let mut next = connect(&server).await;
+    send_reserve(&mut next).await;
+    let answer = receive(&mut next, "\"fencing_token\":42}").await;
+    assert!(answer.starts_with("HTTP/1.1 201 Created\r\n"), "{answer}");
+    drop(crowded);
+    let figures = server.connections.figures();
+    assert_eq!((figures.open_max, figures.crowded, figures.closed), (1, 6, 1));
 }
 
 const GOOD: &str = "GET /livez HTTP/1.1\r\nhost: a\r\n\r\n";

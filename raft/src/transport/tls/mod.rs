@@ -134,7 +134,9 @@ impl PeerTls {
         let acceptor = TlsAcceptor::from(self.configs().server.clone());
         let stream = acceptor.accept(Joined::of(ends)).await?;
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let shown = shown.map_or(Shown::Nothing, |certificate| Shown::Certificate(certificate.clone()));
+        // The library asks for one; who shows none may speak as no node.
+        let shown = shown.cloned().ok_or_else(|| io::Error::from(io::ErrorKind::PermissionDenied))?;
+        let shown = Shown::Certificate(shown);
         Ok((ends::split(TlsStream::Server(stream)), shown))
     }
 }

@@ -33,3 +33,21 @@ fn is_safe(before: &[BTreeSet<u64>], after: &[BTreeSet<u64>]) -> bool {
     let share = |one: &BTreeSet<u64>| after.iter().any(|other| one.symmetric_difference(other).count() <= 1);
     is_enough && before.iter().any(share)
 }
+
+#[test]
+fn quorums_that_share_no_node_are_found() {
+    let sets = |all: &[&[u64]]| -> Vec<BTreeSet<u64>> {
+        all.iter().map(|ids| ids.iter().copied().collect()).collect()
+    };
+    for (before, after, safe) in [
+        (sets(&[&[1, 2, 3]]), sets(&[&[1, 2, 3, 4]]), true),
+        (sets(&[&[1, 2, 3]]), sets(&[&[2, 3]]), true),
+        (sets(&[&[1, 2, 3]]), sets(&[&[1, 2, 3], &[1, 2, 4]]), true),
+        (sets(&[&[1, 2, 3], &[1, 2, 4]]), sets(&[&[1, 2, 4]]), true),
+        (sets(&[&[1, 2, 3]]), sets(&[&[1, 2, 4]]), false),
+        (sets(&[&[1, 2, 3]]), sets(&[&[1, 2, 3, 4, 5]]), false),
+        (sets(&[&[1, 2]]), sets(&[&[1]]), false),
+    ] {
+        assert_eq!(is_safe(&before, &after), safe, "{before:?} -> {after:?}");
+    }
+}

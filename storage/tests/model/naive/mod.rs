@@ -199,6 +199,8 @@ impl Naive {
             Command::PutSku(put) => self.settle(&put.sku),
             Command::AdjustSku(adjust) => self.settle(&adjust.sku),
             Command::DeleteSku(delete) => self.settle(&delete.sku),
+            #[cfg(feature = "next-version")]
+            Command::KeepBack(sku) => self.settle(sku),
         }
     }
 
@@ -223,6 +225,8 @@ impl Naive {
             Command::PutSku(put) => self.put(stamp, put),
             Command::AdjustSku(adjust) => self.adjust(stamp, adjust),
             Command::DeleteSku(delete) => self.delete(delete),
+            #[cfg(feature = "next-version")]
+            Command::KeepBack(_) => panic!("no random command is of the next version"),
         }
     }
 

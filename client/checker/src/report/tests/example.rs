@@ -299,7 +299,7 @@ fn impact(gap: &Gap) -> Impact {
         from_us: gap.from_us,
         fault,
         hit: Hit::Leader,
-        alone: gap.from_us % 2 == 0,
+        alone: gap.from_us.is_multiple_of(2),
         served_us: Some(gap.until_us),
         gap_us: gap.until_us - gap.from_us,
         calls: Rate { count: 12, of: 12 },

@@ -185,6 +185,7 @@ fn delete() -> Call {
             code::SKU_HAS_HOLDS,
             code::PRECONDITION_FAILED,
             code::IDEMPOTENCY_KEY_REUSED,
+            code::RATE_LIMITED,
             code::NO_LEADER,
             code::NO_QUORUM,
             code::OVERLOADED,

@@ -70,6 +70,7 @@ fn command(own: &[&'static str]) -> Vec<&'static str> {
         code::BODY_TOO_LARGE,
         code::UNSUPPORTED_MEDIA_TYPE,
         code::IDEMPOTENCY_KEY_REUSED,
+        code::RATE_LIMITED,
         code::NO_LEADER,
         code::NO_QUORUM,
         code::OVERLOADED,
@@ -81,6 +82,6 @@ fn command(own: &[&'static str]) -> Vec<&'static str> {
 
 /// What every read of the state may answer, and these.
 fn read(own: &[&'static str]) -> Vec<&'static str> {
-    let all = [code::INVALID_REQUEST, code::NO_LEADER, code::NO_QUORUM, code::OVERLOADED];
+    let all = [code::INVALID_REQUEST, code::RATE_LIMITED, code::NO_LEADER, code::NO_QUORUM, code::OVERLOADED];
     [own, &all].concat()
 }

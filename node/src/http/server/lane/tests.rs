@@ -69,7 +69,7 @@ fn without_dates(told: &str) -> String {
 }
 
 fn without_lane(served: &Served) -> Served {
-    Service { api: None, router: served.router.clone() }
+    Service { api: None, ..served.clone() }
 }
 
 /// What is answered with the lane, which must be what is answered without it.
@@ -115,6 +115,27 @@ async fn every_answer_is_to_the_byte_that_of_the_library() {
         compare(&served, &request(Call::Reserve, "idempotency-key: k\r\n", RESERVE)).await;
     }
     println!("{} answers", results.len());
+}
+
+#[tokio::test]
+async fn a_traced_call_is_told_where_it_is_in_its_trace() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-";
+    // The span is another one each time.
+    let spanless = |told: String| match told.split_once(TRACE) {
+        Some((before, after)) => format!("{before}{TRACE}...{}", &after[16..]),
+        None => told,
+    };
+    let given = format!("traceparent: {TRACE}00f067aa0ba902b7-01\r\n");
+    for (headers, is_told) in
+        [(given.clone(), true), (given.replace("-01", "-1"), false), (given.repeat(2), false)]
+    {
+        for answer in [Ok(reserved()), Err(ProposeError::NoLeader)] {
+            let (served, input) = (answering(answer), request(Call::Reserve, &headers, RESERVE));
+            let ours = spanless(answered(&served, &input).await);
+            assert_eq!(ours, spanless(answered(&without_lane(&served), &input).await), "{headers}");
+            assert_eq!(ours.contains(&format!("traceresponse: {TRACE}...-01\r\n")), is_told, "{ours}");
+        }
+    }
 }
 
 #[tokio::test]
