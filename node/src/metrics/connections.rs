@@ -1,6 +1,6 @@
 //! The connections of clients.
 
-use super::page::{Page, label};
+use super::page::Page;
 
 /// What became of connections since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,16 +28,8 @@ pub(super) fn render(page: &mut Page, told: &ConnectionFigures) {
     page.gauge("lastunit_http_connections_max", about, told.open_max);
     let about = "Connections that found no room: for operators alone, or closed at once.";
     let by_how = [("operators_only", told.crowded), ("closed", told.closed)];
-    by(page, "lastunit_http_connections_refused_total", about, "how", &by_how);
+    page.by("lastunit_http_connections_refused_total", about, "how", &by_how);
     let about = "Connections ended because nothing moved, by what was waited for.";
     let by_what = [("head", told.head_late), ("answer_taken", told.answer_not_taken)];
-    by(page, "lastunit_http_connections_timed_out_total", about, "what", &by_what);
-}
-
-/// A counter with one label, all of whose values are named.
-pub(super) fn by(page: &mut Page, name: &str, help: &str, of: &str, values: &[(&str, u64)]) {
-    page.head(name, "counter", help);
-    for (value, count) in values {
-        page.sample(name, &label(of, value), count);
-    }
+    page.by("lastunit_http_connections_timed_out_total", about, "what", &by_what);
 }

@@ -103,7 +103,7 @@ fn render_rates(page: &mut Page, looked: &Looked<'_>) {
         ("token", looked.stats.commands_over_caller_rate),
         ("token_reads", looked.reads_refused),
     ];
-    connections::by(page, "lastunit_rate_limited_total", about, "limit", &by_limit);
+    page.by("lastunit_rate_limited_total", about, "limit", &by_limit);
 }
 
 fn render_waiting(page: &mut Page, looked: &Looked<'_>) {

@@ -35,6 +35,14 @@ impl Page {
         self.sample(name, "", value);
     }
 
+    /// A counter with one label, all of whose values are named.
+    pub(super) fn by(&mut self, name: &str, help: &str, of: &str, values: &[(&str, u64)]) {
+        self.head(name, "counter", help);
+        for (value, count) in values {
+            self.sample(name, &label(of, value), count);
+        }
+    }
+
     /// A histogram of times without labels.
     pub(super) fn times(&mut self, name: &str, help: &str, told: &Distribution) {
         self.head(name, "histogram", help);
