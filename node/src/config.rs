@@ -23,6 +23,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use raft::HoldLimits;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -42,6 +43,15 @@ const SECONDS_MAX: u64 = 315_360_000;
 /// The greatest number of events that may be kept. All of them are in memory, at about half a kilobyte each.
 const EVENTS_MAX: u64 = 16_777_216;
 
+/// The most reservations that one customer may be limited to.
+const CUSTOMER_HOLDS_MAX: u64 = 1_000_000;
+
+/// The most units, likewise: as many as one SKU may have.
+const CUSTOMER_UNITS_MAX: u64 = 1_000_000_000_000;
+
+/// The most extensions that a hold may be limited to; 0 leaves it none.
+const HOLD_EXTENSIONS_MAX: u64 = 10_000;
+
 /// What the cluster file says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClusterFile {
@@ -59,6 +69,8 @@ pub(crate) struct ClusterFile {
     pub(crate) events_retention: Duration,
     /// How many events of the change feed are kept at most.
     pub(crate) events_max: u64,
+    /// The most that one customer, and one hold, may have.
+    pub(crate) hold_limits: HoldLimits,
     /// The file of the tokens that callers show; `None`: nobody shows any. Relative to the working directory.
     pub(crate) tokens: Option<PathBuf>,
     /// What has TLS, and by which files; `None`: nothing.
@@ -199,6 +211,7 @@ fn limits(mut section: Section<'_>) -> Result<ClusterFile, ConfigError> {
     let idempotency = section.seconds("idempotency_seconds", 86_400)?;
     let events_retention = section.seconds("events_retention_seconds", 86_400)?;
     let events_max = section.number("events_max", 1..=EVENTS_MAX, 262_144)?;
+    let hold_limits = hold_limits(&mut section)?;
     let tokens = section.optional_text("tokens", "such as \"tokens.toml\"")?;
     section.check_limits(max_ttl, max_hold)?;
     section.finish()?;
@@ -210,10 +223,19 @@ fn limits(mut section: Section<'_>) -> Result<ClusterFile, ConfigError> {
         idempotency,
         events_retention,
         events_max,
+        hold_limits,
         tokens: tokens.map(|tokens| PathBuf::from(tokens.value)),
         tls: None,
         rate_limits: RateLimits::default(),
         nodes: Vec::new(),
+    })
+}
+
+fn hold_limits(section: &mut Section<'_>) -> Result<HoldLimits, ConfigError> {
+    Ok(HoldLimits {
+        customer_holds_max: section.optional_number("customer_holds_max", 1..=CUSTOMER_HOLDS_MAX)?,
+        customer_units_max: section.optional_number("customer_units_max", 1..=CUSTOMER_UNITS_MAX)?,
+        hold_extensions_max: section.optional_number("hold_extensions_max", 0..=HOLD_EXTENSIONS_MAX)?,
     })
 }
 
@@ -378,15 +400,23 @@ impl<'t> Section<'t> {
         range: RangeInclusive<u64>,
         default: u64,
     ) -> Result<u64, ConfigError> {
+        Ok(self.optional_number(key, range)?.unwrap_or(default))
+    }
+
+    fn optional_number(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<u64>, ConfigError> {
         let Some(found) = self.take(key) else {
-            return Ok(default);
+            return Ok(None);
         };
         let At { value, line } = self.to_integer(key, found)?;
         if !range.contains(&value) {
             let mend = format!("write {} to {}", range.start(), range.end());
             return Err(self.error(key, Some(line), &format!("{value} is out of range"), &mend));
         }
-        Ok(value)
+        Ok(Some(value))
     }
 
     fn flag(&mut self, key: &'static str, default: bool) -> Result<bool, ConfigError> {

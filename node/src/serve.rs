@@ -146,7 +146,7 @@ async fn node(args: Args) -> Result<(), Failure> {
         let began = Instant::now();
         let why = match started {
             Started::Serving(group) => {
-                match serve(&file, node, &access, &tracer, listener, group, stop.as_mut()).await? {
+                match serve(&file, node, &access, (&tls, &tracer), listener, group, stop.as_mut()).await? {
                     Ended::InOrder => {
                         tracer.flush().await;
                         return Ok(());
@@ -260,7 +260,7 @@ async fn serve(
     file: &ClusterFile,
     node: &NodeConfig,
     access: &Access,
-    tracer: &Tracer,
+    (tls, tracer): (&Tls, &Tracer),
     listener: Door,
     group: Group,
     stop: impl Future<Output = ()>,
@@ -268,6 +268,7 @@ async fn serve(
     let api = Api::new(group.clone(), file.name.clone(), node.id, file.max_ttl.as_secs());
     let reads = file.rate_limits.share_of_reads(file.nodes.len());
     let api = api.guarded_by(access.clone()).reads_at_most(reads).traced_by(tracer.clone());
+    let api = api.with_certificates(tls.ends());
     let (drain, mut ended) = (api.drain(), Ended::InOrder);
     let ending = async {
         tokio::select! {
@@ -348,6 +349,7 @@ fn options(file: &ClusterFile, node: &NodeConfig, tuning: Tuning) -> GroupOption
         max_hold: file.max_hold,
         events_retention: file.events_retention,
         events_max: file.events_max,
+        limits: file.hold_limits,
         rates: file.rate_limits.of_commands(),
         tuning,
     }
@@ -481,6 +483,7 @@ mod tests {
             max_hold: Duration::ZERO,
             events_retention: Duration::ZERO,
             events_max: 0,
+            limits: raft::HoldLimits::NONE,
             rates: raft::RateLimits::default(),
             tuning: Tuning { segment_bytes: 0, ..Tuning::default() },
         };

@@ -19,6 +19,7 @@
 //! `authority` makes certificates, for `lastunit cert`.
 
 pub(crate) mod authority;
+mod ends;
 mod files;
 mod http;
 mod watch;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use raft::{PeerTls, Unfit};
 
+pub(crate) use self::ends::Ends;
 use self::files::{Files, Texts, Unusable};
 pub(crate) use self::http::HttpTls;
 use crate::config::ClusterFile;
@@ -40,6 +42,8 @@ pub(crate) struct Tls {
     files: Option<Files>,
     /// What stood there at the start.
     opened: [u8; 32],
+    /// When what is in use ends.
+    ends: Arc<Ends>,
 }
 
 impl Tls {
@@ -59,7 +63,9 @@ impl Tls {
         let peers = files.peers(texts)?.map(|keys| PeerTls::new(id, keys)).transpose();
         let peers = peers.map_err(|unfit| files.unfit(unfit))?.map(Arc::new);
         files.tell(texts);
-        Ok(Tls { http, peers, files: Some(files), opened: texts.fingerprint() })
+        let ends = Arc::<Ends>::default();
+        ends.set(files.ends_s(texts));
+        Ok(Tls { http, peers, files: Some(files), opened: texts.fingerprint(), ends })
     }
 
     /// New connections go by what these files say.
@@ -72,12 +78,18 @@ impl Tls {
             tls.replace(config);
         }
         files.tell(texts);
+        self.ends.set(files.ends_s(texts));
         Ok(())
     }
 
     /// What clients are shown.
     pub(crate) fn http(&self) -> Option<Arc<HttpTls>> {
         self.http.clone()
+    }
+
+    /// When the certificates in use end.
+    pub(crate) fn ends(&self) -> Arc<Ends> {
+        Arc::clone(&self.ends)
     }
 
     /// What the other nodes are shown.

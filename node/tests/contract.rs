@@ -32,7 +32,8 @@ const MEMBERS: &str = "/api/cluster/members";
 const CALLS_MAX: usize = 8_192;
 
 /// The fewest events: a feed that forgets whatever it may.
-const SETTINGS: &str = "events_max = 1";
+const SETTINGS: &str =
+    "events_max = 1\ncustomer_holds_max = 1\ncustomer_units_max = 5\nhold_extensions_max = 1";
 
 /// What only a cluster tells whose members change: `node/tests/membership.rs` and `raft/membership/plan` have it.
 const OF_CHANGES: [&str; 5] = [
@@ -93,6 +94,7 @@ struct Shop {
     released: String,
     expired: String,
     waiting: String,
+    extended: String,
 }
 
 impl Teller {
@@ -112,7 +114,9 @@ impl Teller {
         let waiting = self.reserve("waiting", "ONE", r#""wait":true"#).await;
         http::keyed(&self.address, "POST", ADJUST, "used", r#"{"delta":1}"#).await;
         self.fill_the_feed().await;
-        Shop { held, sold, returned, released, expired, waiting }
+        let extended = self.reserve("extended", "FEED", r#""ttl_seconds":600,"customer_id":"m""#).await;
+        self.good("POST", EXTEND, &of(&extended, r#","ttl_seconds":1000"#)).await;
+        Shop { held, sold, returned, released, expired, waiting, extended }
     }
 
     async fn sell(&self, cart: &str) -> String {
@@ -207,6 +211,8 @@ fn table(shop: &Shop) -> Vec<Refused> {
         post(RESERVE, cart("waiting", "X", 1, ""), 409, code::CART_ALREADY_RESERVED),
         post(RESERVE, cart("more", "X", 2, r#","customer_id":"k""#), 409, code::CUSTOMER_LIMIT),
         post(RESERVE, cart("most", "X", 3, r#","customer_id":"k""#), 409, code::CUSTOMER_LIMIT),
+        post(RESERVE, cart("second", "FEED", 1, r#","customer_id":"m""#), 409, code::CUSTOMER_LIMIT),
+        post(RESERVE, cart("units", "FEED", 6, r#","customer_id":"n""#), 409, code::CUSTOMER_LIMIT),
         post(RESERVE, cart("new", "NOSUCH", 1, ""), 404, code::SKU_NOT_FOUND),
         post("/api/inventory/NOSUCH/adjust", delta("1"), 404, code::SKU_NOT_FOUND),
         get("/api/inventory/NOSUCH", 404, code::SKU_NOT_FOUND),
@@ -228,6 +234,7 @@ fn table(shop: &Shop) -> Vec<Refused> {
         post(RELEASE, of(&shop.sold, ""), 409, code::ALREADY_COMMITTED),
         post(EXTEND, of(&shop.sold, ""), 409, code::ALREADY_COMMITTED),
         post(EXTEND, of(&shop.held, r#","ttl_seconds":1800"#), 409, code::HOLD_LIMIT),
+        post(EXTEND, of(&shop.extended, r#","ttl_seconds":1500"#), 409, code::HOLD_LIMIT),
         post(RETURN, of(&shop.held, ""), 409, code::NOT_COMMITTED),
         post(RETURN, of(&shop.returned, ""), 409, code::RETURN_EXCEEDS_SALE),
         post(RETURN, of(&shop.sold, r#","items":[{"sku":"X","qty":2}]"#), 409, code::RETURN_EXCEEDS_SALE),

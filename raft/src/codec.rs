@@ -3,7 +3,8 @@
 //! An entry's payload starts with its kind. The kind doubles as the version of what follows: a change of the
 //! encoding takes a new kind, and old kinds stay readable. Commands that not every version knows are in an entry of a
 //! kind of its own, which says first of all what feature level it takes to know them: a version that does not support
-//! that stops there, and makes nothing of the rest.
+//! that stops there, and makes nothing of the rest. The limits of customers and holds are before the stamp, in kinds of
+//! their own, where there are any: who limits nothing writes what was written before there were such limits.
 
 use std::io;
 
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use openraft::EntryPayload;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use storage::inventory::command::{Request, Stamp};
+use storage::inventory::command::{HoldLimits, Request, Stamp};
 use storage::inventory::{LEVELS, check_levels};
 
 use crate::types::{Membership, PeerNode, Proposal, StoredMembership};
@@ -27,6 +28,10 @@ const KIND_MEMBERSHIP_V1: u8 = 2;
 const KIND_BATCH_V2: u8 = 3;
 /// The same behind the feature level that its commands take: two bytes, little-endian. At level 1 it is not used.
 const KIND_BATCH_OF_LEVEL: u8 = 4;
+/// As kind 3, behind the limits of customers and holds.
+const KIND_LIMITED_BATCH: u8 = 5;
+/// As kind 5, behind the feature level.
+const KIND_LIMITED_BATCH_OF_LEVEL: u8 = 6;
 
 /// The level of whatever does not say otherwise.
 const LEVEL_UNTOLD: u16 = 1;
@@ -95,6 +100,10 @@ impl BatchWriter {
     /// An entry of this instant, with no commands yet.
     pub(crate) fn new(stamp: &Stamp) -> io::Result<BatchWriter> {
         let mut buffer = vec![KIND_BATCH_V2];
+        if stamp.limits != HoldLimits::NONE {
+            buffer = vec![KIND_LIMITED_BATCH];
+            encode_into(&stamp.limits, &mut buffer)?;
+        }
         encode_into(stamp, &mut buffer)?;
         Ok(BatchWriter { buffer, level: LEVEL_UNTOLD })
     }
@@ -125,7 +134,11 @@ impl BatchWriter {
     pub(crate) fn finish(mut self) -> Proposal {
         if self.level > LEVEL_UNTOLD {
             let [low, high] = self.level.to_le_bytes();
-            self.buffer.splice(..1, [KIND_BATCH_OF_LEVEL, low, high]);
+            let kind = match self.buffer.first() {
+                Some(&KIND_LIMITED_BATCH) => KIND_LIMITED_BATCH_OF_LEVEL,
+                _ => KIND_BATCH_OF_LEVEL,
+            };
+            self.buffer.splice(..1, [kind, low, high]);
         }
         Proposal(Bytes::from(self.buffer))
     }
@@ -133,8 +146,9 @@ impl BatchWriter {
 
 /// The commands of an entry.
 pub(crate) fn decode_batch(proposal: &Proposal) -> io::Result<Batch> {
-    let (level, commands) = split_level(&proposal.0)?;
-    let batch = decode_commands(commands)?;
+    let (level, is_limited, rest) = split_level(&proposal.0)?;
+    let (limits, commands) = if is_limited { split_limits(rest)? } else { (HoldLimits::NONE, rest) };
+    let batch = decode_commands(limits, commands)?;
     let taken = batch.requests.iter().map(|request| request.command.level_told()).max();
     match taken.unwrap_or(LEVEL_UNTOLD) {
         taken if taken == level => Ok(batch),
@@ -142,22 +156,34 @@ pub(crate) fn decode_batch(proposal: &Proposal) -> io::Result<Batch> {
     }
 }
 
-/// The feature level of a payload with commands, which this version supports, and what follows it.
-fn split_level(payload: &[u8]) -> io::Result<(u16, &[u8])> {
+/// The feature level of a payload with commands, which this version supports; whether limits come next; and what comes.
+fn split_level(payload: &[u8]) -> io::Result<(u16, bool, &[u8])> {
     match payload {
-        [KIND_BATCH_V2, commands @ ..] => Ok((LEVEL_UNTOLD, commands)),
-        [KIND_BATCH_OF_LEVEL, low, high, commands @ ..] => {
+        [KIND_BATCH_V2, rest @ ..] => Ok((LEVEL_UNTOLD, false, rest)),
+        [KIND_LIMITED_BATCH, rest @ ..] => Ok((LEVEL_UNTOLD, true, rest)),
+        [kind @ (KIND_BATCH_OF_LEVEL | KIND_LIMITED_BATCH_OF_LEVEL), low, high, rest @ ..] => {
             let level = u16::from_le_bytes([*low, *high]);
             check_levels(level, &LEVELS).map_err(invalid)?;
-            Ok((level, commands))
+            Ok((level, *kind == KIND_LIMITED_BATCH_OF_LEVEL, rest))
         }
-        [KIND_BATCH_OF_LEVEL, ..] => Err(invalid("an entry cut short before its feature level")),
+        [KIND_BATCH_OF_LEVEL | KIND_LIMITED_BATCH_OF_LEVEL, ..] => {
+            Err(invalid("an entry cut short before its feature level"))
+        }
         other => Err(unknown_kind(other.first().copied())),
     }
 }
 
-fn decode_commands(bytes: &[u8]) -> io::Result<Batch> {
+/// The limits that a payload with some begins with, and what follows them.
+fn split_limits(bytes: &[u8]) -> io::Result<(HoldLimits, &[u8])> {
+    match bincode::serde::decode_from_slice(bytes, config()).map_err(invalid)? {
+        (HoldLimits::NONE, _) => Err(invalid("an entry of a kind with limits, and without any")),
+        (limits, used) => Ok((limits, &bytes[used..])),
+    }
+}
+
+fn decode_commands(limits: HoldLimits, bytes: &[u8]) -> io::Result<Batch> {
     let (stamp, mut at) = bincode::serde::decode_from_slice(bytes, config()).map_err(invalid)?;
+    let stamp = Stamp { limits, ..stamp };
     let mut requests = Vec::new();
     while at < bytes.len() {
         let (request, used) = bincode::serde::decode_from_slice(&bytes[at..], config()).map_err(invalid)?;
@@ -195,7 +221,7 @@ pub(crate) fn encode_payload(payload: Payload) -> io::Result<Bytes> {
 pub(crate) fn decode_payload(bytes: Bytes) -> io::Result<Payload> {
     match bytes.first() {
         Some(&KIND_BLANK) => Ok(EntryPayload::Blank),
-        Some(&(KIND_BATCH_V2 | KIND_BATCH_OF_LEVEL)) => {
+        Some(&(KIND_BATCH_V2..=KIND_LIMITED_BATCH_OF_LEVEL)) => {
             split_level(&bytes)?;
             Ok(EntryPayload::Normal(Proposal(bytes)))
         }
@@ -238,6 +264,7 @@ mod tests {
         max_hold_ms: 3,
         events_ms: 4,
         events_max: 5,
+        limits: HoldLimits::NONE,
     };
 
     fn request(key: &str) -> Request {
@@ -290,7 +317,7 @@ mod tests {
     #[test]
     fn entries_of_unreleased_and_of_newer_versions_are_refused_with_a_line_of_their_own() {
         for (kind, told) in
-            [(1, "before the first release"), (5, "a newer version"), (255, "a newer version")]
+            [(1, "before the first release"), (7, "a newer version"), (255, "a newer version")]
         {
             let refused = decode_payload(Bytes::from(vec![kind, 0])).unwrap_err().to_string();
             assert!(refused.contains(told), "{kind}: {refused}");
@@ -322,6 +349,27 @@ mod tests {
                 assert!(told.contains(&format!("is of feature level {above}, and this lastunit")), "{told}");
             }
         }
+    }
+
+    #[test]
+    fn limits_travel_in_kinds_of_their_own_and_nothing_is_written_where_there_are_none() {
+        let limits = HoldLimits { customer_holds_max: Some(7), ..HoldLimits::NONE };
+        let limited = Stamp { limits, ..STAMP };
+        for (requests, kinds) in
+            [(vec![request("a")], [3, 5]), (vec![raise(1), raise(*LEVELS.end())], [3, 5])]
+        {
+            for (stamp, kind) in [STAMP, limited].into_iter().zip(kinds) {
+                let mut writer = BatchWriter::new(&stamp).unwrap();
+                requests.iter().for_each(|request| writer.push(request).unwrap());
+                let written = writer.finish();
+                let of_level = u8::from(requests.iter().any(|request| request.command.level_told() > 1));
+                assert_eq!(written.0[0], kind + of_level);
+                assert_eq!(decode_batch(&written).unwrap(), Batch { stamp, requests: requests.clone() });
+                assert!(decode_payload(written.0.clone()).is_ok());
+            }
+        }
+        let none = [&[KIND_LIMITED_BATCH, 0, 0, 0][..], &written(&[]).0[1..]].concat();
+        assert!(decode_batch(&Proposal(none.into())).is_err(), "limits that are none");
     }
 
     #[test]

@@ -18,8 +18,8 @@ use openraft::raft::{
 use serde::Serialize;
 use storage::Position;
 use storage::inventory::command::{
-    AdjustSku, Command, Commit, DeleteSku, Extend, IfExpired, OnShortfall, Precondition, PutSku, Release,
-    Request, Reserve, Return, Setting, Stamp,
+    AdjustSku, Command, Commit, DeleteSku, Extend, HoldLimits, IfExpired, OnShortfall, Precondition, PutSku,
+    Release, Request, Reserve, Return, Setting, Stamp,
 };
 use storage::inventory::ids::{Item, ReservationId, Sku};
 use storage::inventory::outcome::{Applied, Outcome, Rejection, Shortage};
@@ -86,6 +86,9 @@ fn lines() -> String {
     for (name, command) in commands() {
         line(&format!("payload {name}"), &batch(&[request(command)]).0);
     }
+    let mut limited = BatchWriter::new(&Stamp { limits: LIMITS, ..STAMP }).unwrap();
+    limited.push(&request(Command::Tick)).unwrap();
+    line("limited tick", &limited.finish().0);
     let stored = StoredMembership::new(Some(log_id(position(0))), membership());
     line("image membership", &codec::encode_membership(&stored).unwrap());
     for (name, call) in calls() {
@@ -120,7 +123,11 @@ const STAMP: Stamp = Stamp {
     max_hold_ms: 65_536,
     events_ms: 4,
     events_max: 5,
+    limits: HoldLimits::NONE,
 };
+
+const LIMITS: HoldLimits =
+    HoldLimits { customer_holds_max: Some(7), customer_units_max: Some(250), hold_extensions_max: None };
 
 fn position(index: u64) -> Position {
     Position { term: 3, leader: 1, index }

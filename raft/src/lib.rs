@@ -99,5 +99,6 @@ pub use rates::{Buckets, Rate, RateLimits};
 pub use restore::{NewCluster, Restore, TOKENS_LEFT_OUT, check_empty};
 pub use space::{has_room, has_room_on};
 pub use status::{MemberStatus, Role, Stats, Status};
+pub use storage::inventory::command::HoldLimits;
 pub use transport::about::{Build, OWN_VERSION};
 pub use transport::tls::{PeerKeys, PeerTls, Unfit, node_name};

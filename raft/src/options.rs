@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use storage::StorageError;
+use storage::inventory::command::HoldLimits;
 
 use crate::RateLimits;
 use crate::turn::Turn;
@@ -48,6 +49,8 @@ pub struct GroupOptions {
     pub events_retention: Duration,
     /// How many events of the change feed are kept at most.
     pub events_max: u64,
+    /// The most that one customer, and one hold, may have.
+    pub limits: HoldLimits,
     /// How many commands one customer, and one caller, may hand in.
     pub rates: RateLimits,
     /// Sizes and paces: the default, but in tests.

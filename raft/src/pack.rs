@@ -124,7 +124,7 @@ fn parts(stamp: &Stamp, unit: &Waiting) -> io::Result<Vec<(Proposal, usize)>> {
 mod tests {
     use tokio::time::Instant;
 
-    use storage::inventory::command::{Command, Request, Reserve};
+    use storage::inventory::command::{Command, HoldLimits, Request, Reserve};
     use storage::inventory::ids::{Item, Sku};
 
     use super::*;
@@ -138,6 +138,7 @@ mod tests {
         max_hold_ms: 3,
         events_ms: 4,
         events_max: 5,
+        limits: HoldLimits::NONE,
     };
 
     /// The entries of units with so many commands of so many bytes, as the commands' numbers; a unit in parts is a

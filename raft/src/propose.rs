@@ -423,6 +423,7 @@ impl Shared {
             max_hold_ms: options.max_hold.as_millis() as u64,
             events_ms: options.events_retention.as_millis() as u64,
             events_max: options.events_max,
+            limits: options.limits,
         }
     }
 

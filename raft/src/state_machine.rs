@@ -305,7 +305,9 @@ mod tests {
     use futures_util::stream;
     use storage::checkpoint::{Checkpoint, Opened};
     use storage::disk::RealDisk;
-    use storage::inventory::command::{Command, OnShortfall, Precondition, PutSku, Request, Setting, Stamp};
+    use storage::inventory::command::{
+        Command, HoldLimits, OnShortfall, Precondition, PutSku, Request, Setting, Stamp,
+    };
     use storage::inventory::ids::Sku;
 
     use super::*;
@@ -341,6 +343,7 @@ mod tests {
             max_hold_ms: long_ms,
             events_ms: long_ms,
             events_max: 100,
+            limits: HoldLimits::NONE,
         };
         let mut batch = BatchWriter::new(&stamp).unwrap();
         for command in commands {

@@ -38,6 +38,7 @@ fn options(directory: &TempDir) -> GroupOptions {
         max_hold: Duration::from_secs(60),
         events_retention: Duration::from_secs(3_600),
         events_max: 100_000,
+        limits: crate::HoldLimits::NONE,
         rates: crate::RateLimits::default(),
         tuning: Tuning::default(),
     }

@@ -109,7 +109,7 @@ impl Unsaved {
 
 #[cfg(test)]
 mod tests {
-    use storage::inventory::command::{Command, PutSku, Request, Reserve, Stamp};
+    use storage::inventory::command::{Command, HoldLimits, PutSku, Request, Reserve, Stamp};
     use storage::inventory::ids::{Item, Sku};
 
     use super::*;
@@ -129,6 +129,7 @@ mod tests {
             idempotency_ms: day_ms,
             max_hold_ms: day_ms,
             events_max: 1_000_000,
+            limits: HoldLimits::NONE,
             events_ms: day_ms,
         };
         let applied = inventory.apply(&stamp, &Request { idempotency_key: None, command });

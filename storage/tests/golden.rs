@@ -35,8 +35,8 @@ use std::path::{Path, PathBuf};
 
 use storage::inventory::Inventory;
 use storage::inventory::command::{
-    AdjustSku, Command, Commit, DeleteSku, Extend, IfExpired, OnShortfall, Precondition, PutSku, Release,
-    Request, Reserve, Return, Setting, Stamp,
+    AdjustSku, Command, Commit, DeleteSku, Extend, HoldLimits, IfExpired, OnShortfall, Precondition, PutSku,
+    Release, Request, Reserve, Return, Setting, Stamp,
 };
 use storage::inventory::event::{Event, EventChange, EventFilter, EventPage, EventPosition, EventsExpired};
 use storage::inventory::ids::{Item, ReservationId, Sku};
@@ -76,6 +76,7 @@ struct Script {
     filled: u64,
     heard: Option<EventPosition>,
     keep: Option<(u64, u64)>,
+    limits: HoldLimits,
 }
 
 impl Script {
@@ -107,6 +108,7 @@ impl Script {
             "list" if words.has("stocks") => self.list_stocks(&words),
             "list" => self.list_reservations(&words),
             "keep" => self.keep(words.0[1], words.0[2]),
+            "limit" => self.limit(&words),
             "events" if words.0.len() == 1 => self.news(),
             "events" => self.events(&words),
             "gate" => {
@@ -208,6 +210,16 @@ impl Script {
         format!("{} {} by {cause}: {what}", place(event.position), moment(event.now_ms))
     }
 
+    fn limit(&mut self, words: &Words) -> String {
+        let number = |key| words.get(key).map(|text| text.parse().unwrap());
+        self.limits = HoldLimits {
+            customer_holds_max: number("holds"),
+            customer_units_max: number("units"),
+            hold_extensions_max: number("extensions"),
+        };
+        String::new()
+    }
+
     fn fill(&mut self, words: &Words) -> String {
         let count: u64 = words.0[1].parse().unwrap();
         for _ in 0..count {
@@ -231,6 +243,7 @@ impl Script {
             max_hold_ms: HOUR_MS / 2,
             events_ms,
             events_max,
+            limits: self.limits,
         };
         let applied = self.inventory.apply(&stamp, request);
         if let (Ok(Outcome::Reserved(view) | Outcome::Waiting(view)), false) =
@@ -365,6 +378,9 @@ impl Script {
                 format!(
                     "refused: CustomerLimit, {sku}: {requested} and {held} held and {sold} sold, of {limit}"
                 )
+            }
+            Rejection::CustomerTotal { of, limit, has, requested } => {
+                format!("refused: CustomerTotal, {of:?}: {requested} and {has}, of {limit}")
             }
             Rejection::PreconditionFailed { current: Some(version) } => {
                 format!("refused: PreconditionFailed, v{version}")

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use shop::{START_MS, TTL_MS, changed_keys, items, sku, stamp};
 use storage::inventory::command::{
-    AdjustSku, Command, Commit, DeleteSku, Extend, IfExpired, OnShortfall, Precondition, PutSku, Release,
-    Request, Reserve, Return, Setting, Stamp,
+    AdjustSku, Command, Commit, DeleteSku, Extend, HoldLimits, IfExpired, OnShortfall, Precondition, PutSku,
+    Release, Request, Reserve, Return, Setting, Stamp,
 };
 use storage::inventory::event::Event;
 use storage::inventory::ids::{CLOCK_MS_MAX, ITEMS_MAX, Item, ReservationId, UNITS_MAX, VERSIONS_MAX};
@@ -106,6 +106,7 @@ fn hostile_stamps() -> Vec<Stamp> {
         idempotency_ms: span,
         max_hold_ms: span,
         events_max: span,
+        limits: HoldLimits::NONE,
         events_ms: span,
     };
     clocks.into_iter().flat_map(|now_ms| spans.map(|span| stamp(now_ms, span))).collect()

@@ -52,6 +52,9 @@ pub(crate) const KEYS: &[Key] = &[
     limit("idempotency_seconds", "LASTUNIT_CLUSTER_IDEMPOTENCY_SECONDS", "86400"),
     limit("events_retention_seconds", "LASTUNIT_CLUSTER_EVENTS_RETENTION_SECONDS", "86400"),
     limit("events_max", "LASTUNIT_CLUSTER_EVENTS_MAX", "262144"),
+    most("customer_holds_max", "LASTUNIT_CLUSTER_CUSTOMER_HOLDS_MAX"),
+    most("customer_units_max", "LASTUNIT_CLUSTER_CUSTOMER_UNITS_MAX"),
+    most("hold_extensions_max", "LASTUNIT_CLUSTER_HOLD_EXTENSIONS_MAX"),
     rate("customer_requests_per_second", "LASTUNIT_RATE_LIMITS_CUSTOMER_REQUESTS_PER_SECOND"),
     rate("customer_burst", "LASTUNIT_RATE_LIMITS_CUSTOMER_BURST"),
     rate("token_requests_per_second", "LASTUNIT_RATE_LIMITS_TOKEN_REQUESTS_PER_SECOND"),
@@ -83,6 +86,11 @@ const fn key(
 
 const fn limit(name: &'static str, variable: &'static str, default: &'static str) -> Key {
     key("cluster", name, Plain, Variable(variable), Some(default))
+}
+
+/// What nothing is limited by unless it is given.
+const fn most(name: &'static str, variable: &'static str) -> Key {
+    key("cluster", name, Plain, Variable(variable), None)
 }
 
 const fn rate(name: &'static str, variable: &'static str) -> Key {

@@ -52,6 +52,7 @@ pub(crate) async fn metrics<S: Store>(State(api): Shared<S>) -> Response {
         streams,
         polls,
         spans: api.tracer.counts(),
+        certificates: &api.certificates.in_use(),
     };
     ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], api.metrics.render(&looked)).into_response()
 }

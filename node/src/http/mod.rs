@@ -98,6 +98,7 @@ use self::store::Consistency;
 use crate::auth::{Access, Grant};
 use crate::clock::Stopwatch;
 use crate::metrics::{Metrics, Route};
+use crate::tls::Ends;
 use crate::trace::Tracer;
 
 /// What every handler shares.
@@ -114,6 +115,7 @@ pub(crate) struct Api<S> {
     access: Access,
     /// What traces calls.
     tracer: Tracer,
+    certificates: Arc<Ends>,
     /// Counters of the HTTP side.
     pub(crate) metrics: Metrics,
     /// How many calls are in flight: at most [`CALLS_MAX`], and a few that are being refused.
@@ -168,6 +170,7 @@ impl<S: Store> Api<S> {
             ttl_seconds_max,
             access,
             tracer,
+            certificates: Arc::default(),
             metrics,
             calls,
             big_bodies,
@@ -190,6 +193,11 @@ impl<S: Store> Api<S> {
     /// The same with calls traced.
     pub(crate) fn traced_by(self, tracer: Tracer) -> Api<S> {
         Api { tracer, ..self }
+    }
+
+    /// The same, which tells when these certificates end.
+    pub(crate) fn with_certificates(self, certificates: Arc<Ends>) -> Api<S> {
+        Api { certificates, ..self }
     }
 
     /// What ends the calls that would wait for long, once it has begun.

@@ -82,7 +82,7 @@ kinds! {
     RESERVATION_RELEASED = CONFLICT, false, "The reservation was released";
     ALREADY_COMMITTED = CONFLICT, false, "The reservation is committed already";
     /// `"latest_expires_at":"2026-11-18T11:36:40.123Z"`: how far an extend can go.
-    HOLD_LIMIT = CONFLICT, false, "The hold would last too long";
+    HOLD_LIMIT = CONFLICT, false, "The hold cannot be extended so far, or again";
     NOT_COMMITTED = CONFLICT, false, "The reservation is not committed";
     RETURN_EXCEEDS_SALE = CONFLICT, false, "More would be returned than was sold";
     /// `"version":7`: that of the record as it is, or `null` where there is no such SKU.

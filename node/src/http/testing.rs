@@ -16,7 +16,7 @@ use raft::{
 };
 use serde_json::Value;
 use storage::inventory::command::{
-    Command, OnShortfall, Precondition, PutSku, Request, Reserve, Setting, Stamp,
+    Command, HoldLimits, OnShortfall, Precondition, PutSku, Request, Reserve, Setting, Stamp,
 };
 use storage::inventory::ids::{Item, ReservationId, Sku};
 use storage::inventory::outcome::{Applied, Grant, Outcome, ReservationView, State, StockView};
@@ -188,6 +188,7 @@ pub(crate) fn stamp(now_ms: u64) -> Stamp {
         max_hold_ms: 1_800_000,
         events_ms: day_ms,
         events_max: 262_144,
+        limits: HoldLimits::NONE,
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct Looked<'a> {
     pub(crate) polls: usize,
     /// Spans that were sent, and those that were dropped.
     pub(crate) spans: (u64, u64),
+    /// The certificates in use, and when each ends, in seconds since 1970.
+    pub(crate) certificates: &'a [(&'static str, u64)],
 }
 
 impl Metrics {
@@ -91,8 +93,17 @@ impl Metrics {
         page.counter("lastunit_spans_sent_total", "Spans that the collector took.", sent);
         let why = "Spans that were not sent: no room for them, or no collector.";
         page.counter("lastunit_spans_dropped_total", why, dropped);
+        render_certificates(&mut page, looked.certificates);
         process::render(&mut page);
         page.into_text()
+    }
+}
+
+fn render_certificates(page: &mut Page, ends_s: &[(&str, u64)]) {
+    let name = "lastunit_tls_certificate_expiry_timestamp_seconds";
+    page.head(name, "gauge", "When a certificate in use ends, in seconds since 1970, by what it is for.");
+    for (certificate, end_s) in ends_s {
+        page.sample(name, &label("certificate", certificate), end_s);
     }
 }
 

@@ -77,7 +77,7 @@ fn refused(rejection: &Rejection) -> &'static str {
         Rejection::HeldByOthers { .. } => "held_by_others",
         Rejection::InsufficientStock { .. } => "insufficient_stock",
         Rejection::CartAlreadyReserved { .. } => "cart_already_reserved",
-        Rejection::CustomerLimit { .. } => "customer_limit",
+        Rejection::CustomerLimit { .. } | Rejection::CustomerTotal { .. } => "customer_limit",
         Rejection::SkuNotFound { .. } => "sku_not_found",
         Rejection::IdempotencyKeyReused => "idempotency_key_reused",
         _ => "other",

@@ -27,6 +27,7 @@ fn page(metrics: &Metrics, cluster: &str, stats: &Stats) -> Exposition {
         streams: 3,
         polls: 4,
         spans: (5, 6),
+        certificates: &[("clients", 1_790_000_000)],
     };
     Exposition::of(&metrics.render(&looked))
 }
@@ -58,4 +59,6 @@ fn a_page_is_what_prometheus_reads() {
     assert_eq!(page.value("lastunit_http_requests_in_flight"), Some(2.0));
     assert_eq!(page.value("lastunit_http_connections_total"), Some(9.0));
     assert_eq!(page.sum("lastunit_rate_limited_total", ("limit", "token_reads")), 7.0);
+    let expiry = "lastunit_tls_certificate_expiry_timestamp_seconds";
+    assert_eq!(page.sum(expiry, ("certificate", "clients")), 1_790_000_000.0);
 }

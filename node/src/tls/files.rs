@@ -131,6 +131,16 @@ impl Files {
         }
     }
 
+    /// When what clients are shown ends, what nodes are shown, and what they trust: the first of each file to end.
+    pub(super) fn ends_s(&self, texts: &Texts) -> [Option<u64>; 3] {
+        let ([http, _], [peers, _]) = (&self.files.http, &self.files.peers);
+        let first = |file, text: &[u8]| {
+            let ends = certificates(file, text).ok()?.into_iter().filter_map(|one| Some(validity(&one)?.1));
+            ends.min()
+        };
+        [first(http, &texts.http[0]), first(peers, &texts.peers[0]), first(&self.files.ca, &texts.ca)]
+    }
+
     /// Says in the log which certificates are shown, and for how long.
     pub(super) fn tell(&self, texts: &Texts) {
         for (name, [cert, _], [text, _], shown) in [

@@ -147,6 +147,26 @@ fn what_has_no_tls_needs_no_files() {
     assert!(made.open_with("http = false").unwrap().http().is_none());
 }
 
+/// The authority's lasts as long as all that it made at first.
+#[test]
+fn it_is_known_when_what_is_in_use_ends() {
+    let made = Made::new();
+    let now_s = crate::clock::wall_ms() / 1_000;
+    let days_left = |tls: &Tls| {
+        let left = |(name, end_s): (&'static str, u64)| (name, end_s.saturating_sub(now_s).div_ceil(86_400));
+        tls.ends().in_use().into_iter().map(left).collect::<Vec<_>>()
+    };
+    let tls = made.open().unwrap();
+    let days = u64::from(DAYS);
+    assert_eq!(days_left(&tls), [("clients", days), ("nodes", days), ("authority", days)]);
+    made.put("node-1", &made.pair(1, 7));
+    let files = tls.files.clone().unwrap();
+    tls.take(&files, &files.read().unwrap()).unwrap();
+    assert_eq!(days_left(&tls), [("clients", 7), ("nodes", 7), ("authority", days)]);
+    assert_eq!(days_left(&made.open_with("peers = false").unwrap()), [("clients", 7)]);
+    assert_eq!(days_left(&Tls::default()), []);
+}
+
 #[tokio::test]
 async fn changed_files_are_taken_whole_or_not_at_all() {
     let made = Made::new();

@@ -54,6 +54,7 @@ fn start(dir: &Path) -> Result<(u64, u64), crate::StartError> {
         max_hold: day,
         events_retention: day,
         events_max: 128,
+        limits: crate::HoldLimits::NONE,
         rates: crate::RateLimits::default(),
         tuning: Tuning { segment_bytes: 4096, ..Tuning::default() },
     };

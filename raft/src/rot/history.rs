@@ -9,7 +9,8 @@ use rand::{Rng, SeedableRng};
 use storage::Position;
 use storage::identity::DataDir;
 use storage::inventory::command::{
-    Command, Commit, IfExpired, OnShortfall, Precondition, PutSku, Release, Request, Reserve, Setting, Stamp,
+    Command, Commit, HoldLimits, IfExpired, OnShortfall, Precondition, PutSku, Release, Request, Reserve,
+    Setting, Stamp,
 };
 use storage::inventory::ids::{Item, ReservationId, Sku};
 use storage::log::Vote;
@@ -177,6 +178,7 @@ impl Clerk {
             max_hold_ms: 60_000,
             events_ms: 3_600_000,
             events_max: 100_000,
+            limits: HoldLimits::NONE,
         };
         let mut writer = BatchWriter::new(&stamp).expect("it can be encoded");
         let commands = if self.index == 1 { SKUS } else { self.rng.random_range(2..6) };

@@ -70,6 +70,7 @@ fn options(directory: &Path) -> GroupOptions {
         max_hold: Duration::from_secs(60),
         events_retention: Duration::from_secs(3_600),
         events_max: 100_000,
+        limits: crate::HoldLimits::NONE,
         rates: crate::RateLimits::default(),
         tuning: Tuning { segment_bytes: SEGMENT_BYTES, ..Tuning::default() },
     }

@@ -80,6 +80,7 @@ fn options(directory: &TempDir) -> GroupOptions {
         max_hold: Duration::from_secs(60),
         events_retention: Duration::from_secs(60),
         events_max: 10,
+        limits: crate::HoldLimits::NONE,
         rates: crate::RateLimits::default(),
         tuning: Tuning::default(),
     }

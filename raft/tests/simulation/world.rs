@@ -330,6 +330,7 @@ fn options(members: &[Member], node_id: u64, directory: &TempDir, seed: u64) -> 
         max_hold: Duration::from_secs(1_800),
         events_retention: Duration::from_secs(3_600),
         events_max: 1_000,
+        limits: raft::HoldLimits::NONE,
         rates: raft::RateLimits::default(),
         tuning: Tuning {
             segment_bytes: 16 << 10,

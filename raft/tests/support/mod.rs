@@ -55,6 +55,7 @@ pub(crate) fn options(members: &[Member], node_id: u64, directory: &Path) -> Gro
         max_hold: Duration::from_secs(1_800),
         events_retention: Duration::from_secs(3_600),
         events_max: 100_000,
+        limits: raft::HoldLimits::NONE,
         rates: raft::RateLimits::default(),
         tuning: Tuning { snapshot_entries: 100, ..Tuning::default() },
     }

@@ -9,7 +9,7 @@ use storage::Position;
 use storage::checkpoint::{Changes, Checkpoint, ImageHeader};
 use storage::inventory::Inventory;
 use storage::inventory::command::{
-    Command, OnShortfall, Precondition, PutSku, Request, Reserve, Setting, Stamp,
+    Command, HoldLimits, OnShortfall, Precondition, PutSku, Request, Reserve, Setting, Stamp,
 };
 use storage::inventory::ids::{Item, Sku};
 
@@ -122,6 +122,7 @@ pub(crate) fn stamp(now_ms: u64) -> Stamp {
         max_hold_ms: 1_800_000,
         events_ms: day_ms,
         events_max: 262_144,
+        limits: HoldLimits::NONE,
     }
 }
 

@@ -10,6 +10,7 @@
 //!                                              tag 6: events, the chunk's number, 8 bytes, big-endian
 //!                                              tag 7: feature level, no content
 //!   value  version (1 byte) | bincode 2        standard configuration: little-endian, variable-length integers
+//!                                              a reservation that was extended is of a version of its own
 //!   header version (1 byte) | CRC-32 of the rest (4 bytes, little-endian) | bincode 2
 //! ```
 //!
@@ -31,11 +32,14 @@ use serde::de::DeserializeOwned;
 
 use super::ImageHeader;
 use crate::inventory::ids::{ReservationId, Sku};
-use crate::inventory::record::{KeyRef, LevelRecord, Record, RecordKey, RecordRef};
+use crate::inventory::record::{KeyRef, LevelRecord, Record, RecordKey, RecordRef, ReservationRecord};
 use crate::inventory::{LEVELS, check_levels};
 
-/// The version of every value and header written now.
+/// The version of every value and header written now, but for [`EXTENDED_VERSION`].
 pub const VERSION: u8 = 3;
+
+/// The version of a reservation that was extended: as before, and behind it how often.
+pub(super) const EXTENDED_VERSION: u8 = 4;
 
 /// The longest value that is read, in bytes. The largest that commands can make is half of it: a chunk of 64 events,
 /// each of a reservation of 100 items that were all returned.
@@ -133,6 +137,10 @@ pub fn encode_record(record: &Record) -> Result<Vec<u8>, CodecError> {
 
 /// Appends a record's value. What was appended before an error is no value.
 pub(super) fn append_record(record: RecordRef<'_>, to: &mut Vec<u8>) -> Result<(), CodecError> {
+    if let RecordRef::Reservation(record @ ReservationRecord { extensions: 1.., .. }) = record {
+        to.push(EXTENDED_VERSION);
+        return append_body(&(record, record.extensions), to);
+    }
     to.push(VERSION);
     match record {
         RecordRef::Counters(record) => append_body(record, to),
@@ -151,7 +159,7 @@ pub fn decode_record(key: &[u8], value: &[u8]) -> Result<(RecordKey, Record), Co
     let record = match key {
         RecordKey::Counters => Record::Counters(decode_value(value)?),
         RecordKey::Stock(_) => Record::Stock(decode_value(value)?),
-        RecordKey::Reservation(_) => Record::Reservation(decode_value(value)?),
+        RecordKey::Reservation(_) => Record::Reservation(decode_reservation(value)?),
         RecordKey::Answer(..) => Record::Answer(decode_value(value)?),
         RecordKey::Customer(..) => Record::Customer(decode_value(value)?),
         RecordKey::Events(_) => Record::Events(decode_value(value)?),
@@ -193,6 +201,16 @@ fn decode_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let (&version, body) = bytes.split_first().ok_or_else(|| malformed("an empty value"))?;
     check_version(version)?;
     decode_body(body)
+}
+
+fn decode_reservation(bytes: &[u8]) -> Result<ReservationRecord, CodecError> {
+    let [EXTENDED_VERSION, body @ ..] = bytes else {
+        return decode_value(bytes);
+    };
+    match decode_body(body)? {
+        (_, 0) => Err(malformed("an extended reservation that never was")),
+        (record, extensions) => Ok(ReservationRecord { extensions, ..record }),
+    }
 }
 
 fn decode_level(bytes: &[u8]) -> Result<LevelRecord, CodecError> {

@@ -35,6 +35,7 @@ fn reservation(state: State) -> ReservationRecord {
         ended_ms: Some(250),
         forget_ms: 251,
         payment_token: Some("pi".into()),
+        extensions: 0,
     }
 }
 
@@ -137,6 +138,7 @@ fn golden() -> Vec<((RecordKey, Record), &'static str, &'static str)> {
     };
     let reserved = |record| (RecordKey::Reservation(id(258, 1)), Record::Reservation(record));
     let of_state = |state| reserved(reservation(state));
+    let extended = ReservationRecord { extensions: 258, ..reservation(State::Held) };
     let view = reservation_view;
     let customer = RecordKey::Customer(sku("PS5"), "ann".into());
     vec![
@@ -155,6 +157,11 @@ fn golden() -> Vec<((RecordKey, Record), &'static str, &'static str)> {
             of_state(State::Held),
             "0300000000000001020000000000000001",
             "0301046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069",
+        ),
+        (
+            reserved(extended),
+            "0300000000000001020000000000000001",
+            "0401046361727401026d6501035053350201fd0068e5cf8b010000fce09304000109fd0068e5cf8b010000fde0fbe9cf8b01000001fafbfb0001027069fb0201",
         ),
         (
             of_state(State::Committed),
@@ -240,6 +247,17 @@ fn records_have_golden_bytes() {
         assert_eq!(hex(&value), value_bytes, "{record:?}");
         assert_eq!(decode_record(&encoded_key, &value).unwrap(), (key, record));
     }
+}
+
+#[test]
+fn a_reservation_that_says_it_was_extended_no_times_is_none() {
+    let key = encode_key(&RecordKey::Reservation(id(258, 1)));
+    let never = encode_record(&Record::Reservation(reservation(State::Held))).unwrap();
+    assert!(decode_record(&key, &never).is_ok());
+    let told = [&[EXTENDED_VERSION], &never[1..], &[0]].concat();
+    assert!(matches!(decode_record(&key, &told), Err(CodecError::Malformed(_))));
+    let other = [&[EXTENDED_VERSION][..], &[3, 1]].concat();
+    assert_eq!(decode_record(&[COUNTERS_TAG], &other), Err(CodecError::Newer(EXTENDED_VERSION)));
 }
 
 #[test]

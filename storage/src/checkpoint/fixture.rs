@@ -7,7 +7,7 @@ use super::ImageHeader;
 use crate::Position;
 use crate::inventory::Inventory;
 use crate::inventory::command::{
-    AdjustSku, Command, Commit, IfExpired, PutSku, Release, Request, Reserve, Stamp,
+    AdjustSku, Command, Commit, HoldLimits, IfExpired, PutSku, Release, Request, Reserve, Stamp,
 };
 use crate::inventory::ids::{Item, ReservationId, Sku};
 use crate::inventory::outcome::Outcome;
@@ -63,6 +63,7 @@ impl Shop {
             idempotency_ms: 60_000,
             max_hold_ms: 1_800_000,
             events_max: 1_000,
+            limits: HoldLimits::NONE,
             events_ms: 86_400_000,
         };
         let command = self.command();

@@ -75,7 +75,7 @@ impl Inventory {
             Command::Reserve(reserve) => self.check_reserve(reserve).err(),
             Command::Commit(commit) => self.check_commit(commit).err(),
             Command::Release(release) => self.check_release(release).err(),
-            // Whether it is past max_hold depends on the stamp, which is not known yet.
+            // Whether it is past max_hold, or one too many, depends on the stamp, which is not known yet.
             Command::Extend(extend) => self.check_live(extend.reservation_id).err(),
             Command::Return(back) => self.check_return(back).err(),
             Command::PutSku(put) => self.check_put_sku(put).err(),

@@ -33,6 +33,9 @@ impl Inventory {
         require(*self.reservations.indexes() == Indexes::build(self.reservations.iter()), || {
             "an index of the reservations differs from them".into()
         })?;
+        require(self.reservations.holders_hold(), || {
+            "what customers have in all is not what is live".into()
+        })?;
         require(self.answers.index_holds(), || "the index of the answers differs from them".into())
     }
 

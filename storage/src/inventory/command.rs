@@ -28,6 +28,29 @@ pub struct Stamp {
     pub events_ms: u64,
     /// How many events of the change feed are kept at most.
     pub events_max: u64,
+    /// The most that one customer, and one hold, may have.
+    #[serde(skip)]
+    pub limits: HoldLimits,
+}
+
+/// The most that one customer, and one hold, may have, in the whole cluster. What is not given is not limited.
+///
+/// An entry without any of them is encoded as if there were no such limits, so a stamp leaves them to whoever encodes
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HoldLimits {
+    /// Live reservations of one customer at a time, held or waiting.
+    pub customer_holds_max: Option<u64>,
+    /// Units that one customer's live reservations hold or wait for, of all SKUs together.
+    pub customer_units_max: Option<u64>,
+    /// How often one hold's deadline may be moved.
+    pub hold_extensions_max: Option<u64>,
+}
+
+impl HoldLimits {
+    /// Nothing is limited.
+    pub const NONE: HoldLimits =
+        HoldLimits { customer_holds_max: None, customer_units_max: None, hold_extensions_max: None };
 }
 
 /// One client's command, with the idempotency key it came with.

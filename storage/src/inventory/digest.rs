@@ -289,13 +289,18 @@ pub(super) fn reservation(id: ReservationId, record: &ReservationRecord) -> u64 
         .items
         .iter()
         .fold(fed, |fed, item| fed.text(item.sku.as_str()).word(item.qty).word(item.returned));
-    fed.word(record.created_ms)
+    let fed = fed
+        .word(record.created_ms)
         .word(record.ttl_ms)
         .grant(record.grant)
         .word_if_any(record.ended_ms)
         .word(record.forget_ms)
-        .text_if_any(record.payment_token.as_deref())
-        .finish()
+        .text_if_any(record.payment_token.as_deref());
+    // As long as there is nothing to tell, the digest is that of a record without the field.
+    match record.extensions {
+        0 => fed.finish(),
+        extensions => fed.word(u64::from(extensions)).finish(),
+    }
 }
 
 /// What a customer's record adds to the sum.

@@ -65,7 +65,7 @@ fn us_between(from_ms: u64, to_ms: u64) -> u64 {
 mod tests {
     use crate::inventory::Inventory;
     use crate::inventory::command::{
-        Command, OnShortfall, Precondition, PutSku, Release, Request, Reserve, Setting, Stamp,
+        Command, HoldLimits, OnShortfall, Precondition, PutSku, Release, Request, Reserve, Setting, Stamp,
     };
     use crate::inventory::ids::{Item, ReservationId, Sku};
     use crate::inventory::outcome::Outcome;
@@ -73,7 +73,15 @@ mod tests {
     fn apply(inventory: &mut Inventory, now_ms: u64, command: Command) -> Outcome {
         let day_ms = 86_400_000;
         let (retention_ms, idempotency_ms, max_hold_ms, events_ms) = (day_ms, day_ms, day_ms, day_ms);
-        let stamp = Stamp { now_ms, retention_ms, idempotency_ms, max_hold_ms, events_ms, events_max: 100 };
+        let stamp = Stamp {
+            now_ms,
+            retention_ms,
+            idempotency_ms,
+            max_hold_ms,
+            events_ms,
+            events_max: 100,
+            limits: HoldLimits::NONE,
+        };
         inventory.apply(&stamp, &Request { idempotency_key: None, command }).result.unwrap()
     }
 

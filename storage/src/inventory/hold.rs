@@ -33,16 +33,21 @@ impl Inventory {
             self.expire_if_due(id);
         }
         reserve.items.iter().for_each(|item| self.settle(&item.sku));
-        match self.check_after(newest, reserve)? {
-            ReservePlan::Already(id) => Ok(Outcome::AlreadyReserved(self.view(id))),
-            ReservePlan::Grant => Ok(Outcome::Reserved(self.grant(stamp, reserve))),
+        let plan = self.check_after(newest, reserve)?;
+        if let ReservePlan::Already(id) = plan {
+            return Ok(Outcome::AlreadyReserved(self.view(id)));
+        }
+        self.check_totals(stamp, reserve)?;
+        match plan {
             ReservePlan::Join => Ok(Outcome::Waiting(self.join(stamp, reserve))),
+            _ => Ok(Outcome::Reserved(self.grant(stamp, reserve))),
         }
     }
 
     /// Precedence: the cart's live reservation (the same items are no refusal, others are `CartAlreadyReserved`),
     /// then `SkuNotFound`, `CustomerLimit`, `InsufficientStock`, `HeldByOthers`. One that may wait is refused for no
-    /// shortage, and what its customer has already is not looked at before it is served.
+    /// shortage, and what its customer has of the SKU already is not looked at before it is served. Last of all comes
+    /// `CustomerTotal`, which depends on the stamp: see `holders`.
     pub(super) fn check_reserve(&self, reserve: &Reserve) -> Result<ReservePlan, Rejection> {
         self.check_after(self.reservations.newest_of_cart(&reserve.cart_id), reserve)
     }
@@ -101,6 +106,7 @@ impl Inventory {
             ended_ms: None,
             forget_ms: u64::MAX,
             payment_token: None,
+            extensions: 0,
         }
     }
 
@@ -123,19 +129,27 @@ impl Inventory {
             self.change_reservation(id, ReservationChangeKind::Extended, |record| {
                 record.grant = record.grant.map(|grant| Grant { deadline_ms: to_ms, ..grant });
                 record.forget_ms = to_ms.saturating_add(stamp.retention_ms);
+                record.extensions = record.extensions.saturating_add(1);
             });
         }
         Ok(Outcome::Extended(self.view(id)))
     }
 
-    /// The deadline before and after. Precedence: as [`Inventory::check_live`], then `HoldLimit`. An extend that
-    /// leaves the deadline where it is passes, whatever the limit says by now.
+    /// The deadline before and after. Precedence: as [`Inventory::check_live`], then `HoldLimit`, `ExtensionLimit`. An
+    /// extend that leaves the deadline where it is passes, whatever the limits say by now, and does not count.
     fn check_extend(&self, stamp: &Stamp, extend: &Extend) -> Result<(u64, u64), Rejection> {
         let Grant { granted_ms, deadline_ms, .. } = self.check_live(extend.reservation_id)?;
         let latest_deadline_ms = granted_ms.saturating_add(stamp.max_hold_ms);
         let wanted_ms = self.now_ms().saturating_add(extend.ttl_ms);
         if wanted_ms > deadline_ms && wanted_ms > latest_deadline_ms {
             return Err(Rejection::HoldLimit { latest_deadline_ms });
+        }
+        let extensions = u64::from(self.reservations.row(extend.reservation_id).extensions);
+        match stamp.limits.hold_extensions_max {
+            Some(limit) if wanted_ms > deadline_ms && extensions >= limit => {
+                return Err(Rejection::ExtensionLimit { limit });
+            }
+            _ => {}
         }
         Ok((deadline_ms, wanted_ms.max(deadline_ms)))
     }

@@ -137,7 +137,7 @@ pub fn check_levels(level: u16, levels: &RangeInclusive<u16>) -> Result<(), Stri
 
 #[cfg(test)]
 mod tests {
-    use super::super::command::{Request, Stamp};
+    use super::super::command::{HoldLimits, Request, Stamp};
     use super::super::outcome::Outcome;
     use super::super::record::{KeyRef, Record, RecordKey, RecordRef};
     use super::super::{Inconsistent, RecordsDigest};
@@ -150,6 +150,7 @@ mod tests {
         max_hold_ms: 3,
         events_ms: 4,
         events_max: 5,
+        limits: HoldLimits::NONE,
     };
 
     fn apply(inventory: &mut Inventory, command: Command) -> Result<Outcome, Rejection> {

@@ -49,7 +49,7 @@
 //! | `record`, `image`, `load` | what is stored; the inventory as records, and back |
 //! | `apply`, `ahead` | the single match; what it will need, looked at before |
 //! | `hold`, `commit`, `release`, `take_back`, `parts` | the life of a reservation |
-//! | `fit`, `customers` | whether a cart fits; whether its customer may have it |
+//! | `fit`, `customers`, `holders` | whether a cart fits; whether its customer may have it, of a SKU and in all |
 //! | `sku` | put, adjust, delete |
 //! | `line`, `serve` | who waits; how lines are joined, served and left |
 //! | `expiry`, `lapses` | what time does |
@@ -84,6 +84,7 @@ mod expiry;
 mod feed;
 mod fit;
 mod hold;
+mod holders;
 mod idempotency;
 pub mod ids;
 mod image;

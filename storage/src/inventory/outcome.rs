@@ -234,6 +234,32 @@ pub enum Rejection {
     },
     /// on_hand or sold would rise above [`UNITS_MAX`](super::ids::UNITS_MAX).
     StockAboveMax,
+    /// The customer would have more at a time, over all carts and SKUs, than the cluster lets one customer have. Last
+    /// of a reserve's reasons: see `holders`.
+    CustomerTotal {
+        /// What there would be too much of.
+        of: Total,
+        /// The most of it that one customer may have.
+        limit: u64,
+        /// What the customer has.
+        has: u64,
+        /// What the cart would add.
+        requested: u64,
+    },
+    /// The hold was extended as often as a hold may be. Told after [`Rejection::HoldLimit`].
+    ExtensionLimit {
+        /// How often that is.
+        limit: u64,
+    },
+}
+
+/// What the cluster limits for one customer, over all carts and SKUs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Total {
+    /// Live reservations, held or waiting.
+    Holds,
+    /// Units that they hold or wait for.
+    Units,
 }
 
 /// How a SKU falls short of what a cart asks.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::by_sequence::BySequence;
 use super::digest;
+use super::holders::Holders;
 use super::ids::{Item, ReservationId, Sku};
 use super::indexes::Indexes;
 use super::outcome::{ReservationView, State};
@@ -19,6 +20,8 @@ use crate::planted;
 pub(super) struct Reservations {
     rows: BySequence<Row>,
     indexes: Indexes,
+    /// What customers have at a time: counted from when the first command asks for it.
+    holders: Option<Holders>,
     /// The sum of the hashes of all rows.
     digest: u64,
     /// The ids whose record changed since the changes were taken, each once.
@@ -124,9 +127,24 @@ impl Reservations {
         &self.indexes
     }
 
+    /// What customers have at a time. Whoever asks first has it counted, in one walk.
+    pub(super) fn holders(&mut self) -> &Holders {
+        let Reservations { rows, holders, .. } = self;
+        holders.get_or_insert_with(|| Holders::of(rows.iter().map(|(_, row)| &*row.record)))
+    }
+
+    /// Whether what is counted of customers is what the reservations say.
+    pub(super) fn holders_hold(&self) -> bool {
+        let counted = |holders: &Holders| *holders == Holders::of(self.iter().map(|(_, record)| record));
+        self.holders.as_ref().is_none_or(counted)
+    }
+
     /// Adds a new reservation.
     pub(super) fn insert(&mut self, id: ReservationId, record: Arc<ReservationRecord>) {
         self.indexes.insert(id, &record);
+        if let Some(holders) = &mut self.holders {
+            holders.enter(&record);
+        }
         self.changed.push(id);
         self.add(id, record, true);
     }
@@ -142,12 +160,15 @@ impl Reservations {
         id: ReservationId,
         act: impl FnOnce(&mut ReservationRecord),
     ) -> (Arc<ReservationRecord>, Arc<ReservationRecord>) {
-        let Reservations { rows, indexes, digest: sum, changed } = self;
+        let Reservations { rows, indexes, holders, digest: sum, changed } = self;
         let row = rows.get_mut(id.sequence).expect("the reservation is there");
         let mut after = ReservationRecord::clone(&row.record);
         act(&mut after);
         let before = std::mem::replace(&mut row.record, Arc::new(after));
         indexes.update(id, &before, &row.record);
+        if let Some(holders) = holders {
+            holders.follow(&before, &row.record);
+        }
         let unchanged = planted!("digest-misses-a-change") && before.state == row.record.state;
         let hash = if unchanged { row.hash } else { digest::reservation(id, &row.record) };
         *sum = sum.wrapping_sub(row.hash).wrapping_add(hash);
@@ -164,6 +185,9 @@ impl Reservations {
             return;
         };
         self.indexes.remove(id, &row.record);
+        if let Some(holders) = &mut self.holders {
+            holders.leave(&row.record);
+        }
         self.digest = self.digest.wrapping_sub(row.hash);
         if !row.changed {
             self.changed.push(id);

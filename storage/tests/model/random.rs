@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use storage::inventory::command::{
-    AdjustSku, Command, Commit, DeleteSku, Extend, IfExpired, OnShortfall, Precondition, PutSku, Release,
-    Request, Reserve, Return, Setting, Stamp,
+    AdjustSku, Command, Commit, DeleteSku, Extend, HoldLimits, IfExpired, OnShortfall, Precondition, PutSku,
+    Release, Request, Reserve, Return, Setting, Stamp,
 };
 use storage::inventory::ids::{Item, ReservationId, Sku, UNITS_MAX};
 use storage::inventory::outcome::{Applied, Outcome, ReservationView, State};
@@ -156,6 +156,19 @@ impl Source {
             max_hold_ms: if other_limits { ttl_ms / 3 } else { 3 * ttl_ms / 2 },
             events_ms: if keep_all { u64::MAX / 2 } else { 6 * ttl_ms },
             events_max: self.shape.events_max,
+            limits: self.limits(),
+        }
+    }
+
+    /// Mostly none: a line grows long only while nobody is limited.
+    fn limits(&mut self) -> HoldLimits {
+        if !self.rng.random_ratio(1, 6) {
+            return HoldLimits::NONE;
+        }
+        HoldLimits {
+            customer_holds_max: self.one_in(2).then(|| self.rng.random_range(1..5)),
+            customer_units_max: self.one_in(2).then(|| self.rng.random_range(1..2 * self.shape.units)),
+            hold_extensions_max: self.one_in(2).then(|| self.rng.random_range(0..3)),
         }
     }
 

@@ -4,8 +4,8 @@
 
 use storage::inventory::Inventory;
 use storage::inventory::command::{
-    AdjustSku, Command, Commit, DeleteSku, Extend, IfExpired, OnShortfall, Precondition, PutSku, Release,
-    Request, Reserve, Return, Setting, Stamp,
+    AdjustSku, Command, Commit, DeleteSku, Extend, HoldLimits, IfExpired, OnShortfall, Precondition, PutSku,
+    Release, Request, Reserve, Return, Setting, Stamp,
 };
 use storage::inventory::event::{Event, EventFilter, EventPosition};
 use storage::inventory::ids::{Item, ReservationId, Sku};
@@ -99,6 +99,7 @@ pub(crate) fn stamp(now_ms: u64) -> Stamp {
         max_hold_ms: 1_800_000,
         events_ms: 86_400_000,
         events_max: 1_000,
+        limits: HoldLimits::NONE,
     }
 }
 

@@ -46,6 +46,15 @@ pub struct Settings {
     pub retention_seconds: u64,
     /// How long answers are kept for their idempotency keys.
     pub idempotency_seconds: u64,
+    /// The most live reservations of one customer at a time; not limited unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer_holds_max: Option<u64>,
+    /// The most units that they hold or wait for, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub customer_units_max: Option<u64>,
+    /// How often a hold may be extended, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_extensions_max: Option<u64>,
 }
 
 impl Default for Settings {
@@ -57,6 +66,9 @@ impl Default for Settings {
             max_hold_seconds: 1_800,
             retention_seconds: 86_400,
             idempotency_seconds: 86_400,
+            customer_holds_max: None,
+            customer_units_max: None,
+            hold_extensions_max: None,
         }
     }
 }

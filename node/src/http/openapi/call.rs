@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::examples::Example;
-use super::parameters::{Parameter, header_references};
+use super::parameters::{Parameter, header_references, traceparent};
 use super::problems;
 use super::schemas::reference;
 
@@ -104,7 +104,8 @@ impl Content {
 impl Call {
     /// The call as OpenAPI writes it, in the group of that name.
     pub(super) fn document(&self, group: &str) -> Value {
-        let parameters: Vec<Value> = self.parameters.iter().map(Parameter::document).collect();
+        let parameters: Vec<Value> =
+            self.parameters.iter().chain([&traceparent()]).map(Parameter::document).collect();
         let mut document = json!({
             "operationId": self.id,
             "tags": [group],

@@ -93,6 +93,19 @@ pub(super) fn idempotency_key() -> Parameter {
     }
 }
 
+/// `traceparent`, which every call takes.
+pub(super) fn traceparent() -> Parameter {
+    Parameter {
+        name: "traceparent",
+        place: "header",
+        about: "Where in a trace the call stands, as the W3C's Trace Context writes it. What is malformed counts as none. \
+                Where the call is in a trace, its answer says in `traceresponse` where.",
+        // No pattern: no call is refused for what does not match one.
+        schema: json!({ "type": "string" }),
+        example: json!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+    }
+}
+
 /// `If-Match`.
 pub(super) fn if_match() -> Parameter {
     Parameter {

@@ -29,7 +29,20 @@ pub(super) fn members() -> Vec<(&'static str, Value)> {
     vec![
         ("reservation_id", text("`cart_already_reserved`: the cart's live reservation.")),
         ("sku", text("`sku_not_found`, `customer_limit`: which SKU.")),
-        ("limit", number("`customer_limit`: the most units that one customer may have.")),
+        (
+            "limited_by",
+            text(
+                "`customer_limit`, `hold_limit`: which limit of the whole cluster; absent where it is that of the SKU, or \
+                 of how long a hold may last.",
+            ),
+        ),
+        (
+            "limit",
+            number(
+                "`customer_limit`: the most that one customer may have; `hold_limit`: how often a hold may be extended.",
+            ),
+        ),
+        ("has", number("`customer_limit`, where `limited_by` is told: what the customer has of it.")),
         ("requested", number("`customer_limit`: what the cart asks.")),
         ("sold", number("`customer_limit`: what the customer has bought and not returned.")),
         (
@@ -202,8 +215,9 @@ fn about_state(code: &str) -> About {
             json!({ "reservation_id": super::examples::RESERVATION_ID }),
         ),
         code::CUSTOMER_LIMIT => with(
-            "The customer would have more units of the SKU than one customer may. Retryable only where it would fit if \
-             the customer's own holds lapsed.",
+            "The customer would have more units of the SKU than one customer may; or more live reservations, or more \
+             units under them, than the cluster lets one customer have. Retryable only where it would fit if the \
+             customer's own holds lapsed.",
             "One customer may have 2 units of PS5.",
             json!({ "sku": "PS5", "limit": 2, "held": 0, "sold": 2, "requested": 1 }),
         ),
@@ -235,7 +249,8 @@ fn about_state(code: &str) -> About {
             "The reservation is committed; what it held is sold.",
         ),
         code::HOLD_LIMIT => with(
-            "The deadline would be more than `max_hold` (30 minutes unless configured) after the grant.",
+            "The deadline would be more than `max_hold` (30 minutes unless configured) after the grant; or the hold was \
+             extended as often as the cluster lets a hold be.",
             "A hold lasts until 2026-11-27T09:30:00.000Z at most.",
             json!({ "latest_expires_at": "2026-11-27T09:30:00.000Z" }),
         ),

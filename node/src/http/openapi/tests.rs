@@ -9,7 +9,7 @@ use raft::Answer;
 use storage::inventory::Inventory;
 use storage::inventory::command::Command;
 use storage::inventory::ids::ReservationId;
-use storage::inventory::outcome::{Applied, Rejection, Shortage};
+use storage::inventory::outcome::{Applied, Rejection, Shortage, Total};
 
 use super::call::Call;
 use super::*;
@@ -291,6 +291,8 @@ fn rejections() -> Vec<Rejection> {
         Rejection::HeldByOthers { shortages: shortages(), earliest_ms: 2_000, now_ms: 1_000 },
         Rejection::SkuHasHolds { stock: stock() },
         Rejection::StockBelowHeld { stock: stock() },
+        Rejection::CustomerTotal { of: Total::Units, limit: 4, has: 3, requested: 2 },
+        Rejection::ExtensionLimit { limit: 4 },
     ]
 }
 

@@ -1,7 +1,7 @@
 //! Rejections as problems: the one place that gives a rejection its kind, its words and its members.
 
 use storage::inventory::ids::{Sku, UNITS_MAX};
-use storage::inventory::outcome::{Rejection, StockView};
+use storage::inventory::outcome::{Rejection, StockView, Total};
 
 use crate::http::problem::{self, Problem, invalid};
 use crate::http::record;
@@ -55,6 +55,13 @@ pub(super) fn problem(rejection: &Rejection, units_field: &str) -> Problem {
         Rejection::StockAboveMax => {
             invalid(units_field, format!("The SKU's on_hand would be more than {UNITS_MAX} units."))
         }
+        Rejection::CustomerTotal { of, limit, has, requested } => {
+            customer_total(*of, [*limit, *has, *requested])
+        }
+        Rejection::ExtensionLimit { limit } => problem::HOLD_LIMIT
+            .problem(format!("A hold may be extended {limit} times, and this one was."))
+            .with("limited_by", "hold_extensions_max")
+            .with("limit", *limit),
     }
 }
 
@@ -89,6 +96,22 @@ fn customer_limit(sku: &Sku, [limit, held, sold, requested]: [u64; 4]) -> Proble
         .with("limit", limit)
         .with("held", held)
         .with("sold", sold)
+        .with("requested", requested)
+}
+
+fn customer_total(of: Total, [limit, has, requested]: [u64; 3]) -> Problem {
+    let (limited_by, what) = match of {
+        Total::Holds => ("customer_holds_max", "have LIMIT reservations, held or waiting,"),
+        Total::Units => ("customer_units_max", "hold and wait for LIMIT units"),
+    };
+    let what = what.replace("LIMIT", &limit.to_string());
+    problem::CUSTOMER_LIMIT
+        .problem(format!("One customer may {what} at a time; this one has {has}."))
+        // It would fit if the customer's own reservations ended.
+        .retryable(requested <= limit)
+        .with("limited_by", limited_by)
+        .with("limit", limit)
+        .with("has", has)
         .with("requested", requested)
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use raft::{Answer, Limit};
 use serde_json::{Value, json};
 use storage::inventory::ids::{Item, ReservationId};
-use storage::inventory::outcome::{Applied, Outcome, Rejection, ReservationView, Shortage, State, StockView};
+use storage::inventory::outcome::{
+    Applied, Outcome, Rejection, ReservationView, Shortage, State, StockView, Total,
+};
 use storage::inventory::query::Page;
 
 use super::*;
@@ -160,6 +162,27 @@ async fn every_rejection_has_its_status_and_code() {
         (Rejection::ReservationWaiting, 409, "reservation_waiting", json!({"retryable": true}), None),
         (limit(1), 409, "customer_limit", with(limit_told.clone(), json!({"retryable": true})), None),
         (limit(2), 409, "customer_limit", with(limit_told, json!({"sold": 2})), None),
+        (
+            Rejection::CustomerTotal { of: Total::Holds, limit: 2, has: 2, requested: 1 },
+            409,
+            "customer_limit",
+            json!({"limited_by": "customer_holds_max", "limit": 2, "has": 2, "requested": 1, "retryable": true}),
+            None,
+        ),
+        (
+            Rejection::CustomerTotal { of: Total::Units, limit: 2, has: 0, requested: 3 },
+            409,
+            "customer_limit",
+            json!({"limited_by": "customer_units_max", "limit": 2, "has": 0, "requested": 3, "retryable": false}),
+            None,
+        ),
+        (
+            Rejection::ExtensionLimit { limit: 2 },
+            409,
+            "hold_limit",
+            json!({"limited_by": "hold_extensions_max", "limit": 2}),
+            None,
+        ),
         (
             Rejection::SkuHasHolds { stock: StockView { waiting: 4, ..stock_view("A") } },
             409,

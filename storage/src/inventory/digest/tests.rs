@@ -41,7 +41,7 @@ fn every_figure_of_a_sku_counts() {
 
 #[test]
 fn every_field_of_a_reservation_counts() {
-    let changes: [fn(&mut ReservationRecord); 15] = [
+    let changes: [fn(&mut ReservationRecord); 16] = [
         |record| record.state = State::Expired,
         |record| record.cart_id = "other".into(),
         |record| record.customer_id = Some("".into()),
@@ -57,6 +57,7 @@ fn every_field_of_a_reservation_counts() {
         |record| record.ended_ms = Some(0),
         |record| record.forget_ms += 1,
         |record| record.payment_token = Some("".into()),
+        |record| record.extensions += 1,
     ];
     let id = ReservationId { sequence: 1, nonce: 2 };
     for (field, change) in changes.into_iter().enumerate() {
@@ -115,6 +116,7 @@ fn held() -> ReservationRecord {
         ended_ms: None,
         forget_ms: 6,
         payment_token: None,
+        extensions: 0,
     }
 }
 

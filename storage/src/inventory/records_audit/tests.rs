@@ -3,7 +3,8 @@
 
 use super::super::Inventory;
 use super::super::command::{
-    Command, Commit, IfExpired, OnShortfall, Precondition, PutSku, Request, Reserve, Return, Setting, Stamp,
+    Command, Commit, HoldLimits, IfExpired, OnShortfall, Precondition, PutSku, Request, Reserve, Return,
+    Setting, Stamp,
 };
 use super::super::digest;
 use super::super::ids::Item;
@@ -32,6 +33,7 @@ impl Shop {
             max_hold_ms: 1_800_000,
             events_ms: 3_600_000,
             events_max: CHUNK_EVENTS,
+            limits: HoldLimits::NONE,
         };
         let request = Request { idempotency_key: Some(format!("key-{}", self.commands).into()), command };
         self.inventory.apply(&stamp, &request)

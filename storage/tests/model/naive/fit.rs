@@ -1,7 +1,8 @@
 //! Whether a cart fits, and whether its customer may have it.
 
+use storage::inventory::command::{Reserve, Stamp};
 use storage::inventory::ids::{Item, Sku};
-use storage::inventory::outcome::{Rejection, Shortage, State};
+use storage::inventory::outcome::{Rejection, Shortage, State, Total};
 
 use super::{Naive, Reservation, units};
 
@@ -83,6 +84,24 @@ impl Naive {
             sold,
             requested: item.qty,
         })
+    }
+
+    /// Why the customer may have nothing more, of any SKU: who waits counts as who holds.
+    pub(super) fn over_totals(&self, stamp: &Stamp, reserve: &Reserve) -> Option<Rejection> {
+        let customer = reserve.customer_id.as_ref()?;
+        let is_live = |one: &&Reservation| matches!(self.state(one), State::Held | State::Waiting);
+        let of_customer = |one: &&Reservation| one.customer_id.as_ref() == Some(customer);
+        let all_units = |items: &[Item]| items.iter().map(|item| item.qty).sum::<u64>();
+        let has = self.reservations.iter().filter(is_live).filter(of_customer);
+        let (holds, units) =
+            has.fold((0, 0), |(holds, units), one| (holds + 1, units + all_units(&one.items)));
+        let over = |of, limit: Option<u64>, has: u64, requested: u64| {
+            let limit = limit.filter(|limit| has + requested > *limit)?;
+            Some(Rejection::CustomerTotal { of, limit, has, requested })
+        };
+        let limits = &stamp.limits;
+        over(Total::Holds, limits.customer_holds_max, holds, 1)
+            .or_else(|| over(Total::Units, limits.customer_units_max, units, all_units(&reserve.items)))
     }
 
     /// Deadline and units of every live hold on a SKU.

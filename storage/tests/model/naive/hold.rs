@@ -19,20 +19,23 @@ impl Naive {
                 false => Err(Rejection::CartAlreadyReserved { reservation_id: one.id }),
             };
         }
-        match self.why_not(reserve.customer_id.as_deref(), &reserve.items) {
-            Ok(()) => Ok(self.hold(stamp, reserve)),
-            Err(Rejection::InsufficientStock { .. } | Rejection::HeldByOthers { .. }) if reserve.wait => {
-                Ok(self.join(stamp, reserve))
-            }
-            // What the customer has is looked at when it is promoted, not when it joins.
+        let wants_line = match self.why_not(reserve.customer_id.as_deref(), &reserve.items) {
+            Ok(()) => false,
+            Err(Rejection::InsufficientStock { .. } | Rejection::HeldByOthers { .. }) if reserve.wait => true,
+            // What the customer has of the SKU is looked at when it is promoted, not when it joins.
             Err(Rejection::CustomerLimit { .. })
                 if reserve.wait
                     && !self.never_allowed(reserve.customer_id.as_deref(), &reserve.items[0])
                     && self.why_not(None, &reserve.items).is_err() =>
             {
-                Ok(self.join(stamp, reserve))
+                true
             }
-            Err(why) => Err(why),
+            Err(why) => return Err(why),
+        };
+        match self.over_totals(stamp, reserve) {
+            Some(why) => Err(why),
+            None if wants_line => Ok(self.join(stamp, reserve)),
+            None => Ok(self.hold(stamp, reserve)),
         }
     }
 
@@ -59,6 +62,7 @@ impl Naive {
             committed_ms: None,
             payment_token: None,
             forget_ms: u64::MAX,
+            extensions: 0,
         });
         id
     }
@@ -176,6 +180,13 @@ impl Naive {
         if wanted_ms > latest_deadline_ms {
             return Err(Rejection::HoldLimit { latest_deadline_ms });
         }
+        let extensions = self.one(view.id).extensions;
+        if let Some(limit) = stamp.limits.hold_extensions_max
+            && extensions >= limit
+        {
+            return Err(Rejection::ExtensionLimit { limit });
+        }
+        self.one_mut(view.id).extensions += 1;
         grant.deadline_ms = wanted_ms;
         self.one_mut(view.id).grant = Some(grant);
         self.one_mut(view.id).forget_ms = wanted_ms + stamp.retention_ms;

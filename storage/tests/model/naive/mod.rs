@@ -81,6 +81,7 @@ struct Reservation {
     committed_ms: Option<u64>,
     payment_token: Option<Arc<str>>,
     forget_ms: u64,
+    extensions: u64,
 }
 
 struct Answer {

@@ -69,6 +69,8 @@ pub(super) struct Entry {
     pub(super) place: u64,
     /// Its number: no two share one.
     pub(super) number: u64,
+    /// How often its deadline was moved.
+    pub(super) extensions: u64,
 }
 
 impl Entry {
@@ -197,6 +199,14 @@ impl Model {
         of(&self.held_by) - lapsed + of(&self.bought)
     }
 
+    /// Live reservations of a customer at a moment, and the units that they hold or wait for.
+    pub(super) fn totals(&self, customer: &str, at_ms: u64) -> (u64, u64) {
+        let live = |entry: &&Entry| matches!(entry.state_at(at_ms), State::Held | State::Waiting);
+        let of_customer = |entry: &&Entry| entry.customer_id.as_deref() == Some(customer);
+        let has = self.reservations.values().filter(of_customer).filter(live);
+        has.fold((0, 0), |(holds, sum), entry| (holds + 1, sum + all_units(&entry.items)))
+    }
+
     /// Makes a reservation what an answer or event shows, so that one contradiction is not told a thousand times.
     pub(super) fn adopt(&mut self, view: &Reservation, sequence: u64) {
         let id = view.reservation_id.as_str();
@@ -208,8 +218,8 @@ impl Model {
         let known = self.reservations.get(id).cloned();
         let entry = entry_of(view, known.as_ref().map_or(sequence, |known| known.made_by), self.now_ms);
         match known {
-            Some(Entry { ttl_ms, place, number, .. }) => {
-                self.reservations.insert(id.to_owned(), Entry { ttl_ms, place, number, ..entry });
+            Some(Entry { ttl_ms, place, number, extensions, .. }) => {
+                self.reservations.insert(id.to_owned(), Entry { ttl_ms, place, number, extensions, ..entry });
             }
             None => self.insert(id, entry),
         }
@@ -250,6 +260,7 @@ fn entry_of(view: &Reservation, made_by: u64, now_ms: u64) -> Entry {
         ended_ms: now_ms,
         place: 0,
         number: 0,
+        extensions: 0,
     }
 }
 
@@ -279,6 +290,11 @@ impl Sku {
 /// Units of a SKU among items.
 pub(super) fn units(items: &[Item], sku: &str) -> u64 {
     items.iter().filter(|item| item.sku == sku).map(|item| item.qty).sum()
+}
+
+/// Units of all SKUs.
+pub(super) fn all_units(items: &[Item]) -> u64 {
+    items.iter().map(|item| item.qty).sum()
 }
 
 /// Items less other items.

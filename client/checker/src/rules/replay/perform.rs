@@ -71,6 +71,7 @@ impl Model {
             ended_ms: 0,
             place: 0,
             number: 0,
+            extensions: 0,
         };
         self.insert(id, entry);
         match plan {
@@ -147,6 +148,7 @@ impl Model {
         self.unhold(id, State::Held);
         if let Some(entry) = self.reservations.get_mut(id) {
             entry.deadline_ms = Some(deadline_ms);
+            entry.extensions += 1;
         }
         self.hold(id);
         self.changed.push(id.to_owned());

@@ -6,7 +6,7 @@ use client::api::{
 };
 use client::code;
 
-use super::model::{Entry, Model, is_part, less};
+use super::model::{Entry, Model, all_units, is_part, less};
 use crate::book::{Ask, summed};
 use crate::history::Condition;
 
@@ -85,19 +85,32 @@ impl Model {
             return same.ok_or(code::CART_ALREADY_RESERVED);
         }
         let ttl_ms = self.ttl_ms(reserve.ttl_seconds).min(self.settings.max_hold_seconds * 1_000);
-        match self.why_not(reserve.customer_id.as_deref(), &reserve.items, at_ms) {
-            Ok(()) => Ok(Plan::Hold { ttl_ms }),
+        let plan = match self.why_not(reserve.customer_id.as_deref(), &reserve.items, at_ms) {
+            Ok(()) => Plan::Hold { ttl_ms },
             Err(code::INSUFFICIENT_STOCK | code::HELD_BY_OTHERS) if reserve.wait == Some(true) => {
-                Ok(Plan::Join { ttl_ms })
+                Plan::Join { ttl_ms }
             }
-            // What the customer has counts when its turn comes.
+            // What the customer has of the SKU counts when its turn comes.
             Err(code::CUSTOMER_LIMIT)
                 if reserve.wait == Some(true) && self.why_not(None, &reserve.items, at_ms).is_err() =>
             {
-                Ok(Plan::Join { ttl_ms })
+                Plan::Join { ttl_ms }
             }
-            Err(why) => Err(why),
+            Err(why) => return Err(why),
+        };
+        if self.is_over_totals(reserve, at_ms) { Err(code::CUSTOMER_LIMIT) } else { Ok(plan) }
+    }
+
+    /// Whether its customer would have more at a time than the cluster lets one have.
+    pub(super) fn is_over_totals(&self, reserve: &ReserveRequest, at_ms: u64) -> bool {
+        let (holds_max, units_max) = (self.settings.customer_holds_max, self.settings.customer_units_max);
+        let Some(customer) = reserve.customer_id.as_deref() else { return false };
+        if holds_max.or(units_max).is_none() {
+            return false;
         }
+        let (holds, units) = self.totals(customer, at_ms);
+        holds_max.is_some_and(|most| holds + 1 > most)
+            || units_max.is_some_and(|most| units + all_units(&reserve.items) > most)
     }
 
     pub(super) fn ttl_ms(&self, seconds: Option<u64>) -> u64 {
@@ -196,6 +209,9 @@ impl Model {
         match () {
             () if Some(deadline_ms) <= entry.deadline_ms => Ok(Plan::Nothing),
             () if deadline_ms > entry.granted_ms + self.settings.max_hold_seconds * 1_000 => {
+                Err(code::HOLD_LIMIT)
+            }
+            () if self.settings.hold_extensions_max.is_some_and(|most| entry.extensions >= most) => {
                 Err(code::HOLD_LIMIT)
             }
             () => Ok(Plan::Extend { deadline_ms }),

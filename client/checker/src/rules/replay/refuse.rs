@@ -32,7 +32,8 @@ impl Model {
             }
             (code::CUSTOMER_LIMIT, Ask::Reserve(reserve)) => {
                 let customer = reserve.customer_id.as_deref();
-                reserve.items.iter().any(|item| self.is_over_limit(customer, item, at_ms))
+                self.is_over_totals(reserve, at_ms)
+                    || reserve.items.iter().any(|item| self.is_over_limit(customer, item, at_ms))
             }
             (code::SKU_NOT_FOUND, Ask::Reserve(reserve)) => {
                 reserve.items.iter().any(|item| !self.skus.contains_key(&item.sku))
