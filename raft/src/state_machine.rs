@@ -32,10 +32,6 @@ const PORTION_PAUSE: Duration = Duration::from_millis(1);
 /// The keeper takes no rests once this many times as many records changed as make a save.
 const HURRY_SAVES: usize = 4;
 
-/// So many changed SKUs make a save as well, and the keeper takes no rests while there are more: each is a row of its
-/// own, for which sled takes a page of memory, some kilobytes, until all of the save is done.
-const SAVE_SKUS: usize = 15_000;
-
 /// When to save.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Saving {
@@ -51,13 +47,12 @@ impl Saving {
     pub(crate) const NEVER: Saving = Saving { records: usize::MAX, turn: Turn::ALONE };
 
     /// Whether so much changed that it is to be saved: in this node's turn a half is enough, and out of it as much
-    /// again; of SKUs as many as sled should take at once.
+    /// again.
     fn is_due(&self, applied: &Applied) -> bool {
         let (changed, each) = (applied.changed(), self.records as u64);
         let (since, now) = (applied.unsaved.cut_sequence(), applied.inventory.sequence());
         let in_turn = || changed >= self.records / 2 && self.turn.has_come(since, now, each);
-        let skus = applied.unsaved.skus(&applied.inventory);
-        changed >= self.records.saturating_add(self.records / 2) || skus >= SAVE_SKUS || in_turn()
+        changed >= self.records.saturating_add(self.records / 2) || in_turn()
     }
 }
 
@@ -94,10 +89,7 @@ impl StateMachine {
     fn can_save(&self) -> bool {
         let changed = self.changed();
         if !self.keeper.is_idle() {
-            let applied = self.replica.read();
-            let skus = applied.unsaved.skus(&applied.inventory);
-            drop(applied);
-            if changed / HURRY_SAVES >= self.saving.records || skus >= SAVE_SKUS {
+            if changed / HURRY_SAVES >= self.saving.records {
                 self.keeper.hurry();
             }
             return false;
@@ -315,12 +307,8 @@ mod tests {
     use crate::suite::machine;
 
     fn put(on_hand: u64) -> Command {
-        put_of("PS5", on_hand)
-    }
-
-    fn put_of(sku: &str, on_hand: u64) -> Command {
         Command::PutSku(PutSku {
-            sku: Sku::new(sku).unwrap(),
+            sku: Sku::new("PS5").unwrap(),
             on_hand,
             safety_stock: None,
             max_per_customer: Setting::Keep,
@@ -331,10 +319,6 @@ mod tests {
 
     /// An entry of one command, the first of which has index 1.
     fn entry(index: u64) -> EntryResponder<TypeConfig> {
-        entry_of(index, [put(index)])
-    }
-
-    fn entry_of(index: u64, commands: impl IntoIterator<Item = Command>) -> EntryResponder<TypeConfig> {
         let long_ms = 86_400_000;
         let stamp = Stamp {
             now_ms: index,
@@ -346,9 +330,7 @@ mod tests {
             limits: HoldLimits::NONE,
         };
         let mut batch = BatchWriter::new(&stamp).unwrap();
-        for command in commands {
-            batch.push(&Request { idempotency_key: None, command }).unwrap();
-        }
+        batch.push(&Request { idempotency_key: None, command: put(index) }).unwrap();
         let log_id = log_id(storage::Position { term: 1, leader: 1, index });
         (openraft::impls::Entry { log_id, payload: EntryPayload::Normal(batch.finish()) }, None)
     }
@@ -367,30 +349,5 @@ mod tests {
         let (_, opened) = Checkpoint::open(Arc::new(RealDisk), &checkpoint).unwrap();
         let Opened::Loaded { header, inventory } = opened else { panic!("nothing was saved") };
         assert_eq!(header.applied.map(|last| last.index), Some(inventory.sequence()));
-    }
-
-    /// While many SKUs were put, saves were of all that had changed by then, a hundred thousand of them and more: sled
-    /// takes a page of memory for each until all are written, and a node took twice what it keeps.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn so_many_skus_make_a_save_though_few_records_changed() {
-        // In entries of any length: a portion of those that came before is taken with each.
-        for (skus, each, is_saved) in [
-            (SAVE_SKUS - 1, SAVE_SKUS, false),
-            (SAVE_SKUS, SAVE_SKUS, true),
-            (SAVE_SKUS - 1_000, 1_000, false),
-            (4 * SAVE_SKUS, 1_000, true),
-        ] {
-            let directory = tempfile::tempdir().unwrap();
-            let (mut machine, checkpoint) =
-                machine(&directory, Saving { records: 1_000_000, turn: Turn::ALONE });
-            let numbers: Vec<_> = (0..skus).collect();
-            for (index, numbers) in (1..).zip(numbers.chunks(each)) {
-                let puts = numbers.iter().map(|number| put_of(&format!("SKU-{number}"), 1));
-                machine.apply(stream::iter([Ok(entry_of(index, puts))])).await.unwrap();
-            }
-            machine.keeper.close().await;
-            let (_, opened) = Checkpoint::open(Arc::new(RealDisk), &checkpoint).unwrap();
-            assert_eq!(matches!(opened, Opened::Loaded { .. }), is_saved, "{skus} SKUs");
-        }
     }
 }

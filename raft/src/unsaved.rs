@@ -91,11 +91,6 @@ impl Unsaved {
         self.changes.len() + inventory.changed()
     }
 
-    /// How many SKUs changed, came or went since, be they taken or not.
-    pub(crate) fn skus(&self, inventory: &Inventory) -> usize {
-        self.changes.skus() + inventory.changed_skus()
-    }
-
     /// When the last cut was.
     pub(crate) fn cut_at(&self) -> Instant {
         self.cut_at

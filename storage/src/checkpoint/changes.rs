@@ -11,7 +11,7 @@
 //! up to one moment: that of the last bit, which must take all that is left.
 
 use super::codec::{self, CodecError};
-use super::rows::{RECORD_HEAD_BYTES, RowChanges, key_at};
+use super::rows::{RECORD_HEAD_BYTES, RUN_TAGS, RowChanges, key_at};
 use crate::inventory::Inventory;
 use crate::inventory::record::{KeyRef, RecordRef};
 
@@ -75,11 +75,6 @@ impl Changes {
         self.starts.iter().map(Vec::len).sum()
     }
 
-    /// How many of them are of SKUs.
-    pub fn skus(&self) -> usize {
-        self.starts[usize::from(codec::STOCK_TAG)].len()
-    }
-
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.starts.iter().all(Vec::is_empty)
@@ -123,6 +118,17 @@ impl Changes {
             });
         }
         Ok(())
+    }
+
+    /// The changes of a tag, once they are sorted: records as packs have them, gone or not, and where each begins.
+    pub(super) fn of_tag(&self, tag: u8) -> (&[u8], &[usize]) {
+        (&self.bytes, &self.starts[usize::from(tag)])
+    }
+
+    /// The changes by row, once they are sorted, but for those that an image has in runs.
+    pub(super) fn rows_outside_runs(&self) -> impl Iterator<Item = RowChanges<'_>> {
+        let tags = (0..codec::LEVEL_TAG + 1).filter(|tag| !RUN_TAGS.contains(tag));
+        tags.flat_map(|tag| RowChanges::of(&self.bytes, &self.starts[usize::from(tag)]))
     }
 
     /// The changes by row, once they are sorted.

@@ -56,7 +56,7 @@ const COUNTERS_TAG: u8 = 1;
 pub(super) const STOCK_TAG: u8 = 2;
 pub(super) const RESERVATION_TAG: u8 = 3;
 pub(super) const ANSWER_TAG: u8 = 4;
-const CUSTOMER_TAG: u8 = 5;
+pub(super) const CUSTOMER_TAG: u8 = 5;
 pub(super) const EVENTS_TAG: u8 = 6;
 pub(super) const LEVEL_TAG: u8 = 7;
 

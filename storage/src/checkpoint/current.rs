@@ -15,8 +15,9 @@ pub(super) const NAME: &str = "CURRENT";
 const TEMPORARY: &str = "CURRENT.tmp";
 const MAGIC: &str = "lastunit checkpoint";
 
-/// The version of the checkpoint's layout written now.
-const VERSION: u64 = 1;
+/// The version of the checkpoint's layout written now. In version 1, which was never released, stock and customers were
+/// rows by themselves.
+const VERSION: u64 = 2;
 
 /// Far more than the file ever takes.
 const FILE_BYTES_MAX: u64 = 4096;
@@ -43,6 +44,7 @@ pub(super) fn read(folder: &Folder) -> Result<Current, StorageError> {
     match parse(&line) {
         None => Ok(Current::Damaged),
         Some((VERSION, number)) => Ok(Current::Image(number)),
+        Some((version, _)) if version < VERSION => Err(super::older(&path, version)),
         Some((version, _)) => Err(super::newer(&path, version)),
     }
 }
@@ -103,12 +105,16 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_layout_is_refused_and_left_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let line = format(VERSION + 1, 3);
-        fs::write(dir.path().join(NAME), &line).unwrap();
-        assert!(matches!(read(&folder(&dir)), Err(StorageError::Refused { .. })));
-        assert_eq!(fs::read_to_string(dir.path().join(NAME)).unwrap(), line);
+    fn another_layout_is_refused_and_left_alone() {
+        for (version, said) in [(VERSION + 1, "newer"), (1, "never released")] {
+            let dir = tempfile::tempdir().unwrap();
+            let line = format(version, 3);
+            fs::write(dir.path().join(NAME), &line).unwrap();
+            let refused = read(&folder(&dir)).unwrap_err();
+            assert!(matches!(refused, StorageError::Refused { .. }));
+            assert!(refused.to_string().contains(said), "{refused}");
+            assert_eq!(fs::read_to_string(dir.path().join(NAME)).unwrap(), line);
+        }
     }
 
     #[test]

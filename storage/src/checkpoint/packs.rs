@@ -34,6 +34,9 @@ pub(super) const FILE_BYTES: u64 = 16 << 20;
 /// With more files than this in which less than a quarter of [`FILE_BYTES`] lives, their packs are moved.
 const SPARSE_FILES_MAX: usize = 8;
 
+/// So many bytes of packs are written at once.
+const PENDING_BYTES_MAX: usize = 1 << 20;
+
 /// Bytes of a place.
 const PLACE_BYTES: usize = 25;
 
@@ -113,6 +116,9 @@ impl Packs {
         file.len += u64::from(len);
         file.live += u64::from(len);
         self.pending.extend(bytes);
+        if self.pending.len() >= PENDING_BYTES_MAX {
+            self.write()?;
+        }
         Ok(Place { file: number, offset, len, crc: crc32fast::hash(bytes) })
     }
 
@@ -264,6 +270,11 @@ impl Place {
         let u64_at = |at: usize| (0..8).rev().fold(0, |n, i| n << 8 | u64::from(bytes[at + i]));
         let u32_at = |at: usize| (0..4).rev().fold(0, |n, i| n << 8 | u32::from(bytes[at + i]));
         Ok(Place { file: u64_at(1), offset: u64_at(9), len: u32_at(17), crc: u32_at(21) })
+    }
+
+    /// How long the pack is.
+    pub(super) fn bytes(&self) -> u64 {
+        self.len.into()
     }
 
     /// The file that it is in.

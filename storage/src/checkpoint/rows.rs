@@ -10,7 +10,8 @@
 //!
 //! Reservations, answers and events come in the order of their sequences, say much the same as their neighbours, and
 //! change and go together with them. Packed they take a quarter of the bytes. A chunk of events is a pack of one
-//! record, since it has many events in it. Counters, stock and customers are rows by themselves.
+//! record, since it has many events in it. Counters, stock and customers are rows by themselves; in an image, stock and
+//! customers lie in runs, whose packs have the records of many of them: see `image::runs`.
 
 use std::cell::RefCell;
 
@@ -19,13 +20,19 @@ use zstd::zstd_safe::compress_bound;
 
 use super::changes::GONE;
 use super::codec::{
-    self, ANSWER_TAG, CodecError, EVENTS_TAG, RESERVATION_TAG, VALUE_BYTES_MAX, VERSION, check_version,
-    malformed,
+    self, ANSWER_TAG, CUSTOMER_TAG, CodecError, EVENTS_TAG, RESERVATION_TAG, STOCK_TAG, VALUE_BYTES_MAX,
+    VERSION, check_version, malformed,
 };
 use crate::inventory::record::{Record, RecordKey};
 
 /// What the keys of rows that are packs begin with.
 pub(super) const PACK_TAGS: [u8; 3] = [RESERVATION_TAG, ANSWER_TAG, EVENTS_TAG];
+
+/// What the keys of records begin with that an image has in runs.
+pub(super) const RUN_TAGS: [u8; 2] = [STOCK_TAG, CUSTOMER_TAG];
+
+/// A pack of a run is about so long before it is packed, in bytes.
+pub(super) const RUN_PACK_BYTES: usize = 64 << 10;
 
 /// Sequences of one pack.
 const PACK_SEQUENCES: u64 = 64;
@@ -82,6 +89,18 @@ impl<'a> RowChanges<'a> {
 pub(super) fn key_at(bytes: &[u8], start: usize) -> &[u8] {
     let (key_len, _) = lengths_at(bytes, start);
     &bytes[start + RECORD_HEAD_BYTES..][..key_len]
+}
+
+/// The whole record that begins there, lengths included.
+pub(super) fn record_at(bytes: &[u8], start: usize) -> &[u8] {
+    let (key_len, value_len) = lengths_at(bytes, start);
+    let value_len = if value_len == GONE { 0 } else { value_len as usize };
+    &bytes[start..start + RECORD_HEAD_BYTES + key_len + value_len]
+}
+
+/// Whether the record that begins there is gone.
+pub(super) fn is_gone_at(bytes: &[u8], start: usize) -> bool {
+    lengths_at(bytes, start).1 == GONE
 }
 
 fn lengths_at(bytes: &[u8], start: usize) -> (usize, u32) {
@@ -154,9 +173,17 @@ impl Packer {
     ) -> Result<Option<&[u8]>, CodecError> {
         self.records.clear();
         merge(stored, changes, &mut self.records);
-        if self.records.is_empty() {
-            return Ok(None);
-        }
+        if self.records.is_empty() { Ok(None) } else { self.pack_up().map(Some) }
+    }
+
+    /// The bytes of a pack of records that follow one another: [`split_run`] is the way back.
+    pub(super) fn pack_run(&mut self, records: &[u8]) -> Result<&[u8], CodecError> {
+        self.records.clear();
+        self.records.extend_from_slice(records);
+        self.pack_up()
+    }
+
+    fn pack_up(&mut self) -> Result<&[u8], CodecError> {
         if self.records.len() > VALUE_BYTES_MAX {
             return Err(CodecError::TooLarge(format!("a pack of {} bytes", self.records.len())));
         }
@@ -168,7 +195,7 @@ impl Packer {
         self.pack.push(VERSION);
         self.pack.extend_from_slice(&(self.records.len() as u32).to_le_bytes());
         self.pack.extend_from_slice(&self.frame);
-        Ok(Some(&self.pack))
+        Ok(&self.pack)
     }
 
     /// The records of a pack: see [`split_pack`].
@@ -222,6 +249,43 @@ pub(super) fn split_pack<'a>(row: &[u8], mut rest: &'a [u8]) -> Result<Vec<Split
     if records.is_empty() { Err(malformed("an empty pack")) } else { Ok(records) }
 }
 
+/// Where each record of an unpacked pack of a run begins. They follow one another in the order of their keys, behind the
+/// last one of the pack before, and may be gone.
+pub(super) fn split_run(tag: u8, last: Option<&[u8]>, records: &[u8]) -> Result<Vec<usize>, CodecError> {
+    let (mut starts, mut at, mut last) = (Vec::new(), 0, last.unwrap_or_default());
+    while at < records.len() {
+        let (key, end) =
+            split_change(records, at).ok_or_else(|| malformed("a run that ends within a record"))?;
+        if key.first() != Some(&tag) {
+            return Err(malformed("a record in a run that is not its own"));
+        }
+        if last >= key {
+            return Err(malformed("a record in a run out of order"));
+        }
+        starts.push(at);
+        (last, at) = (key, end);
+    }
+    if starts.is_empty() { Err(malformed("an empty pack")) } else { Ok(starts) }
+}
+
+/// The key of the record that begins there, gone or not, and where it ends.
+fn split_change(bytes: &[u8], start: usize) -> Option<(&[u8], usize)> {
+    let rest = &bytes[start..];
+    if rest.len() < RECORD_HEAD_BYTES {
+        return None;
+    }
+    let (key_len, value_len) = lengths_at(rest, 0);
+    let key = rest[RECORD_HEAD_BYTES..].get(..key_len)?;
+    let value_len = if value_len == GONE { 0 } else { value_len as usize };
+    let len = RECORD_HEAD_BYTES + key_len + value_len;
+    (len <= rest.len()).then_some((key, start + len))
+}
+
+/// The records of a pack, for readers.
+pub(super) fn unpack(bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
+    READER.with_borrow_mut(|reader| unpacked_bytes(reader, bytes))
+}
+
 fn unpacked_bytes(decompressor: &mut Decompressor<'_>, bytes: &[u8]) -> Result<Vec<u8>, CodecError> {
     let (head, frame) =
         bytes.split_at_checked(PACK_HEAD_BYTES).ok_or_else(|| malformed("a pack cut short"))?;
@@ -257,7 +321,7 @@ pub fn decode_row(key: &[u8], value: &[u8]) -> Result<Vec<(RecordKey, Record)>, 
     if !is_pack(key) {
         return Ok(vec![codec::decode_record(key, value)?]);
     }
-    let records = READER.with_borrow_mut(|reader| unpacked_bytes(reader, value))?;
+    let records = unpack(value)?;
     split_pack(key, &records)?.into_iter().map(|(key, value)| codec::decode_record(key, value)).collect()
 }
 
@@ -383,5 +447,29 @@ mod tests {
         }
         assert_eq!(unpack(&[VERSION + 1; 9]), Err(CodecError::Newer(VERSION + 1)));
         assert_eq!(unpack(&[2; 9]), Err(CodecError::Older(2)));
+    }
+
+    #[test]
+    fn what_is_no_pack_of_a_run_is_refused() {
+        let record = |key: &[u8], value: Option<&[u8]>| {
+            let value_len = value.map_or(GONE, |value| value.len() as u32);
+            let head = [&(key.len() as u16).to_le_bytes()[..], &value_len.to_le_bytes()].concat();
+            [&head, key, value.unwrap_or_default()].concat()
+        };
+        let [first, gone, last] =
+            [record(b"\x02A", Some(b"v")), record(b"\x02B", None), record(b"\x02C", Some(b""))];
+        let whole = [&*first, &gone, &last].concat();
+        let split = |last: Option<&[u8]>, records: &[u8]| split_run(STOCK_TAG, last, records);
+        assert_eq!(split(None, &whole), Ok(vec![0, first.len(), first.len() + gone.len()]));
+        assert_eq!([0, first.len()].map(|start| is_gone_at(&whole, start)), [false, true]);
+        assert_eq!(record_at(&whole, first.len()), gone);
+        let ends = [first.len(), first.len() + gone.len()];
+        for len in (0..whole.len()).filter(|len| !ends.contains(len)) {
+            assert!(split(None, &whole[..len]).is_err(), "{len} bytes");
+        }
+        assert!(split(Some(b"\x02A"), &whole).is_err(), "a record of the pack before");
+        assert!(split(None, &[&*gone, &first].concat()).is_err(), "records out of order");
+        assert!(split(None, &record(b"\x05A", Some(b"v"))).is_err(), "a record of another tag");
+        assert!(split(None, &record(b"", Some(b"v"))).is_err(), "a record without a key");
     }
 }

@@ -340,7 +340,11 @@ pub(super) fn kept_event(ordinal: u64, event: &KeptEvent) -> u64 {
         }
         KeptChange::Figures(Figures { sku, before, after }) => {
             // What an adjust alone says is absent.
-            fed.word(2).word(1).figures(sku, before).word(1).figures(sku, after).word(0).word(0).finish()
+            let fed = match before {
+                None => fed.word(2).word(0),
+                Some(before) => fed.word(2).word(1).figures(sku, before),
+            };
+            fed.word(1).figures(sku, after).word(0).word(0).finish()
         }
         KeptChange::Whole(change) => changed(fed, change),
     }

@@ -85,11 +85,6 @@ impl Inventory {
         counters + level + tables + self.customers.changed() + self.feed.changed()
     }
 
-    /// How many SKUs changed, came or went. Each is a row of its own in an image.
-    pub fn changed_skus(&self) -> usize {
-        self.stocks.changed()
-    }
-
     /// What all of them would count for in [`take_some`](Inventory::take_some): a chunk of events as many as it may
     /// have.
     pub fn to_take(&self) -> usize {

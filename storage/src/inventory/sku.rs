@@ -15,6 +15,7 @@ use super::Inventory;
 use super::command::{AdjustSku, DeleteSku, OnShortfall, Precondition, PutSku, Setting, Stamp};
 use super::event::{Cause, StockChange};
 use super::ids::{ReservationId, Sku, UNITS_MAX};
+use super::kept::KeptChange;
 use super::outcome::{Outcome, Rejection, State, StockView};
 use super::record::StockRecord;
 use super::stock::Stock;
@@ -24,8 +25,8 @@ impl Inventory {
     pub(super) fn put_sku(&mut self, stamp: &Stamp, put: &PutSku) -> Result<Outcome, Rejection> {
         self.check_put_sku(put)?;
         let outcome = if self.stocks.get(&put.sku).is_none() {
-            let after = self.stocks.insert(put.sku.clone(), StockRecord::new(put, &self.counters));
-            self.tell_stock(StockChange { after: Some(after), ..StockChange::default() });
+            let made = self.stocks.insert(put.sku.clone(), StockRecord::new(put, &self.counters));
+            self.tell(KeptChange::Figures(made));
             Outcome::SkuCreated
         } else {
             self.revoke_above(stamp, &put.sku, put.on_hand);
@@ -56,9 +57,8 @@ impl Inventory {
         self.revoke_above(stamp, &adjust.sku, on_hand);
         let act = |stock: &mut Stock| stock.set(on_hand, None, Setting::Keep);
         if let Some(figures) = self.stocks.change(&adjust.sku, act) {
-            let (before, after) = figures.views();
             let AdjustSku { reason, reference, .. } = adjust.clone();
-            self.tell_stock(StockChange { before: Some(before), after: Some(after), reason, reference });
+            self.tell_stock(StockChange { reason, reference, ..figures.change() });
         }
         self.serve_lines(stamp);
         Ok(Outcome::SkuSet(self.stocks.row(&adjust.sku).view(self.now_ms())))

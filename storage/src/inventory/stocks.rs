@@ -142,7 +142,7 @@ impl Stocks {
         }
         let at = |record, waiting| FiguresAt::of(record, waiting as u64);
         let (before, after) = (at(&before, waited), at(record, waiting));
-        Some(Figures { sku: row.stock.sku().clone(), before, after })
+        Some(Figures { sku: row.stock.sku().clone(), before: Some(before), after })
     }
 
     /// Which lines are to be looked at, and when.
@@ -167,13 +167,13 @@ impl Stocks {
     }
 
     /// Adds a new SKU, and tells what it is.
-    pub(super) fn insert(&mut self, sku: Sku, record: StockRecord) -> StockView {
-        let view = Stock::new(sku.clone(), record).view_of(&record, 0);
+    pub(super) fn insert(&mut self, sku: Sku, record: StockRecord) -> Figures {
+        let figures = Figures { sku: sku.clone(), before: None, after: FiguresAt::of(&record, 0) };
         self.changed.push(sku.clone());
         let row = self.new_row(sku.clone(), record, true);
         self.rows.insert(row);
         self.names.insert(sku);
-        view
+        figures
     }
 
     /// Gathers a SKU from a record.

@@ -179,8 +179,9 @@ impl<'a> ToldView<'a> {
 
 impl<'a> ToldFigures<'a> {
     fn of(figures: &'a Figures) -> ToldFigures<'a> {
-        let at = |figures_at| Some(ToldStock::of(&figures.sku, figures_at));
-        ToldFigures { before: at(figures.before), after: at(figures.after), reason: None, reference: None }
+        let at = |figures_at| ToldStock::of(&figures.sku, figures_at);
+        let (before, after) = (figures.before.map(at), Some(at(figures.after)));
+        ToldFigures { before, after, reason: None, reference: None }
     }
 }
 

@@ -1,13 +1,14 @@
 //! One image: a sled directory with one tree, and the files of its packs. Nothing else knows sled.
 //!
 //! ```text
-//!   sled      key of a row --> the record, or the place of its pack
+//!   sled      key of a row --> the record, or the place of its pack; where the packs of runs are
 //!   pack-<n>  the packs                                              see `packs`, and `rows` for what a row is
 //! ```
 //!
 //! ```text
 //!   mod          opening, syncing, closing        reading   rows, in order        writing   changed rows, at once
 //!   leftovers    locks and garbage of sled's      batch     what is written       unreadable    why it failed
+//!   runs         stock and customers              merge     runs read as one
 //! ```
 //!
 //! What is to be known about sled 0.34 is here, and dealt with here:
@@ -23,12 +24,15 @@
 
 mod batch;
 mod leftovers;
+mod merge;
 mod reading;
+mod runs;
 #[cfg(test)]
 mod tests;
 mod unreadable;
 mod writing;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,12 +42,13 @@ use super::codec;
 use super::contain::{Failure, Progress, contain, threads_lost, within};
 use super::durable::Synced;
 use super::packs::{Packs, Tidied};
-use super::rows::Packer;
+use super::rows::{Packer, RUN_TAGS};
 use super::{ImageHeader, StorageError};
 use crate::disk::{Disk, Mode};
 
 pub(super) use leftovers::wait_until_unlocked;
 pub use reading::RawRow;
+use runs::Runs;
 pub(super) use unreadable::{Unreadable, undecodable};
 
 /// The most that sled's page cache holds, in bytes by sled's own count: what is resident is four times as much.
@@ -67,6 +72,8 @@ pub(super) struct Image {
     /// `None` only while it is being dropped.
     db: Option<sled::Db>,
     packs: Packs,
+    /// By tag.
+    runs: BTreeMap<u8, Runs>,
     packer: Packer,
     synced: Synced,
     /// How many of sled's threads had been lost when it was opened.
@@ -104,11 +111,21 @@ impl Image {
         let packs = Packs::open(disk.clone(), &path, pack_file_bytes).map_err(Unreadable::Fatal)?;
         let packer = Packer::new().map_err(StorageError::io("pack for", &path)).map_err(Unreadable::Fatal)?;
         let threads_lost = threads_lost();
-        let mut image = Image { path, db: Some(db), packs, packer, synced, threads_lost, progress };
-        for (_, place) in image.places()? {
-            image.packs.count(place)?;
-        }
+        let runs = RUN_TAGS.map(|tag| (tag, Runs::default())).into();
+        let mut image = Image { path, db: Some(db), packs, runs, packer, synced, threads_lost, progress };
+        image.count_packs()?;
         Ok(image)
+    }
+
+    /// Counts what lives in the files of packs, and the runs.
+    fn count_packs(&mut self) -> Result<(), Unreadable> {
+        for (key, place) in self.places()? {
+            self.packs.count(place)?;
+            if let Some(runs) = key.first().and_then(|tag| self.runs.get_mut(tag)) {
+                runs.count(&key, place).map_err(|e| undecodable(&self.path, e))?;
+            }
+        }
+        Ok(())
     }
 
     /// How long opening and reading an image may go without a row before it counts as damaged: sled may never come to

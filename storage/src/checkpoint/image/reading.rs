@@ -1,11 +1,12 @@
 //! The rows of an image, as they come out of sled, and the packs that they name.
 
-use std::ops::Bound;
+use std::ops::Range;
 
-use super::super::codec;
 use super::super::contain::contain;
 use super::super::packs::Place;
 use super::super::rows;
+use super::merge::{Cursor, Merge};
+use super::runs::{self, Runs};
 use super::{Image, Unreadable, undecodable};
 
 /// The key and the value of a row: see `decode_row`.
@@ -28,12 +29,26 @@ impl RawRow {
     pub fn value(&self) -> &[u8] {
         &self.value
     }
+
+    /// Whether its tag is a lesser one.
+    fn is_below(&self, tag: u8) -> bool {
+        self.key.first().is_some_and(|own| *own < tag)
+    }
 }
 
 impl Image {
     /// Every row, in the order of the keys; the header is left out.
     pub(in super::super) fn rows(&self) -> impl Iterator<Item = Result<RawRow, Unreadable>> + '_ {
-        self.stored(codec::HEADER_KEY).map(|row| {
+        let [stock, customers] = rows::RUN_TAGS;
+        let before = self.rows_of(1..stock).chain(self.run_rows(stock));
+        let between = self.rows_of(stock + 1..customers).chain(self.run_rows(customers));
+        before.chain(between).chain(self.rows_of(customers + 1..u8::MAX))
+    }
+
+    /// The rows of some tags, of which none lies in runs.
+    fn rows_of(&self, tags: Range<u8>) -> impl Iterator<Item = Result<RawRow, Unreadable>> + '_ {
+        let of_tags = move |row: &Result<RawRow, _>| row.as_ref().map_or(true, |row| row.is_below(tags.end));
+        self.stored(vec![tags.start]).take_while(of_tags).map(|row| {
             let row = row?;
             if !rows::is_pack(&row.key) {
                 return Ok(row);
@@ -43,12 +58,60 @@ impl Image {
         })
     }
 
-    /// What sled keeps after a key, in the order of the keys: where that is broken, it would go round in circles.
-    fn stored(&self, after: &[u8]) -> impl Iterator<Item = Result<RawRow, Unreadable>> + use<'_> {
-        let mut range = self.db().range::<&[u8], _>((Bound::Excluded(after), Bound::Unbounded));
+    /// The records of a tag that lie in runs.
+    fn run_rows(&self, tag: u8) -> impl Iterator<Item = Result<RawRow, Unreadable>> + '_ {
+        let (mut merge, mut record) = (None, Vec::new());
+        // As below.
+        let mut failed = false;
+        std::iter::from_fn(move || {
+            if failed {
+                return None;
+            }
+            let next = self.next_of_runs(tag, &mut merge, &mut record);
+            failed = next.is_err();
+            next.transpose()
+        })
+    }
+
+    fn next_of_runs(
+        &self,
+        tag: u8,
+        merge: &mut Option<Merge<'static>>,
+        record: &mut Vec<u8>,
+    ) -> Result<Option<RawRow>, Unreadable> {
+        let merge = match merge {
+            Some(merge) => merge,
+            None => merge.insert(self.merge_of_all(tag)?),
+        };
+        record.clear();
+        self.progress.step();
+        let is_there = merge.append_next(&self.packs, record)?;
+        Ok(rows::split_record(record).filter(|_| is_there).map(|(key, value)| RawRow::new(key, value)))
+    }
+
+    fn merge_of_all(&self, tag: u8) -> Result<Merge<'static>, Unreadable> {
+        let runs = self.runs.get(&tag).map(Runs::numbers).unwrap_or_default();
+        let cursors = runs.into_iter().rev().map(|run| self.cursor(tag, run));
+        let cursors = cursors.collect::<Result<_, _>>()?;
+        Merge::new(self.path.clone(), tag, cursors, false, &self.packs)
+    }
+
+    /// The records of a run.
+    pub(super) fn cursor(&self, tag: u8, run: u64) -> Result<Cursor<'static>, Unreadable> {
+        let prefix = runs::prefix(tag, run);
+        let of_run = move |row: &Result<RawRow, _>| {
+            row.as_ref().map_or(true, |row: &RawRow| row.key.starts_with(&prefix))
+        };
+        let places = self.stored(prefix.to_vec()).take_while(of_run).map(|row| self.place(&row?.value));
+        places.collect::<Result<_, _>>().map(Cursor::of_run)
+    }
+
+    /// What sled keeps from a key on, in the order of the keys: where that is broken, it would go round in circles.
+    fn stored(&self, from: Vec<u8>) -> impl Iterator<Item = Result<RawRow, Unreadable>> + use<'_> {
+        let mut range = self.db().range(from..);
         // An iterator that has failed once is not asked again.
         let mut failed = false;
-        let mut last = sled::IVec::from(after);
+        let mut last = sled::IVec::default();
         std::iter::from_fn(move || {
             if failed {
                 return None;
@@ -61,10 +124,15 @@ impl Image {
         })
     }
 
-    /// Where each pack is, by the key of its row.
+    /// Where each pack is, those of runs included, by the key of its row.
     pub(super) fn places(&self) -> Result<Vec<(sled::IVec, Place)>, Unreadable> {
-        let of_tag = |tag: u8| self.stored(&[tag]).take_while(move |row| is_tagged(row, tag));
-        let places = rows::PACK_TAGS.into_iter().flat_map(of_tag).map(|row| {
+        let of_tag = |tag: u8| {
+            let is_of_tag =
+                move |row: &Result<RawRow, _>| row.as_ref().map_or(true, |row| row.is_below(tag + 1));
+            self.stored(vec![tag]).take_while(is_of_tag)
+        };
+        let tags = rows::PACK_TAGS.into_iter().chain(rows::RUN_TAGS);
+        let places = tags.flat_map(of_tag).map(|row| {
             let row = row?;
             Ok((row.key, self.place(&row.value)?))
         });
@@ -87,8 +155,4 @@ fn in_order(
     }
     *last = key.clone();
     Ok(Some(RawRow { key, value }))
-}
-
-fn is_tagged(row: &Result<RawRow, Unreadable>, tag: u8) -> bool {
-    row.as_ref().map_or(true, |row| row.key.first() == Some(&tag))
 }

@@ -1,14 +1,20 @@
 //! Images: what sled and the system can do to them.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::thread;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use super::*;
 use crate::checkpoint::changes::Changes;
 use crate::checkpoint::fixture::Shop;
 use crate::checkpoint::rows;
 use crate::disk::RealDisk;
+use crate::inventory::ids::Sku;
+use crate::inventory::record::{CustomerRecord, KeyRef, RecordRef, StockRecord};
 use crate::pace::Pace;
 
 fn failure(call: impl FnOnce() -> sled::Result<()>) -> Failure {
@@ -142,4 +148,132 @@ fn a_pack_that_is_not_what_it_was_is_damage() {
     assert!(matches!(read(), Err(Unreadable::Damaged(_))));
     std::fs::write(&file, &whole).unwrap();
     assert!(read().is_ok());
+}
+
+/// What is on hand of SKUs, and what somebody bought of some of them: what an image has in runs.
+#[derive(Default)]
+struct Loose {
+    on_hand: BTreeMap<u32, u64>,
+    sold: BTreeMap<u32, u64>,
+    changes: Changes,
+}
+
+impl Loose {
+    fn set(&mut self, number: u32, value: Option<u64>) {
+        let name = Self::sku(number);
+        let record = value.map(Self::stock);
+        self.changes.push(KeyRef::Stock(&name), record.as_ref().map(RecordRef::Stock));
+        change(&mut self.on_hand, number, value);
+        if number.is_multiple_of(3) {
+            let sold = value.map(|sold| RecordRef::Customer(CustomerRecord { sold }));
+            self.changes.push(KeyRef::Customer(&name, &"somebody".into()), sold);
+            change(&mut self.sold, number, value);
+        }
+    }
+
+    fn save(&mut self, image: &mut Image) {
+        let header = ImageHeader::default();
+        image.write(&mut self.changes, Some(&header), &Pace::default()).unwrap();
+        image.sync().unwrap();
+        self.changes.clear(0);
+    }
+
+    /// The rows that an image is to have, in order.
+    fn rows(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut all = Changes::default();
+        for (&number, &value) in &self.on_hand {
+            all.push(KeyRef::Stock(&Self::sku(number)), Some(RecordRef::Stock(&Self::stock(value))));
+        }
+        for (&number, &sold) in &self.sold {
+            let key = KeyRef::Customer(&Self::sku(number), &"somebody".into());
+            all.push(key, Some(RecordRef::Customer(CustomerRecord { sold })));
+        }
+        all.sort().unwrap();
+        let records = all.rows().flat_map(|row| row.records());
+        records.map(|(key, value)| (key.to_vec(), value.unwrap().to_vec())).collect()
+    }
+
+    fn sku(number: u32) -> Sku {
+        Sku::new(&format!("SKU-{number:06}")).unwrap()
+    }
+
+    fn stock(on_hand: u64) -> StockRecord {
+        StockRecord {
+            on_hand,
+            held: 0,
+            sold: 0,
+            safety_stock: 0,
+            max_per_customer: None,
+            created_sequence: 1,
+            version: on_hand,
+            settled_ms: 0,
+        }
+    }
+}
+
+fn change(map: &mut BTreeMap<u32, u64>, number: u32, value: Option<u64>) {
+    match value {
+        Some(value) => drop(map.insert(number, value)),
+        None => drop(map.remove(&number)),
+    }
+}
+
+fn rows_of(image: &Image) -> Vec<(Vec<u8>, Vec<u8>)> {
+    image.rows().map(|row| row.unwrap()).map(|row| (row.key().to_vec(), row.value().to_vec())).collect()
+}
+
+/// Saves of one record and of thousands, in any order, some of records that go; opened anew now and then, in files so
+/// short that packs are moved.
+#[test]
+fn runs_have_the_newest_of_each_record() {
+    const FILE_BYTES: u64 = 64 << 10;
+    let seed: u64 = std::env::var("SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(rand::random);
+    println!("SEED={seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("image-1");
+    let open =
+        || Image::open_with(Arc::new(RealDisk), path.clone(), FILE_BYTES, Progress::default()).unwrap();
+    let (mut image, mut loose, mut runs_most) = (open(), Loose::default(), 0);
+    for round in 0..150 {
+        let changes = if rng.random_bool(0.1) { rng.random_range(0..4_000) } else { rng.random_range(0..4) };
+        for _ in 0..changes {
+            let value = rng.random_bool(0.8).then(|| rng.random_range(1..1_000_000));
+            loose.set(rng.random_range(0..5_000), value);
+        }
+        loose.save(&mut image);
+        let runs = image.runs.values().map(|runs| runs.numbers().len()).max().unwrap();
+        assert!(runs <= runs::RUNS_MAX, "round {round}: {runs} runs");
+        runs_most = runs_most.max(runs);
+        if rng.random_bool(0.1) {
+            drop(image);
+            image = open();
+        }
+        if rng.random_bool(0.1) {
+            assert!(rows_of(&image) == loose.rows(), "round {round}");
+        }
+    }
+    assert!(rows_of(&image) == loose.rows());
+    assert!(runs_most > runs::RUNS_MAX / 2, "{runs_most} runs");
+    (0..5_000).for_each(|number| loose.set(number, None));
+    loose.save(&mut image);
+    assert_eq!(rows_of(&image), []);
+}
+
+/// Each SKU cost a copy of one of sled's pages, and a record in it was written about five times: while many were put, a
+/// node took twice what it keeps.
+#[test]
+fn skus_that_are_made_in_order_are_written_once_and_are_hardly_any_rows_of_sleds() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut image = Image::open(Arc::new(RealDisk), dir.path().join("image-1")).unwrap();
+    let mut loose = Loose::default();
+    for save in 0..20 {
+        (save * 1_000..(save + 1) * 1_000).for_each(|number| loose.set(number, Some(u64::from(number) + 1)));
+        loose.save(&mut image);
+    }
+    let (_, bytes, live) = image.packs.figures();
+    assert_eq!(bytes, live);
+    assert!(live < 20_000 * 30, "{live} bytes");
+    assert!(image.places().unwrap().len() < 100);
+    assert!(rows_of(&image) == loose.rows());
 }

@@ -10,7 +10,9 @@ use super::super::rows::{self, RowChanges, Split};
 use super::super::{ImageHeader, unreadable};
 use super::batch::ImageBatch;
 use super::leftovers::collect_garbage;
-use super::{Image, undecodable};
+use super::merge::{Cursor, Merge};
+use super::runs::Run;
+use super::{Image, Unreadable, undecodable};
 use crate::StorageError;
 use crate::pace::Pace;
 
@@ -25,9 +27,12 @@ impl Image {
     ) -> Result<(), StorageError> {
         let mut batch = ImageBatch::default();
         changes.sort().map_err(|e| self.not_encoded(e))?;
-        for row in changes.rows() {
+        for row in changes.rows_outside_runs() {
             self.write_row(&row, &mut batch)?;
             pace.step();
+        }
+        for tag in rows::RUN_TAGS {
+            self.write_run(tag, changes.of_tag(tag), &mut batch, pace)?;
         }
         if let Some(header) = header {
             batch.insert(codec::HEADER_KEY, codec::encode_header(header).map_err(|e| self.not_encoded(e))?);
@@ -73,6 +78,86 @@ impl Image {
             Ok(None) => batch.remove_pack(key),
             Err(error) => return Err(self.not_encoded(error)),
         }
+        Ok(())
+    }
+
+    /// Writes changes as the newest run, with what of others becomes a part of it; or as more of the newest run.
+    fn write_run(
+        &mut self,
+        tag: u8,
+        (bytes, starts): (&[u8], &[usize]),
+        batch: &mut ImageBatch,
+        pace: &Pace,
+    ) -> Result<(), StorageError> {
+        let (Some(&first), Some(&last)) = (starts.first(), starts.last()) else { return Ok(()) };
+        let mut runs = self.runs.remove(&tag).unwrap_or_default();
+        let open = runs.take_open(rows::key_at(bytes, first)).map(|run| (run, Vec::new()));
+        let (run, merged) = open.unwrap_or_else(|| runs.begin());
+        let changes = Cursor::of_changes(bytes, starts);
+        let merge = self.merge_into(tag, changes, &merged, !runs.is_empty(), batch);
+        let run = self.write_merged(tag, run, merge.map_err(|e| unreadable(&self.path, e))?, batch, pace)?;
+        // Of what others ended with no more is known than that it is in there.
+        let last = if merged.is_empty() { rows::key_at(bytes, last) } else { &[] };
+        runs.push(run.ends_with(last.to_vec()));
+        self.runs.insert(tag, runs);
+        Ok(())
+    }
+
+    /// Changes and the runs that become one with them, which are taken out of the image.
+    fn merge_into<'a>(
+        &mut self,
+        tag: u8,
+        changes: Cursor<'a>,
+        runs: &[Run],
+        tells_gone: bool,
+        batch: &mut ImageBatch,
+    ) -> Result<Merge<'a>, Unreadable> {
+        let mut cursors = vec![changes];
+        for run in runs.iter().rev() {
+            let cursor = self.cursor(tag, run.number)?;
+            cursor.places().for_each(|place| self.packs.release(place));
+            run.keys(tag).for_each(|key| batch.remove_pack(&key));
+            cursors.push(cursor);
+        }
+        Merge::new(self.path.clone(), tag, cursors, tells_gone, &self.packs)
+    }
+
+    /// Adds what comes of a merge to a run.
+    fn write_merged(
+        &mut self,
+        tag: u8,
+        mut run: Run,
+        mut merge: Merge<'_>,
+        batch: &mut ImageBatch,
+        pace: &Pace,
+    ) -> Result<Run, StorageError> {
+        let mut records = Vec::new();
+        while merge.append_next(&self.packs, &mut records).map_err(|e| unreadable(&self.path, e))? {
+            if records.len() >= rows::RUN_PACK_BYTES {
+                self.add_to_run(tag, &mut run, &records, batch)?;
+                records.clear();
+                pace.step();
+            }
+        }
+        if !records.is_empty() {
+            self.add_to_run(tag, &mut run, &records, batch)?;
+        }
+        Ok(run)
+    }
+
+    /// Adds a pack of these records to a run.
+    fn add_to_run(
+        &mut self,
+        tag: u8,
+        run: &mut Run,
+        records: &[u8],
+        batch: &mut ImageBatch,
+    ) -> Result<(), StorageError> {
+        let pack = self.packer.pack_run(records);
+        let pack = pack.map_err(|e| StorageError::io("encode for", &self.path)(io::Error::other(e)))?;
+        let place = self.packs.add(pack)?;
+        batch.insert_pack(&run.next_key(tag), place);
+        run.grow(place);
         Ok(())
     }
 
