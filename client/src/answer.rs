@@ -14,6 +14,7 @@ use hyper::HeaderMap;
 use hyper::header::RETRY_AFTER;
 
 use crate::api::{APPLIED_INDEX, Executed, IDEMPOTENCY_REPLAYED, Problem, SEQUENCE};
+use crate::code;
 use crate::error::Tries;
 
 /// The status that says: what you have is still true.
@@ -81,6 +82,17 @@ impl<T> Answer<T> {
     pub fn map<U>(self, to: impl FnOnce(T) -> U) -> Answer<U> {
         let Answer { value, status, sequence, replayed, applied_index, tries } = self;
         Answer { value: to(value), status, sequence, replayed, applied_index, tries }
+    }
+}
+
+impl Tried {
+    /// Whether another node is the better one to ask: this one was not reached, or has no leader.
+    pub(crate) fn is_of_its_node(&self) -> bool {
+        match self {
+            Tried::NotReached(_) => true,
+            Tried::Postponed(_, problem) => [code::NO_LEADER, code::NO_QUORUM].contains(&&*problem.code),
+            _ => false,
+        }
     }
 }
 

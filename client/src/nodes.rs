@@ -1,8 +1,8 @@
 //! Which node to ask next.
 //!
 //! Calls go round the nodes, or start at a preferred one; each further try of a call goes to the next. A node
-//! that could not be reached rests for a second, so that a dead one costs one call in a second its time and not
-//! every third call. Where all of them rest, resting counts for nothing.
+//! that could not be reached, or said that it has no leader, rests for a second, so that a dead one, or one that is cut
+//! off, costs one call in a second its time and not every third call. Where all of them rest, resting counts for nothing.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::error::Error;
 
-/// How long a node rests that could not be reached.
+/// How long a node rests that could not be reached, or had no leader.
 const REST: Duration = Duration::from_secs(1);
 
 /// The nodes' addresses, and which of them rest.
@@ -89,9 +89,9 @@ impl Nodes {
         candidates.find(|&node| self.is_awake(node, now_ms)).unwrap_or(start % self.len())
     }
 
-    /// Notes whether the node could be reached.
-    pub(crate) fn note(&self, node: usize, reached: bool) {
-        let rests_until_ms = if reached { 0 } else { self.now_ms() + REST.as_millis() as u64 };
+    /// Notes whether the node could be reached, and had a leader.
+    pub(crate) fn note(&self, node: usize, serves: bool) {
+        let rests_until_ms = if serves { 0 } else { self.now_ms() + REST.as_millis() as u64 };
         let slot = &self.list[node].rests_until_ms;
         // Almost always nothing changes: reading is cheaper than writing to a line that all cores share.
         if slot.load(Ordering::Relaxed) != rests_until_ms {

@@ -13,6 +13,9 @@
 //! - No try starts after the deadline, and none is waited for beyond it. Where a `Retry-After` leads past the
 //!   deadline, the call ends at once.
 //!
+//! A `Retry-After` is waited for; but that of a node which has no leader, or no quorum, only once each of the others was
+//! asked.
+//!
 //! The wait is drawn evenly from 0 to `base * 2^n`, capped ("full jitter"), so that clients which failed together
 //! do not come back together.
 
@@ -62,7 +65,7 @@ pub(crate) trait Exchange {
     fn key(&self) -> Option<&str>;
     /// Whether it changes anything. A read does not: it is never executed and hence never unknown.
     fn writes(&self) -> bool;
-    /// How many nodes can be tried before it makes sense to wait for one that was not reached.
+    /// How many nodes can be tried before it makes sense to wait for one that was not reached, or has no leader.
     fn nodes(&self) -> usize;
 }
 
@@ -90,6 +93,10 @@ impl Policy {
         match tried {
             Tried::Answered(_) | Tried::Invalid(_) => None,
             Tried::Refused(_, problem) if !(self.retry_refusals && problem.retryable) => None,
+            // What a node without a leader says of later is of itself: others may have one.
+            Tried::Postponed(..) if tried.is_of_its_node() && (made as usize) < nodes => {
+                Some(self.backoff(made))
+            }
             Tried::Refused(reply, _) | Tried::Postponed(reply, _) => {
                 Some(self.backoff(made) + seconds(reply.retry_after_seconds))
             }
@@ -246,8 +253,8 @@ mod tests {
         Tried::NotReached("connection refused".to_owned())
     }
 
-    fn postponed(retry_after_seconds: u64) -> Tried {
-        Tried::Postponed(reply(503, Some(retry_after_seconds)), problem(503, "no_leader", true))
+    fn postponed(retry_after_seconds: u64, code: &str) -> Tried {
+        Tried::Postponed(reply(503, Some(retry_after_seconds)), problem(503, code, true))
     }
 
     fn held_by_others() -> Tried {
@@ -263,7 +270,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn retry_after_is_waited_for() {
-        let mut script = Script::new([(0, postponed(3)), (0, answered())]);
+        let mut script = Script::new([(0, postponed(3, "overloaded")), (0, answered())]);
         run(&mut script, &Policy::default()).await.unwrap();
         assert_eq!(script.starts_ms[0], 0);
         assert!((3_000..=3_051).contains(&script.starts_ms[1]), "{:?}", script.starts_ms);
@@ -271,10 +278,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_retry_after_past_the_deadline_ends_the_call_at_once() {
-        let mut script = Script::new([(0, postponed(3_600))]);
+        let mut script = Script::new([(0, postponed(3_600, "overloaded"))]);
         let error = run(&mut script, &Policy::default()).await.unwrap_err();
-        assert!(matches!(&error, Error::NotExecuted(e) if e.problem.as_ref().unwrap().code == "no_leader"));
+        assert!(matches!(&error, Error::NotExecuted(e) if e.problem.as_ref().unwrap().code == "overloaded"));
         assert_eq!(script.begun.elapsed(), Duration::ZERO);
+    }
+
+    /// A client came to wait at a node that had just started, while two others served.
+    #[tokio::test(start_paused = true)]
+    async fn a_node_without_a_leader_is_given_its_time_once_all_others_were_asked() {
+        for code in ["no_leader", "no_quorum"] {
+            let ends =
+                [(0, postponed(3, code)), (0, postponed(3, code)), (0, postponed(3, code)), (0, answered())];
+            let mut script = Script::new(ends);
+            run(&mut script, &Policy::default()).await.unwrap();
+            let starts_ms = script.starts_ms;
+            assert!(starts_ms[1] <= 51 && starts_ms[2] <= 152, "{starts_ms:?}");
+            assert!((3_000..=3_353).contains(&starts_ms[3]), "{starts_ms:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -294,7 +315,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_lost_try_makes_the_outcome_unknown_whatever_follows() {
-        let mut script = Script::new([(0, lost()), (0, postponed(1)), (0, not_reached())]);
+        let mut script = Script::new([(0, lost()), (0, postponed(1, "no_leader")), (0, not_reached())]);
         let policy = Policy { tries_max: 3, ..Policy::default() };
         let error = run(&mut script, &policy).await.unwrap_err();
         assert!(matches!(&error, Error::Unknown(e) if e.idempotency_key.as_deref() == Some("k")), "{error}");

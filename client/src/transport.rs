@@ -127,7 +127,7 @@ impl Exchange for Sending<'_> {
         let tried = tried.unwrap_or_else(|_| {
             lost(format!("{}: no answer within {time_max:?}", self.transport.nodes.address(node)))
         });
-        self.transport.nodes.note(node, !matches!(tried, Tried::NotReached(_)));
+        self.transport.nodes.note(node, !tried.is_of_its_node());
         tried
     }
 

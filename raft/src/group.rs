@@ -40,7 +40,7 @@ use crate::transport::about::Build;
 use crate::transport::server::{Gate, Server};
 use crate::transport::tls::PeerTls;
 use crate::transport::wire::{Listening, Tcp, Wire};
-use crate::transport::{Local, Network, memory, ping};
+use crate::transport::{Local, Network, farewell, memory, ping};
 use crate::types::{Raft, TypeConfig};
 use crate::{
     Answer, Audit, AuditError, Backup, BackupError, Change, ChangeError, Changed, GroupOptions, Member,
@@ -52,9 +52,10 @@ use crate::{
 /// fsync of a healthy disk (40 ms were seen).
 const HEARTBEAT_MS: u64 = 100;
 
-/// A follower campaigns after silence of `ELECTION_MS.1` and a random time between the two, in milliseconds: within
-/// a second of a leader's death there is another.
-const ELECTION_MS: (u64, u64) = (250, 500);
+/// A follower campaigns after silence of `ELECTION_MS.1` and a random time between the two, in milliseconds: after five
+/// lost heartbeats at the earliest, and the first of two some 600 ms after the last one that arrived. No fsync holds that
+/// up: a heartbeat counts before its answer is on disk. A vote may take as long as the lower one, with the fsync of both.
+const ELECTION_MS: (u64, u64) = (200, 350);
 
 /// Above the slowest install: a retry while an install still runs would never end.
 const INSTALL: Duration = Duration::from_secs(600);
@@ -427,6 +428,9 @@ impl Group {
         tasks.shutdown().await;
         if let Err(e) = inner.raft.shutdown().await {
             tracing::warn!("raft did not shut down cleanly: {e}");
+        }
+        if !inner.local.fatal.is_reported() {
+            farewell::say(&inner.local).await;
         }
         let saved = if inner.local.fatal.is_reported() { Ok(()) } else { inner.machine.save_all().await };
         inner.keeper.close().await;

@@ -13,7 +13,7 @@
 //! * [`Group`] is the whole of it for the node crate.
 //! * `propose` makes one entry of all commands that wait, which are in `waiting`, as `pack` puts them into it; `rates`
 //!   refuses before what comes too fast; `gate` answers those that are surely refused; `read` has one confirmation for
-//!   all reads that wait.
+//!   all reads that wait. `deposed` tells both of them that the leader they have asked is none any more.
 //! * `clock` is the cluster clock, `pulse` the tick that makes it felt.
 //! * `form` forms the cluster once; `open` puts a directory's parts together; `promises` is what of it is for good.
 //! * `level` raises the feature level once every member supports it.
@@ -38,6 +38,7 @@ mod backup;
 mod clock;
 mod codec;
 mod compaction;
+mod deposed;
 mod digests;
 mod fatal;
 mod form;

@@ -14,9 +14,11 @@
 //!
 //! What may be tried again, and what not: Raft answers `ForwardToLeader` to a write only before it is appended, and
 //! a call that was not sent has not arrived; both were not executed. Everything else that is no answer is unknown.
+//! While the peers hold this node's start off (`refusals`) nothing is tried again: they have a leader, and serve.
 //! Of a unit of many only the end is tried again: no command of it may overtake an earlier one.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,6 +34,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aside::Room;
+use crate::deposed::another_leads;
 use crate::gate;
 use crate::pack::{Entry, SHARED_COMMANDS_MAX, pack};
 use crate::rates::Rates;
@@ -63,6 +66,10 @@ const PAUSE: Duration = Duration::from_millis(15);
 /// How long a command's fate is waited for.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long the answer of a leader is waited for that another one has followed. Who handed over answers in this time; who
+/// was cut off does not.
+const DEPOSED_TIME_MAX: Duration = Duration::from_millis(500);
+
 /// Counters for metrics.
 #[derive(Default)]
 pub(crate) struct Counters {
@@ -91,6 +98,7 @@ impl Counters {
 /// The way in for commands. A cheap handle.
 #[derive(Clone)]
 pub(crate) struct Proposer {
+    local: Arc<Local>,
     queue: Queue,
     raft: Raft,
     rates: Arc<Rates>,
@@ -113,6 +121,7 @@ impl Proposer {
         let (gate, gated) = queue(QUEUE);
         let (leading, following) = (turns(), turns());
         let proposer = Proposer {
+            local: local.clone(),
             queue: way_in,
             raft: raft.clone(),
             rates: Arc::new(Rates::new(&local.options.rates)),
@@ -204,7 +213,7 @@ impl Proposer {
 
     /// Queues a unit again that was not executed, or refuses it where its time is over.
     pub(crate) fn again(&self, waiting: Waiting) {
-        if waiting.waiter.since.elapsed() > PATIENCE {
+        if waiting.waiter.since.elapsed() > PATIENCE || self.local.refusals.is_held_off() {
             let refusal = waiting.refusal;
             return waiting.refuse(refusal);
         }
@@ -463,17 +472,35 @@ impl Shared {
 
     /// Forwards to the leader, or waits for one.
     async fn follow(self: Arc<Self>, units: Vec<Waiting>, leader: Option<u64>, turn: OwnedSemaphorePermit) {
-        let Some(caller) = leader.and_then(|leader| self.callers.get(leader)) else {
+        let Some((leader, caller)) = leader.and_then(|leader| Some((leader, self.callers.get(leader)?)))
+        else {
             return self.proposer.again_soon(units, ProposeError::NoLeader).await;
         };
         let commands = units.iter().map(Waiting::len).sum();
         let (units, waiters): (Vec<_>, Vec<_>) = units.into_iter().map(Waiting::into_forwarded).unzip();
         self.proposer.counters.forwarded.fetch_add(commands as u64, Ordering::Relaxed);
         let call = Call::Forward(units);
-        let reply = caller.call(&call, DEADLINE).await;
-        drop(turn);
+        let reply = self.forward(&call, leader, &caller, turn).await;
         let Call::Forward(units) = call else { return };
         self.settle(whole_again(units, waiters), answers_of(reply, commands)).await;
+    }
+
+    /// Calls the leader. Once another node leads, the turn is free for what is to go there.
+    async fn forward(
+        &self,
+        call: &Call,
+        leader: u64,
+        caller: &Caller,
+        turn: OwnedSemaphorePermit,
+    ) -> std::result::Result<PeerReply, CallError> {
+        let mut calling = pin!(caller.call(call, DEADLINE));
+        tokio::select! {
+            biased;
+            reply = &mut calling => return reply,
+            () = another_leads(&self.raft, leader) => drop(turn),
+        }
+        let late = timeout(DEPOSED_TIME_MAX, calling).await;
+        late.unwrap_or_else(|_| Err(CallError::Lost("another node leads by now".into())))
     }
 
     /// Answers what has an answer; what was not executed is tried again.
@@ -613,6 +640,26 @@ mod tests {
         assert_eq!(answers_of(Err(lost), 2), vec![Err(ProposeError::OutcomeUnknown); 2]);
         let short = PeerReply::Forward(vec![Err(ProposeError::NoLeader)]);
         assert_eq!(answers_of(Ok(short), 2), vec![Err(ProposeError::OutcomeUnknown); 2]);
+    }
+
+    /// Clients came to wait at a node that had just started and that its peers did not deal with yet.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_asked_of_a_node_that_is_held_off_is_not_executed_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let group = alone(&directory).await;
+        let proposer = group.proposer();
+        let mut quickest = Duration::MAX;
+        // A busy machine may well take longer than a command is waited with, but not each time.
+        for _ in 0..10 {
+            let since = Instant::now();
+            proposer.local.refusals.hold_off();
+            let tick = Request { idempotency_key: None, command: Command::Tick };
+            assert_eq!(proposer.submit(tick, None).await, Err(ProposeError::NoLeader));
+            assert!(group.read(|_| ()).await.is_err());
+            quickest = quickest.min(since.elapsed());
+        }
+        assert!(quickest < PATIENCE, "it was tried again");
+        group.shutdown().await.unwrap();
     }
 
     #[tokio::test(flavor = "multi_thread")]

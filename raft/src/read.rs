@@ -14,8 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::ReadError;
+use crate::deposed::another_leads;
 use crate::transport::message::{Call, Reply};
-use crate::transport::{Caller, Callers, Local};
+use crate::transport::{Callers, Local};
 use crate::types::Raft;
 
 /// Reads that may wait; more are refused at once.
@@ -48,8 +49,9 @@ impl Confirmer {
         let (here, waiting_here) = mpsc::channel(QUEUE);
         let (anywhere, waiting_anywhere) = mpsc::channel(QUEUE);
         let confirmer = Confirmer { here, anywhere, confirmations: Arc::default() };
-        let callers = Callers::new(local);
-        let worker = Worker { raft, callers, confirmer: confirmer.clone(), waiting_here, waiting_anywhere };
+        let callers = Callers::new(local.clone());
+        let worker =
+            Worker { local, raft, callers, confirmer: confirmer.clone(), waiting_here, waiting_anywhere };
         (confirmer, worker)
     }
 
@@ -77,6 +79,7 @@ async fn ask(queue: &mpsc::Sender<Waiting>) -> Result {
 
 /// The worker behind a [`Confirmer`].
 pub(crate) struct Worker {
+    local: Arc<Local>,
     raft: Raft,
     callers: Callers,
     confirmer: Confirmer,
@@ -87,9 +90,9 @@ pub(crate) struct Worker {
 impl Worker {
     /// Serves the queues for ever.
     pub(crate) async fn run(self) {
-        let Worker { raft, callers, confirmer, waiting_here, waiting_anywhere } = self;
+        let Worker { local, raft, callers, confirmer, waiting_here, waiting_anywhere } = self;
         let here = serve(waiting_here, || confirm_here(&raft, &confirmer));
-        let anywhere = serve(waiting_anywhere, || confirm_anywhere(&raft, &callers, &confirmer));
+        let anywhere = serve(waiting_anywhere, || confirm_anywhere(&local, &raft, &callers, &confirmer));
         tokio::join!(here, anywhere);
     }
 }
@@ -121,23 +124,33 @@ async fn confirm_here(raft: &Raft, confirmer: &Confirmer) -> Result {
     }
 }
 
-async fn confirm_anywhere(raft: &Raft, callers: &Callers, confirmer: &Confirmer) -> Result {
+/// While the peers hold this node's start off one try is enough: they have a leader, and serve.
+async fn confirm_anywhere(local: &Local, raft: &Raft, callers: &Callers, confirmer: &Confirmer) -> Result {
     let since = Instant::now();
     loop {
         let confirmed = match raft.as_leader() {
             Ok(_) => confirmer.confirm_here().await,
-            Err(elsewhere) => confirm_there(elsewhere.leader_id.and_then(|leader| callers.get(leader))).await,
+            Err(elsewhere) => match elsewhere.leader_id {
+                Some(leader) => confirm_there(raft, callers, leader).await,
+                None => Err(ReadError::NoLeader),
+            },
         };
-        if confirmed.is_ok() || since.elapsed() > PATIENCE {
+        if confirmed.is_ok() || since.elapsed() > PATIENCE || local.refusals.is_held_off() {
             return confirmed;
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-async fn confirm_there(leader: Option<Arc<Caller>>) -> Result {
-    let caller = leader.ok_or(ReadError::NoLeader)?;
-    match caller.call(&Call::ReadIndex, DEADLINE).await {
+/// Has the leader confirm, unless another node leads meanwhile: one that is cut off does not answer.
+async fn confirm_there(raft: &Raft, callers: &Callers, leader: u64) -> Result {
+    let caller = callers.get(leader).ok_or(ReadError::NoLeader)?;
+    let answered = tokio::select! {
+        biased;
+        answered = caller.call(&Call::ReadIndex, DEADLINE) => answered,
+        () = another_leads(raft, leader) => return Err(ReadError::NoLeader),
+    };
+    match answered {
         Ok(Reply::ReadIndex(confirmed)) => confirmed,
         _ => Err(ReadError::NoLeader),
     }

@@ -72,6 +72,35 @@ async fn a_follower_put_back_to_an_older_state_is_refused_and_its_leader_goes_on
     shutdown(groups).await;
 }
 
+/// Its peers held the next start of a node that had stopped in order off for about a second, since they had just heard
+/// from the last one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_stops_in_order_parts_from_its_peers_and_its_next_start_is_let_in() {
+    let directory = TempDir::new().unwrap();
+    let members = members();
+    let mut groups = start_all(&members, directory.path()).await;
+    wait_converged(&groups).await;
+    let is_gone = |groups: &[Group]| {
+        let of_third =
+            |group: &Group| group.status().members.into_iter().find(|status| status.member.id == 3);
+        groups.iter().all(|group| of_third(group).is_some_and(|status| !status.reachable))
+    };
+    let mut parted = false;
+    // A farewell is not waited for as long as a busy machine may take, so one may get lost.
+    for _ in 0..10 {
+        groups.remove(2).shutdown().await.unwrap();
+        parted = is_gone(&groups);
+        groups.push(start(options(&members, 3, directory.path())).await);
+        wait_ready(&groups[2]).await;
+        if parted {
+            break;
+        }
+    }
+    assert!(parted, "its peers still count what it said before as heard");
+    wait_converged(&groups).await;
+    shutdown(groups).await;
+}
+
 /// What was never committed is nothing that the handshake may ask for, and yet the leader has counted it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_lost_what_was_not_committed_does_not_end_its_leader() {

@@ -5,6 +5,7 @@
 //!   1        version, text             one that misses a number goes by what is said here of its absence
 //!   2        lowest feature level that it can apply, 2 bytes, little-endian
 //!   3        highest one, likewise
+//!   4        empty; in a Hello: this start of the directory has ended, and says nothing more (`farewell`)
 //! ```
 //!
 //! Hello and Welcome have the same layout for as long as the frame version is the same, and nodes of two frame versions
@@ -21,6 +22,7 @@ use storage::inventory::LEVELS;
 const VERSION: u16 = 1;
 const LOWEST: u16 = 2;
 const HIGHEST: u16 = 3;
+const FAREWELL: u16 = 4;
 /// Nothing that this version knows, as of one that comes after it: for the test of an upgrade.
 #[cfg(feature = "next-version")]
 const OF_THE_NEXT: u16 = 1_000;
@@ -68,6 +70,18 @@ impl About {
         #[cfg(feature = "next-version")]
         let values = values.into_iter().chain([(OF_THE_NEXT, b"more than it takes".to_vec())]).collect();
         About(values)
+    }
+
+    /// The same, and that it is this start's last word.
+    pub(crate) fn farewell() -> About {
+        let mut about = About::own();
+        about.0.insert(FAREWELL, Vec::new());
+        about
+    }
+
+    /// Whether it is the last word of a start.
+    pub(crate) fn is_farewell(&self) -> bool {
+        self.0.contains_key(&FAREWELL)
     }
 
     /// What a peer has said. Where it did not tell its levels, it is taken to support the first one alone.
@@ -122,6 +136,15 @@ mod tests {
         assert_eq!(about.build(), Build { version: "2.0.0".into(), levels: 1..=2 });
         about.0.clear();
         assert_eq!(about.build(), Build { version: "unknown".into(), levels: 1..=1 });
+    }
+
+    /// A version that knows of no farewells sees a handshake as any other.
+    #[test]
+    fn a_farewell_is_told_from_what_is_said_at_any_other_time() {
+        let bytes = codec::encode(&About::farewell()).unwrap();
+        let about = codec::decode::<About>(&bytes).unwrap();
+        assert!(about.is_farewell() && !About::own().is_farewell());
+        assert_eq!(about.build(), Build::own());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio::io::BufReader;
 use tokio::time::timeout;
 
 use super::frame::{self, Kind};
-use super::message::Channel;
+use super::message::{Channel, Hello};
 use super::tls::Ends;
 use super::wire::{ReadEnd, WriteEnd};
 use super::{Local, Remote, handshake};
@@ -34,12 +34,18 @@ impl Connection {
 
 /// Dials a peer; answers which start of it has answered as well.
 pub(crate) async fn dial(local: &Arc<Local>, to: u64, channel: Channel) -> io::Result<(Remote, Connection)> {
+    dial_with(local, handshake::hello(local, to, channel)).await
+}
+
+/// The same with these words.
+pub(crate) async fn dial_with(local: &Arc<Local>, hello: Hello) -> io::Result<(Remote, Connection)> {
+    let to = hello.to;
     let unknown = || io::Error::other(format!("node {to} is not a member"));
     let via = || local.options.tuning.via.get(&to).cloned();
     let address = via().or_else(|| local.roster.address(to)).ok_or_else(unknown)?;
     let dialling = async {
         let mut connection = Connection::of(reach(local, to, &address).await?);
-        let remote = shake(local, to, channel, &mut connection).await?;
+        let remote = shake(local, &hello, &mut connection).await?;
         Ok((remote, connection))
     };
     let dialled = timeout(DIAL, dialling).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
@@ -57,17 +63,11 @@ async fn reach(local: &Local, to: u64, address: &str) -> io::Result<Ends> {
     }
 }
 
-async fn shake(
-    local: &Arc<Local>,
-    to: u64,
-    channel: Channel,
-    connection: &mut Connection,
-) -> io::Result<Remote> {
-    let hello = handshake::hello(local, to, channel);
-    let bytes = frame::seal_message(Kind::Hello, 0, local.sender(), &hello)?;
+async fn shake(local: &Arc<Local>, hello: &Hello, connection: &mut Connection) -> io::Result<Remote> {
+    let bytes = frame::seal_message(Kind::Hello, 0, local.sender(), hello)?;
     frame::write(&mut connection.writer, &bytes).await?;
     let answer = frame::read(&mut connection.reader).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let (remote, build) = handshake::check(local, to, answer.message(Kind::Greeting)?).await?;
+    let (remote, build) = handshake::check(local, hello.to, answer.message(Kind::Greeting)?).await?;
     local.meet(&remote, &answer, build)?;
     Ok(remote)
 }

@@ -45,6 +45,11 @@ pub(crate) fn hello(local: &Local, to: u64, channel: Channel) -> Hello {
     }
 }
 
+/// What this node says last: from then on nothing of this start is heard where that was noted.
+pub(crate) fn farewell(local: &Local, to: u64) -> Hello {
+    Hello { about: About::farewell(), ..hello(local, to, Channel::Calls) }
+}
+
 /// The answer to a dialler.
 pub(crate) async fn greet(local: &Arc<Local>, hello: &Hello) -> Greeting {
     if let Some(why) = mismatch(local, hello) {

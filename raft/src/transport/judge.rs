@@ -6,7 +6,7 @@
 //!   generation = G, nonce = N ---------------------------------------------------------> same
 //!   generation = G, another nonce: it was copied and both were started ----------------> reverted, for good
 //!   generation < G: the directory was started again since, so this is an older one ----> reverted, for good
-//!   generation > G, and N was heard from within the last second -----------------------> in use, for now
+//!   generation > G, and N was heard from within the last second, and not its farewell -> in use, for now
 //!   generation > G, but it has less than P: an older state, started anew --------------> reverted, for good
 //!   generation > G otherwise ----------------------------------------------------------> next
 //! ```
@@ -23,6 +23,19 @@
 //! with a later one, with two starts at once, or with a directory that has less than it was known to have. No clock
 //! counts in this: the second only decides which of two goes on.
 //!
+//! # Why a farewell may be believed
+//!
+//! What ends an orderly stop (`farewell`) says that start N will say nothing more. It takes away the second, and nothing
+//! else: whoever comes next must still have a greater generation and cover P. It counts only where it is N's own
+//! word: it comes with a handshake that was judged to be N's, and what is remembered is N. A copy has another nonce as
+//! soon as it starts, and speaks for nobody but itself; so it cannot end the original in order to take its place.
+//!
+//! From then on N is not heard, even if it should speak: what it says is dropped on every connection, as if the next
+//! start had been dealt with already. So a start that is over stays over, there are never two, and nothing is promised
+//! by N behind the P that the next start has to cover. That holds for as long as the farewell is remembered, in memory
+//! alone: a peer that has started again remembers G, N and P from its disk, and would deal with N if that spoke again. It
+//! does not: it has ended, as every start does that another one follows.
+//!
 //! # Why no node is refused that lost nothing
 //!
 //! Call a node legal whose directory has gone through starts one after the other, and has on disk what was fsynced.
@@ -34,7 +47,8 @@
 //!    becomes less on its disk: see [`Promises`](crate::promises::Promises). What a node introduces itself with is all
 //!    that it has, uncommitted entries included. So it covers P, and the third refusal cannot meet it.
 //! 3. An earlier start has ended before this one began: the lock on the directory sees to that. So nothing of it
-//!    arrives any more but what was on its way, and "in use" ends about a second after the end of the earlier start.
+//!    arrives any more but what was on its way, and "in use" ends about a second after the end of the earlier start, or
+//!    with its farewell.
 //!
 //! That covers, with nothing to tell them apart: a stop and a start, `kill -9` and an immediate start, a power cut of
 //! some or all, a follower whose uncommitted tail was truncated (P never counts those entries), a leader that starts
@@ -66,7 +80,7 @@ pub(crate) enum Verdict {
     Reverted(Reverted),
 }
 
-/// Judges. `is_heard`: whether the start that is remembered was heard from within the last second.
+/// Judges. `is_heard`: whether the start that is remembered was heard from within the last second, and did not part.
 pub(crate) fn judge(known: Option<&Known>, is_heard: bool, introduction: &Introduction) -> Verdict {
     let Introduction { incarnation, has } = introduction;
     let Some(known) = known.filter(|known| known.incarnation.store_id == incarnation.store_id) else {

@@ -4,6 +4,7 @@
 //! ```text
 //!   handshake --> meet: judge --> next: on disk, then in memory --> frames of that start alone are heard
 //!   frame ------> hear: is it of that start? when, and what is promised
+//!   farewell ---> part: nothing of that start is heard any more, and the next one need not wait
 //!   every SAVE_EVERY, and at the end of the process: what was promised meanwhile goes to disk
 //! ```
 //!
@@ -61,11 +62,13 @@ struct Peer {
     heard_at: Option<Instant>,
     /// The next start is on its way to disk.
     is_changing: bool,
+    /// It said that it has ended.
+    has_parted: bool,
 }
 
 impl Peer {
     fn new(known: Known) -> Peer {
-        Peer { known, heard_at: None, is_changing: false }
+        Peer { known, heard_at: None, is_changing: false, has_parted: false }
     }
 
     fn is_heard_within(&self, time: Duration) -> bool {
@@ -149,13 +152,25 @@ impl Memory {
     /// that is dealt with.
     pub(crate) fn hear(&self, id: u64, incarnation: &Incarnation, promised: &Promised) -> bool {
         let mut peers = self.peers();
-        let current = |peer: &&mut Peer| peer.known.incarnation == *incarnation && !peer.is_changing;
+        let current = |peer: &&mut Peer| {
+            peer.known.incarnation == *incarnation && !peer.is_changing && !peer.has_parted
+        };
         let Some(peer) = peers.get_mut(&id).filter(current) else {
             return false;
         };
         peer.heard_at = Some(Instant::now());
         peer.known.promised.raise(promised);
         true
+    }
+
+    /// Notes that this start has said that it has ended, where it is the one that is dealt with: from now on nothing of
+    /// it is heard, and it does not count as heard.
+    pub(crate) fn part(&self, id: u64, incarnation: &Incarnation) {
+        let mut peers = self.peers();
+        if let Some(peer) = peers.get_mut(&id).filter(|peer| peer.known.incarnation == *incarnation) {
+            peer.has_parted = true;
+            peer.heard_at = None;
+        }
     }
 
     /// Forgets a directory of a node that is no member any more: from now on nothing of it is heard.
@@ -289,6 +304,37 @@ mod tests {
         assert!(memory.is_current(2, &second.incarnation) && !memory.is_current(3, &second.incarnation));
         disk.crash(1);
         assert!(open(&disk).is_current(2, &second.incarnation));
+    }
+
+    /// A node that had stopped in order and started again was held off by its peers for about a second.
+    #[test]
+    fn a_start_that_said_farewell_is_heard_no_more_and_the_next_one_need_not_wait() {
+        let disk = disk();
+        let memory = open(&disk);
+        let (first, second) = (introduction(1, 0), introduction(2, 10));
+        memory.meet(2, &first).unwrap();
+        assert!(memory.hear(2, &first.incarnation, &first.has));
+        memory.part(2, &second.incarnation);
+        assert_eq!(memory.meet(2, &second).unwrap(), Verdict::InUse, "no start speaks for another one");
+        memory.part(2, &first.incarnation);
+        assert!(!memory.hear(2, &first.incarnation, &introduction(1, 99).has), "it came behind its farewell");
+        assert!(!memory.is_heard_within(2, REACHABLE));
+        assert_eq!(memory.meet(2, &second).unwrap(), Verdict::Next);
+        assert!(memory.hear(2, &second.incarnation, &second.has), "the farewell was of the start before");
+        memory.part(2, &first.incarnation);
+        assert!(memory.hear(2, &second.incarnation, &second.has), "it came late");
+    }
+
+    #[test]
+    fn what_parted_having_more_than_its_next_start_has_is_an_older_state_at_once() {
+        let memory = open(&disk());
+        let first = introduction(1, 0);
+        memory.meet(2, &first).unwrap();
+        memory.hear(2, &first.incarnation, &introduction(1, 10).has);
+        memory.part(2, &first.incarnation);
+        assert!(matches!(memory.meet(2, &introduction(2, 9)).unwrap(), Verdict::Reverted(_)));
+        assert!(matches!(memory.meet(2, &introduction(0, 10)).unwrap(), Verdict::Reverted(_)));
+        assert_eq!(memory.meet(2, &introduction(2, 10)).unwrap(), Verdict::Next);
     }
 
     #[test]

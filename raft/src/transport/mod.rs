@@ -14,7 +14,7 @@
 //! * `about` is what nodes of different versions say of themselves.
 //! * `frame` and `message` are what is said, `wire` what carries it; `dial`, `handshake` how a connection begins;
 //!   `caller`, `appender`, `snapshots` the sides that ask, `server` the one that answers; `ping` a word to who was
-//!   silent.
+//!   silent, and `farewell` the last one to all.
 //! * `roster` says who belongs to the cluster, and where each is reached.
 //! * `judge` says which start of a peer's directory is dealt with, by what `memory` remembers; `refusals` is what the
 //!   peers say against this one's.
@@ -23,6 +23,7 @@ pub(crate) mod about;
 mod appender;
 mod caller;
 mod dial;
+pub(crate) mod farewell;
 pub(crate) mod frame;
 mod handshake;
 mod judge;
@@ -211,6 +212,13 @@ impl Local {
         self.builds.note(from.id, build);
         *self.met.lock().unwrap_or_else(PoisonError::into_inner).entry(from.id).or_default() += 1;
         Ok(())
+    }
+
+    /// Notes that a start of a peer has ended, by its own last word: nothing of it is heard any more, and the next one
+    /// is judged at once.
+    fn part(&self, peer: u64, introduction: &Introduction) {
+        self.memory.part(peer, &introduction.incarnation);
+        tracing::info!(peer, "it says farewell");
     }
 
     /// How often a connection with each peer has begun.

@@ -12,9 +12,10 @@
 //! ```
 //!
 //! A node that has its own process take its place after a crash is in use for about a second; a copy of a directory
-//! whose node runs is in use for as long as that runs. Of two clusters with one name the greater part is right: this
-//! node cannot know better. A peer that is behind may know a node by the directory that it had before it was removed
-//! and added again: the others, who know better, are waited for.
+//! whose node runs is in use for as long as that runs. Meanwhile nobody waits here for a leader: the others have one, and
+//! whoever asks is sent on. Of two clusters with one name the greater part is right: this node cannot know better. A
+//! peer that is behind may know a node by the directory that it had before it was removed and added again: the others,
+//! who know better, are waited for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -26,8 +27,8 @@ use storage::peers::Promised;
 use storage::{LEAVE_STOPPED, Position};
 use tokio::time::Instant;
 
-use super::Local;
 use super::message::{Greeting, Reverted};
+use super::{Local, REACHABLE};
 use crate::fatal::Stop;
 use crate::simulated::blocking;
 
@@ -48,6 +49,8 @@ pub(crate) struct Refusals(Mutex<Said>);
 #[derive(Default)]
 struct Said {
     in_use_since: BTreeMap<u64, Instant>,
+    /// When a peer said so last, unless one has let this node in since.
+    held_off_at: Option<Instant>,
     other_cluster: BTreeSet<u64>,
     lost_since: Option<Instant>,
     is_unknown: bool,
@@ -61,11 +64,25 @@ impl Refusals {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         said.in_use_since.remove(&peer);
         said.other_cluster.remove(&peer);
+        said.held_off_at = None;
     }
 
-    /// Whether the peer has said for too long that a copy is in use.
+    /// Whether peers do not deal with this start yet: what is asked of this node is better asked elsewhere.
+    pub(crate) fn is_held_off(&self) -> bool {
+        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.held_off_at.is_some_and(|at| at.elapsed() < REACHABLE)
+    }
+
+    /// Makes the peers hold this start off, for tests of what follows.
+    #[cfg(test)]
+    pub(crate) fn hold_off(&self) {
+        self.is_in_use(0);
+    }
+
+    /// Notes that the peer says that a copy is in use; whether it has said so for too long.
     fn is_in_use(&self, peer: u64) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        said.held_off_at = Some(Instant::now());
         said.in_use_since.entry(peer).or_insert_with(Instant::now).elapsed() > IN_USE_TIME_MAX
     }
 
@@ -239,6 +256,18 @@ fn refuse(local: &Local, why: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_is_held_off_from_when_a_peer_says_so_until_one_lets_it_in_or_none_says_so_any_more() {
+        let refusals = Refusals::default();
+        assert!(!refusals.is_held_off());
+        assert!(!refusals.is_in_use(2) && refusals.is_held_off());
+        refusals.forget(2);
+        assert!(!refusals.is_held_off());
+        assert!(!refusals.is_in_use(2) && refusals.is_held_off());
+        tokio::time::advance(REACHABLE).await;
+        assert!(!refusals.is_held_off());
+    }
 
     /// A node that had applied its own removal started again, and nobody said what was the matter with it.
     #[test]

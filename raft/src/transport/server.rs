@@ -135,8 +135,13 @@ impl Server {
             return Err(self.local.strangers.is_not(hello.from));
         }
         let greeting = handshake::greet(&self.local, &hello).await;
+        if hello.about.is_farewell() && matches!(greeting, Greeting::Welcome { .. }) {
+            // Noted before it is answered: whoever has the answer may start again at once.
+            self.local.part(hello.from, &hello.introduction);
+        }
         self.write(&mut connection.writer, Kind::Greeting, 0, &greeting).await?;
         match greeting {
+            Greeting::Welcome { .. } if hello.about.is_farewell() => return Ok(None),
             Greeting::Welcome { .. } => {}
             // It is waiting to be added, and asks again and again.
             Greeting::NotMember(_) => return Ok(None),

@@ -1,7 +1,7 @@
 //! What goes wrong, and when: a schedule that follows from the seed.
 //!
 //! ```text
-//!   process   killed; stopped for a while, so that its time jumps
+//!   process   killed; told to stop in order; stopped for a while, so that its time jumps
 //!   machine   power cut at a step of its disk, one of the next forty; of all machines at once
 //!   disk      slow; a write or a sync that fails, once
 //!   network   split in two; one way between two nodes; slow links
@@ -60,7 +60,8 @@ impl Faults {
         self.count += 1;
         let at = self.chance.within(0..=site.nodes.len() as u64 - 1) as usize;
         match self.chance.within(0..=15) {
-            0 | 1 => self.kill(site, at),
+            0 => self.kill(site, at),
+            1 => self.leave(site, at),
             2..=4 => self.cut_power(site, at),
             5 => (0..site.nodes.len()).for_each(|at| self.cut_power(site, at)),
             6 => self.fail_a_step(site, at),
@@ -115,6 +116,13 @@ impl Faults {
             site.say(&format!("node {} is killed", at + 1));
             site.nodes[at].stop(None);
             site.nodes[at].starts_at_ms = site.now_ms + self.chance.within(5..=2_500);
+        }
+    }
+
+    /// It starts again as soon as a supervisor could do that, or later.
+    fn leave(&mut self, site: &mut Site<'_>, at: usize) {
+        if site.nodes[at].leave() {
+            site.say(&format!("node {} is to stop in order", at + 1));
         }
     }
 

@@ -12,6 +12,9 @@ use tokio::time::{Instant, advance, sleep_until};
 use crate::clocks::Wall;
 use crate::network::Net;
 
+/// How the end of a process begins that was told to stop.
+pub(crate) const IN_ORDER: &str = "stopped in order";
+
 /// One node.
 pub(crate) struct Node {
     pub(crate) id: u64,
@@ -23,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) power_fails_at: Option<u64>,
     /// Whether a step of the disk was made to fail: then the process may end by itself.
     pub(crate) may_fail: bool,
+    /// Whether it was told to stop in order.
+    pub(crate) is_leaving: bool,
     /// While it is stopped, until when.
     pub(crate) paused_until_ms: Option<u64>,
     /// When it is to be started, where it is down.
@@ -71,6 +76,7 @@ impl Node {
             disk_ms_max: 2,
             power_fails_at: None,
             may_fail: false,
+            is_leaving: false,
             paused_until_ms: None,
             starts_at_ms: 0,
             starts: 0,
@@ -140,6 +146,19 @@ impl Node {
         });
     }
 
+    /// The process is told to stop in order, and ends when that is done. Answers whether it serves and could be told.
+    pub(crate) fn leave(&mut self) -> bool {
+        let Some(group) = self.group().filter(|_| !self.is_leaving) else { return false };
+        let Some(process) = &self.process else { return false };
+        let ended = process.ended.clone();
+        process.runtime.spawn(async move {
+            let left = group.shutdown().await;
+            put(&ended, format!("{IN_ORDER}: {left:?}"));
+        });
+        self.is_leaving = true;
+        true
+    }
+
     /// Runs something in the process.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         if let Some(process) = &self.process {
@@ -177,6 +196,6 @@ impl Node {
         }
         self.disk.unplug();
         (self.look, self.power_fails_at, self.paused_until_ms) = (None, None, None);
-        self.may_fail = false;
+        (self.may_fail, self.is_leaving) = (false, false);
     }
 }

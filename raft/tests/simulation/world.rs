@@ -19,7 +19,7 @@ use crate::faults::{Faults, Site};
 use crate::history::History;
 use crate::invariants::{self, AHEAD_MS_MAX, Invariant, Moment};
 use crate::network::Net;
-use crate::node::Node;
+use crate::node::{IN_ORDER, Node};
 use crate::operator::Operator;
 use crate::shop::Shop;
 use crate::trace::Trace;
@@ -204,7 +204,8 @@ impl World {
         }
         if let Some(why) = self.nodes[at].ended() {
             self.trace.line(now_ms, &format!("node {} ends", at + 1));
-            if !self.nodes[at].may_fail && !self.may_end(at, &why) {
+            let is_told = self.nodes[at].may_fail || why.starts_with(IN_ORDER);
+            if !is_told && !self.may_end(at, &why) {
                 return Err(format!("node {} ended by itself: {why}", at + 1));
             }
             self.stop(at, false);
@@ -250,13 +251,13 @@ impl World {
         let first = look.log.first.max(seen.min(end).saturating_sub(16));
         let tail = match group.log().read(first..end, usize::MAX) {
             Ok(tail) => tail,
-            // It has failed as it was to, and the process is about to end.
-            Err(_) if self.nodes[at].may_fail => return Ok(()),
+            // It has failed as it was to, or let go of its log, and the process is about to end.
+            Err(_) if self.nodes[at].may_fail || self.nodes[at].is_leaving => return Ok(()),
             Err(why) => return Err(why.to_string()),
         };
         let node = at as u64 + 1;
         match last.map_or(Ok(()), |last| self.history.take(node, group.log(), last)) {
-            Err(_) if self.nodes[at].may_fail => return Ok(()),
+            Err(_) if self.nodes[at].may_fail || self.nodes[at].is_leaving => return Ok(()),
             taken => taken?,
         }
         let (history, agreed) = (&self.history, self.checked..self.history.next());
