@@ -108,7 +108,7 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     async fn open(&mut self, node: usize) -> Tried {
-        match self.transport.open(node, &self.message).await {
+        match self.transport.open_message(node, &self.message).await {
             Ok(response) => self.begin(response).await,
             Err(unopened) => unopened.into(),
         }

@@ -54,6 +54,7 @@
 //! - Lists: [`skus`](Client::skus) and [`reservations`](Client::reservations), [`page`](List::page) by page or all
 //!   [`rows`](List::rows).
 //! - Many commands in one call: [`batch`](Client::batch).
+//! - One request to one node, with nothing tried again: [`send_once`](Client::send_once).
 //! - All of it at one moment: [`backup`](Client::backup), piece by piece.
 //! - What happens: [`events`](Client::events), [`page`](Events::page) by page, or [`follow`](Events::follow)ed
 //!   whatever node dies.
@@ -76,6 +77,7 @@ mod follow;
 mod list;
 mod message;
 mod nodes;
+mod once;
 mod retry;
 mod tls;
 mod transport;
@@ -89,3 +91,4 @@ pub use error::{Error, Invalid, NotExecuted, Refusal, Tries, Unknown};
 pub use events::Events;
 pub use follow::Follow;
 pub use list::{List, Rows};
+pub use once::Missing;

@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{Method, Request, Uri};
+use hyper::{Method, Request};
 use serde::Serialize;
 
 use crate::api::IDEMPOTENCY_KEY;
@@ -82,14 +82,9 @@ impl Message {
         self.key.as_ref().map(|(key, _)| key.as_str())
     }
 
-    /// The message as a request to that node.
-    pub(crate) fn request(&self, address: &Uri) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-        let mut uri =
-            Uri::builder().scheme(address.scheme_str().unwrap_or("http")).path_and_query(self.path.as_str());
-        if let Some(authority) = address.authority() {
-            uri = uri.authority(authority.clone());
-        }
-        let mut request = Request::builder().method(self.method.clone()).uri(uri.build()?);
+    /// The message as a request; where to is still to be said.
+    pub(crate) fn request(&self) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let mut request = Request::builder().method(self.method.clone()).uri(self.path.as_str());
         if !self.body.is_empty() {
             request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::header::{AUTHORIZATION, HeaderValue};
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response, Uri, body::Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,10 +19,11 @@ use tokio::time::timeout;
 use crate::answer::{Reply, Tried};
 use crate::message::Message;
 use crate::nodes::{Nodes, Route};
+use crate::once::Missing;
 use crate::retry::Exchange;
 
 /// The longest answer that is read: a batch of 32 MiB whose every operation is refused with all that is short.
-const BODY_BYTES_MAX: usize = 128 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 128 << 20;
 
 /// How long an idle connection is kept.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -42,6 +43,20 @@ pub(crate) struct Unopened {
     /// Whether the request can have left this machine.
     pub(crate) sent: bool,
     pub(crate) why: String,
+}
+
+impl Unopened {
+    fn unbuilt(cause: &hyper::http::Error) -> Unopened {
+        Unopened { sent: false, why: format!("the request cannot be built: {cause}") }
+    }
+
+    /// The same, of a request that is not tried again.
+    pub(crate) fn missing(self) -> Missing {
+        match self.sent {
+            true => Missing::Lost(self.why),
+            false => Missing::NotSent(self.why),
+        }
+    }
 }
 
 impl From<Unopened> for Tried {
@@ -84,21 +99,33 @@ impl Transport {
     }
 
     async fn send(&self, node: usize, message: &Message) -> Tried {
-        match self.open(node, message).await {
+        match self.open_message(node, message).await {
             Ok(response) => receive(response).await,
             Err(unopened) => unopened.into(),
         }
     }
 
-    /// The head of the answer; its body is still to be read.
-    pub(crate) async fn open(&self, node: usize, message: &Message) -> Result<Response<Incoming>, Unopened> {
-        let request = match message.request(self.nodes.address(node)) {
-            Ok(request) => self.authorized(request),
-            Err(cause) => {
-                return Err(Unopened { sent: false, why: format!("the request cannot be built: {cause}") });
-            }
-        };
-        match self.pool.request(request).await {
+    /// As [`Transport::open`].
+    pub(crate) async fn open_message(
+        &self,
+        node: usize,
+        message: &Message,
+    ) -> Result<Response<Incoming>, Unopened> {
+        match message.request() {
+            Ok(request) => self.open(node, request).await,
+            Err(cause) => Err(Unopened::unbuilt(&cause)),
+        }
+    }
+
+    /// The head of the answer to a request whose URI is a path; its body is still to be read.
+    pub(crate) async fn open(
+        &self,
+        node: usize,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Unopened> {
+        let uri = at(self.nodes.address(node), request.uri());
+        *request.uri_mut() = uri.map_err(|cause| Unopened::unbuilt(&cause))?;
+        match self.pool.request(self.authorized(request)).await {
             Ok(response) => Ok(response),
             Err(cause) => Err(Unopened { sent: !cause.is_connect(), why: self.tell(node, &cause) }),
         }
@@ -142,6 +169,15 @@ impl Exchange for Sending<'_> {
     fn nodes(&self) -> usize {
         self.transport.nodes.reach(self.route)
     }
+}
+
+/// The path at that node.
+fn at(address: &Uri, path: &Uri) -> Result<Uri, hyper::http::Error> {
+    let mut uri = Uri::builder().scheme(address.scheme_str().unwrap_or("http"));
+    if let Some(authority) = address.authority() {
+        uri = uri.authority(authority.clone());
+    }
+    uri.path_and_query(path.path_and_query().map_or("/", |path| path.as_str())).build()
 }
 
 /// The reply, read whole.

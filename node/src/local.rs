@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::keys::{KEYS, Key};
-use crate::config::{ClusterFile, NODES, NodeConfig};
+use crate::config::{NODES, NodeConfig};
 
 /// How many of a node's last log lines are kept, to tell why it ended.
 const LINES_KEPT: usize = 20;
@@ -57,6 +57,9 @@ pub(crate) struct LocalNode {
     /// Where it answers HTTP: `host:port`.
     pub(crate) http: String,
 }
+
+/// How the file of a cluster of our own begins.
+const HEAD: &str = "[cluster]\nname = \"lastunit-scratch\"\n";
 
 /// What becomes of the nodes' log lines. The last ones of each node are kept, to tell why it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -412,16 +415,17 @@ fn keep(kept: &Mutex<VecDeque<String>>, line: String) {
     kept.push_back(line);
 }
 
-/// Writes the cluster file of a node that may join the cluster of that file: its own section, and those of as many of
-/// the others as a file may have. Answers the node.
+/// Writes the cluster file of a node that may join the cluster of these nodes: its own section, and those of as many of
+/// the others as a file may have, below the limits of [`LocalCluster::within`]. Answers the node.
 pub(crate) fn spare(
     directory: &Path,
-    file: &ClusterFile,
+    limits: &str,
+    others: &[&NodeConfig],
     id: u64,
 ) -> Result<(PathBuf, NodeConfig), LocalError> {
     let taken = |port: &u16| {
         let port = format!(":{port}");
-        file.nodes.iter().any(|node| node.http.ends_with(&port) || node.raft.ends_with(&port))
+        others.iter().any(|node| node.http.ends_with(&port) || node.raft.ends_with(&port))
     };
     let mut ports = free_ports(2).map_err(system("cannot find free ports"))?;
     while ports.iter().any(taken) {
@@ -430,10 +434,10 @@ pub(crate) fn spare(
     let address = |port: u16| format!("127.0.0.1:{port}");
     let data_dir = directory.join(id.to_string());
     let own = NodeConfig { id, http: address(ports[0]), raft: address(ports[1]), data_dir };
-    let others = file.nodes.iter().take(NODES.end() - 1);
+    let others = others.iter().copied().take(NODES.end() - 1);
     let sections: String = others.chain([&own]).map(section).collect();
     let config = directory.join(format!("spare-{id}.toml"));
-    let text = format!("[cluster]\nname = {}\n{sections}", toml::Value::from(file.name.clone()));
+    let text = format!("{HEAD}{limits}{sections}");
     std::fs::write(&config, text).map_err(system("cannot write the cluster file"))?;
     Ok((config, own))
 }
@@ -460,7 +464,7 @@ fn free_ports(count: usize) -> io::Result<Vec<u16>> {
 
 /// The text of a cluster file with these limits and a node for every two ports, and its nodes.
 fn cluster_file(directory: &Path, limits: &str, ports: &[u16]) -> (String, Vec<LocalNode>) {
-    let mut text = format!("[cluster]\nname = \"lastunit-scratch\"\n{limits}");
+    let mut text = format!("{HEAD}{limits}");
     let mut nodes = Vec::new();
     for (id, pair) in (1..).zip(ports.chunks_exact(2)) {
         let (http, raft) = (format!("127.0.0.1:{}", pair[0]), format!("127.0.0.1:{}", pair[1]));

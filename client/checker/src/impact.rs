@@ -16,8 +16,9 @@ use crate::history::{Fault, History, Try};
 use crate::statistics::RECOVERS_US;
 use crate::verdict::{Hit, Impact, Rate};
 
-/// The kind of fault that hits all nodes, one after the other.
-const ONE_BY_ONE: &str = "restart";
+/// The kinds of faults that hit all nodes, and leave a quorum nevertheless: they do it to one after the other, or take
+/// no node away.
+const EACH: [&str; 3] = ["restart", "certs", "tokens"];
 
 /// What each fault that bit did. `writes`: when each acknowledged write ended and when it began, by their ends.
 pub(crate) fn all(history: &History, writes: &[(u64, u64)]) -> Vec<Impact> {
@@ -41,7 +42,7 @@ pub(crate) fn all(history: &History, writes: &[(u64, u64)]) -> Vec<Impact> {
 
 fn hit(fault: &Fault) -> Hit {
     match (fault.fault.as_str(), fault.hit_leader) {
-        (ONE_BY_ONE, _) => Hit::Each,
+        (kind, _) if EACH.contains(&kind) => Hit::Each,
         (_, true) => Hit::Leader,
         (_, false) => Hit::Followers,
     }
@@ -145,6 +146,7 @@ mod tests {
             ("kill", &[1, 2], false),
             ("all", &[1, 2, 3], false),
             ("restart", &[1, 2, 3], true),
+            ("tokens", &[1, 2, 3], true),
         ] {
             assert_eq!(leaves_quorum(&fault(kind, 1, 2, nodes, true), 3), left, "{kind} of {nodes:?}");
         }

@@ -156,7 +156,7 @@ impl Follow {
         let node = transport.nodes.pick(route, self.node);
         self.node = Some(node);
         self.tries.made += 1;
-        let opened = timeout(policy.try_time_max, transport.open(node, &message)).await;
+        let opened = timeout(policy.try_time_max, transport.open_message(node, &message)).await;
         let opened = opened.unwrap_or_else(|_| {
             let address = transport.nodes.address(node);
             Err(Unopened {

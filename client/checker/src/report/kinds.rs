@@ -44,6 +44,24 @@ pub(super) fn kind(fault: &str) -> Kind<'_> {
         "membership" => {
             ("members", "change of members", "Nodes join or leave, or leadership is handed over.")
         }
+        "replace" => (
+            "members",
+            "dead node replaced",
+            "A node dies with its data for good, and a new one takes its place.",
+        ),
+        "grow" => (
+            "members",
+            "grown or shrunk",
+            "The cluster goes from three nodes to five or the other way round, and back.",
+        ),
+        "transfer" => ("members", "leadership moved", "Another node is told to lead."),
+        "backup" => ("members", "backup", "A backup is taken from a running node, and verified."),
+        "certs" => (
+            "members",
+            "new certificates",
+            "All certificates and then their authority are changed, and node after node restarts.",
+        ),
+        "tokens" => ("members", "new tokens", "Clients get new tokens, and the old ones are revoked."),
         "failure" => {
             ("other", "failure", "Nobody asked for it: a process ended by itself, or did not come back.")
         }
@@ -58,6 +76,6 @@ pub(super) const GROUPS: [(&str, &str); 6] = [
     ("network", "network: cut or slow"),
     ("clock", "wrong clock"),
     ("disk", "slow or failing disk"),
-    ("members", "change of members"),
+    ("members", "an operator's work"),
     ("other", "other"),
 ];

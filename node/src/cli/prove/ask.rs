@@ -51,9 +51,9 @@ impl Ask {
         self
     }
 
-    /// The request to the node at that address.
-    pub(super) fn request(&self, address: &str) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-        let uri = format!("http://{address}{}{}", self.path(), self.query());
+    /// The request; where to is still to be said.
+    pub(super) fn request(&self) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+        let uri = format!("{}{}", self.path(), self.query());
         let mut request = Request::builder().method(self.method()).uri(uri);
         if let Some(key) = &self.key {
             request = request.header(IDEMPOTENCY_KEY, key);
@@ -116,9 +116,9 @@ mod tests {
         let adjust = AdjustRequest { delta: -1, ..AdjustRequest::default() };
         let mut ask = Ask::write(Op::Adjust, &adjust, "k".to_owned()).of("A");
         ask.condition = Some(Condition::Version(7));
-        let request = ask.request("h:1").unwrap();
+        let request = ask.request().unwrap();
         assert_eq!(request.method(), Method::POST);
-        assert_eq!(request.uri(), "http://h:1/api/inventory/A/adjust");
+        assert_eq!(request.uri(), "/api/inventory/A/adjust");
         assert_eq!(request.headers()["if-match"], "\"7\"");
         assert_eq!(request.headers()["idempotency-key"], "k");
         assert_eq!(ask.body, Some(serde_json::json!({"delta": -1})));
@@ -129,8 +129,8 @@ mod tests {
         let mut ask = Ask::bare(Op::ListReservations);
         ask.query.insert("cursor".to_owned(), "a=b".to_owned());
         ask.stale = true;
-        let request = ask.request("h:1").unwrap();
+        let request = ask.request().unwrap();
         assert_eq!(request.method(), Method::GET);
-        assert_eq!(request.uri(), "http://h:1/api/reservations?cursor=a%3Db&consistency=stale");
+        assert_eq!(request.uri(), "/api/reservations?cursor=a%3Db&consistency=stale");
     }
 }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use checker::history::{Answer, Call, Came, Json, Op, Outcome, Try};
+use client::Missing;
 use client::api::BatchResponse;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -19,7 +20,7 @@ use tokio::time::sleep;
 
 use super::ask::Ask;
 use super::recorder::Recorder;
-use super::wire::{Missing, Reply, Wire};
+use super::wire::{Reply, Wire};
 
 /// How long a client waits for the answer to one try, in milliseconds: some less than a node waits for the outcome of a
 /// command, and some longer.
@@ -32,8 +33,8 @@ const PAUSE_MS: (u64, u64) = (20, 300);
 pub(super) struct Caller {
     /// The connections.
     pub(super) wire: Wire,
-    /// The nodes' ids and addresses.
-    pub(super) nodes: Arc<Vec<(u64, String)>>,
+    /// The nodes' ids.
+    pub(super) nodes: Arc<Vec<u64>>,
     /// Where what came of it is written.
     pub(super) recorder: Arc<Recorder>,
     /// When clients stop asking for what they have no answer to, on the record's clock; nobody knows yet at first.
@@ -42,7 +43,7 @@ pub(super) struct Caller {
 
 impl Caller {
     /// What makes calls to these nodes.
-    pub(super) fn new(wire: Wire, nodes: Vec<(u64, String)>, recorder: Arc<Recorder>) -> Caller {
+    pub(super) fn new(wire: Wire, nodes: Vec<u64>, recorder: Arc<Recorder>) -> Caller {
         let give_up_us = Arc::new(AtomicU64::new(u64::MAX));
         Caller { wire, nodes: Arc::new(nodes), recorder, give_up_us }
     }
@@ -89,17 +90,17 @@ impl Caller {
     }
 
     async fn try_once(&self, ask: &Ask, place: usize, dice: &mut StdRng) -> (Try, Option<Reply>) {
-        let (node, address) = &self.nodes[place];
+        let node = self.nodes[place];
         let time_max = Duration::from_millis(dice.random_range(TRY_MS.0..=TRY_MS.1));
         let started_us = self.recorder.now_us();
-        let answered = self.wire.send(address, ask, time_max).await;
+        let answered = self.wire.send(node, ask, time_max).await;
         let ended_us = self.recorder.now_us();
         let (came, reply) = match answered {
             Ok(reply) => (came(ask.op, &reply), Some(reply)),
             Err(Missing::NotSent(why)) => (Came::NotSent(why), None),
             Err(Missing::Lost(why)) => (Came::Lost(why), None),
         };
-        (Try { node: *node, started_us, ended_us, came }, reply)
+        (Try { node, started_us, ended_us, came }, reply)
     }
 }
 

@@ -6,6 +6,8 @@
 //!     '--------- link 1->3 ______ node 3
 //! ```
 //!
+//! With TLS the proxies carry it as it is: what is in it is none of their business.
+//!
 //! Every node has the same cluster file, and is told on its command line through which proxies to dial the others.
 //!
 //! Invariants:
@@ -20,18 +22,20 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex as Lock, OnceLock, PoisonError};
 use std::time::Duration;
 
-use client::Client;
 use client::api::ClusterView;
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::commands::Commands;
+use super::keys::{Keys, Tokens};
 use super::link::Link;
 use super::recorder::Recorder;
 use super::said::Said;
+use super::security::{self, Security};
 use super::wire::Wire;
-use crate::config::{ClusterFile, NodeConfig};
+use crate::config::{ClusterFile, NODES, NodeConfig};
 use crate::local::{Extras, LocalCluster, LocalError, Logs, spare};
 
 /// How long a node may take until it serves again once nothing is done to it any more: it may have much to recover, on
@@ -53,18 +57,21 @@ const TUNING: [&str; 6] =
 pub(super) struct Cluster {
     /// The ids of its nodes and where they answer HTTP.
     pub(super) nodes: Vec<(u64, String)>,
-    /// A node that may join them.
-    pub(super) spare: NodeConfig,
+    /// Nodes that may join them.
+    pub(super) spares: Vec<NodeConfig>,
     /// The ways between all of these: one for each ordered pair.
     pub(super) links: Vec<Link>,
-    /// For what an operator does.
-    pub(super) client: Client,
-    /// Plain reads.
+    /// How all of them are called.
     pub(super) wire: Wire,
+    /// What an operator's shell runs.
+    pub(super) commands: Commands,
     /// What the nodes' logs say.
     pub(super) said: Arc<Said>,
-    data: PathBuf,
-    /// All of them as the files name them, the spare one included.
+    /// Where everything of the nodes is.
+    pub(super) data: PathBuf,
+    /// Their certificates and tokens, where they have any.
+    security: Option<Security>,
+    /// All of them as the files name them, the spare ones included.
     places: Vec<NodeConfig>,
     processes: Mutex<LocalCluster>,
     known: Lock<Known>,
@@ -87,40 +94,54 @@ struct Known {
 }
 
 impl Cluster {
-    /// A new cluster with its data in one directory and its logs in another. No process is started yet.
+    /// A new cluster with its data in one directory and its logs in another, with certificates and tokens where it is
+    /// to be secure. No process is started yet.
     pub(super) async fn lay_out(
         data: &Path,
         logs: &Path,
         program: PathBuf,
         count: u64,
+        is_secure: bool,
     ) -> Result<Cluster, String> {
-        let local = LocalCluster::within(data, LIMITS, program, count, Logs::Hide);
+        let limits = if is_secure { format!("{LIMITS}{}", security::lines(data)) } else { LIMITS.to_owned() };
+        let commands = Commands::of(program.clone());
+        let local = LocalCluster::within(data, &limits, program, count, Logs::Hide);
         let mut processes = local.map_err(|why| why.to_string())?;
+        let nodes: Vec<_> = processes.nodes().iter().map(|node| (node.id, node.http.clone())).collect();
+        let ids: Vec<u64> = nodes.iter().map(|(id, _)| *id).collect();
         let file = ClusterFile::load(&data.join("cluster.toml")).map_err(|mistake| mistake.to_string())?;
-        let (config, spare) = spare(data, &file, count + 1).map_err(told)?;
-        let all: Vec<NodeConfig> = file.nodes.iter().chain([&spare]).cloned().collect();
-        let links = links(&all).await?;
+        let (spares, others) = spares(data, &file, &limits)?;
+        let places: Vec<NodeConfig> = file.nodes.iter().chain(&spares).cloned().collect();
+        let links = links(&places).await?;
+        let security = match is_secure {
+            true => Some(Security::lay_out(commands.clone(), data, &ids, others.clone()).await?),
+            false => None,
+        };
+        let keys = keys(&nodes, security.as_ref()).await?;
         let (lines, heard) = mpsc::unbounded_channel();
-        let said =
-            Said::listen(logs, count + 1, heard).map_err(|cause| format!("cannot write logs: {cause}"))?;
-        let (arguments, others) = (arguments(&all, &links), BTreeMap::from([(spare.id, config)]));
+        let said = Said::listen(logs, places.len() as u64, heard);
+        let said = said.map_err(|cause| format!("cannot write logs: {cause}"))?;
+        let (arguments, others) = (arguments(&places, &links), others.into_iter().collect());
         processes.give(Extras { arguments, others, lines: Some(lines) });
-        let (client, data) = (processes.client().clone(), data.to_owned());
-        let nodes = processes.nodes().iter().map(|node| (node.id, node.http.clone())).collect();
-        let (processes, known) = (Mutex::new(processes), Lock::default());
         Ok(Cluster {
             nodes,
-            spare,
+            spares,
             links,
-            client,
-            wire: Wire::new(),
+            wire: Wire::new(ids, keys),
+            commands,
             said,
-            data,
-            places: all,
-            processes,
-            known,
+            data: data.to_owned(),
+            security,
+            places,
+            processes: Mutex::new(processes),
+            known: Lock::default(),
             record: OnceLock::new(),
         })
+    }
+
+    /// Their certificates and tokens.
+    pub(super) fn security(&self) -> Result<&Security, String> {
+        self.security.as_ref().ok_or_else(|| "there are no certificates and no tokens".to_owned())
     }
 
     /// Starts every node that does not run.
@@ -224,7 +245,7 @@ impl Cluster {
     }
 
     async fn serves(&self, id: u64) -> bool {
-        let ready = self.wire.get(self.address(id), "/readyz", LOOK_TIME_MAX).await;
+        let ready = self.wire.get(id, "/readyz", LOOK_TIME_MAX).await;
         ready.is_ok_and(|reply| reply.status == 200)
     }
 
@@ -305,9 +326,15 @@ impl Cluster {
         place.map_or_else(Default::default, |node| (node.http.clone(), node.raft.clone()))
     }
 
-    /// Where that node answers HTTP.
-    pub(super) fn address(&self, id: u64) -> &str {
-        self.nodes.iter().find(|(other, _)| *other == id).map_or("", |(_, http)| http.as_str())
+    /// Where callers find that node.
+    pub(super) fn url(&self, id: u64) -> String {
+        let http = self.nodes.iter().find(|(other, _)| *other == id).map_or("", |(_, http)| http.as_str());
+        url(http, self.security.is_some())
+    }
+
+    /// Where callers find the nodes, in their order.
+    pub(super) fn urls(&self) -> Vec<String> {
+        self.nodes.iter().map(|(_, http)| url(http, self.security.is_some())).collect()
     }
 
     /// Ends every node in order. What does not end cleanly is a finding.
@@ -327,6 +354,34 @@ impl Cluster {
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn url(http: &str, is_secure: bool) -> String {
+    format!("{}://{http}", if is_secure { "https" } else { "http" })
+}
+
+/// Files of nodes.
+type Files = Vec<(u64, PathBuf)>;
+
+/// Nodes that may join those of that file, up to five and at least one, and their files.
+fn spares(data: &Path, file: &ClusterFile, limits: &str) -> Result<(Vec<NodeConfig>, Files), String> {
+    let (count, mut spares, mut files) = (file.nodes.len(), Vec::new(), Vec::new());
+    for id in count + 1..=(count + 1).max(*NODES.end()) {
+        let taken: Vec<&NodeConfig> = file.nodes.iter().chain(&spares).collect();
+        let (config, node) = spare(data, limits, &taken, id as u64).map_err(told)?;
+        files.push((node.id, config));
+        spares.push(node);
+    }
+    Ok((spares, files))
+}
+
+/// What callers show and trust at the start.
+async fn keys(nodes: &[(u64, String)], security: Option<&Security>) -> Result<Keys, String> {
+    let urls: Vec<String> = nodes.iter().map(|(_, http)| url(http, security.is_some())).collect();
+    match security {
+        Some(security) => Keys::new(&urls, Some(security.authorities()?), security.new_tokens().await?),
+        None => Keys::new(&urls, None, Tokens::new()),
     }
 }
 

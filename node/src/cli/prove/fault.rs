@@ -16,20 +16,21 @@ use futures_util::future::join_all;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::act::{Act, Suffering};
 use super::cluster::Cluster;
 use super::kind::Kind;
 use super::link::{Dials, Flow, Link, Weather};
-use super::member;
+use super::operation::Operation;
 use super::recorder::Recorder;
 use super::said::State;
-use super::schedule::{Act, Planned, Round, Suffering, Victims};
+use super::schedule::{Planned, Round, Victims};
 use crate::clock;
 
 /// How long it takes until all threads of a process that was told to stop stand still.
 const STOPS_TIME: Duration = Duration::from_millis(100);
 /// How long a node that was stopped may stay silent to be called paused.
 const SILENCE: Duration = Duration::from_millis(400);
-/// How long a node may take to end, in order or over its disk.
+/// How long a node may take to end over its disk.
 const ENDS_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long a fault lasts at most that is to last until others serve.
 const SERVED_TIME_MAX: Duration = Duration::from_secs(15);
@@ -155,8 +156,7 @@ impl<'a> Hit<'a> {
             Act::Disk(Suffering::Slow(time_ms)) => self.disk(&format!("disk slow {time_ms}")).await,
             Act::Disk(Suffering::Full) => self.disk("disk full").await,
             Act::Disk(Suffering::Fails) => self.fail_sync().await,
-            Act::Restart => self.roll().await,
-            Act::Membership => self.change_members().await,
+            Act::Operation(kind) => self.operate(kind).await,
         }
     }
 
@@ -211,7 +211,7 @@ impl<'a> Hit<'a> {
     async fn is_silent(&self, id: u64) -> bool {
         // A signal is sent when it is not yet obeyed.
         sleep(STOPS_TIME).await;
-        self.cluster.wire.get(self.cluster.address(id), "/livez", SILENCE).await.is_err()
+        self.cluster.wire.get(id, "/livez", SILENCE).await.is_err()
     }
 
     /// Makes the weather of the links between the victims and the others, and the sun shine again.
@@ -324,29 +324,11 @@ impl<'a> Hit<'a> {
         self.cluster.said.obeyed_after(id, orders).await
     }
 
-    async fn change_members(&self) -> Done {
-        let (victim, lasts) = (self.nodes[0], Duration::from_millis(self.planned.lasts_ms));
-        let fired = member::change(self.cluster, victim, lasts).await;
+    async fn operate(&self, kind: Kind) -> Done {
+        let lasts = Duration::from_millis(self.planned.lasts_ms);
+        let Hit { cluster, recorder, ref nodes, .. } = *self;
+        let fired = Operation { cluster, recorder, nodes, lasts }.run(kind).await;
         self.done(fired)
-    }
-
-    /// One node after the other ends in order and comes back.
-    async fn roll(&self) -> Done {
-        let (mut fired, mut until_us) = (true, self.recorder.now_us());
-        for id in &self.nodes {
-            self.cluster.doom(*id);
-            self.cluster.signal(*id, Signal::TERM).await;
-            let end = self.cluster.wait_ended(*id, ENDS_TIME_MAX).await;
-            if !end.is_some_and(|status| status.success()) {
-                self.cluster.find(format!("node {id} did not end in order: {end:?}"));
-                fired = false;
-                self.cluster.kill(*id).await;
-            }
-            self.start(*id).await;
-            until_us = self.recorder.now_us();
-            self.cluster.wait_serving(*id).await;
-        }
-        Done { until_us, fired }
     }
 }
 

@@ -179,7 +179,7 @@ async fn feed(cluster: &Cluster, id: u64, with_events: bool) -> Result<(FeedDige
 }
 
 async fn get(cluster: &Cluster, id: u64, path: &str) -> Result<Reply, String> {
-    let reply = cluster.wire.get(cluster.address(id), path, READ_TIME_MAX).await;
+    let reply = cluster.wire.get(id, path, READ_TIME_MAX).await;
     let reply = reply.map_err(|missing| format!("node {id} does not answer {path}: {missing:?}"))?;
     match reply.status {
         200 => Ok(reply),

@@ -5,6 +5,7 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use checker::history::Came;
 use checker::verdict::{RuleVerdict, Violation};
 use checker::{Conclusion, History, Verdict, report};
 
@@ -49,7 +50,8 @@ fn write(page: &Path, history: &History, verdict: &Verdict) -> io::Result<()> {
     out.flush()
 }
 
-/// The verdict with two rules of the prover's own: what no client can see, and that it served all of them in the end.
+/// The verdict with three rules of the prover's own: what no client can see, that it served all of them in the end, and
+/// that nobody was refused for a token that holds.
 fn with_own_rules(mut verdict: Verdict, history: &History) -> Verdict {
     let failures = history.faults.iter().filter(|fault| fault.fault == FAILURE);
     let failed = failures.map(|fault| (fault.from_us, fault.detail.clone(), Vec::new()));
@@ -59,12 +61,25 @@ fn with_own_rules(mut verdict: Verdict, history: &History) -> Verdict {
     let unanswered = open.map(|call| (call.ended_us, format!("{} has no answer", call.op), vec![call.id]));
     let says = "Every call has a definite answer at the latest when all is healed.";
     let every_call = rule("every_call_is_answered", says, history.calls.len(), unanswered);
-    verdict.rules.extend([no_node_fails, every_call]);
+    verdict.rules.extend([no_node_fails, every_call, tokens_hold(history)]);
     if verdict.violations_total() > 0 {
         verdict.conclusion = Conclusion::Violated;
         verdict.doubts.clear();
     }
     verdict
+}
+
+/// Every client shows a token with the roles that its calls need, and changes over before the old one is revoked.
+fn tokens_hold(history: &History) -> RuleVerdict {
+    let tries = || history.calls.iter().flat_map(|call| call.tries.iter().map(move |one| (call, one)));
+    let refused = tries().filter_map(|(call, one)| match &one.came {
+        Came::Answer { status: status @ (401 | 403), .. } => {
+            let what = format!("node {} refuses {} with {status}", one.node, call.op);
+            Some((one.ended_us, what, vec![call.id]))
+        }
+        _ => None,
+    });
+    rule("tokens_hold", "No node refuses a token that is not revoked.", tries().count(), refused)
 }
 
 fn rule(
@@ -83,14 +98,13 @@ fn rule(
 
 #[cfg(test)]
 mod tests {
-    use checker::history::{Fault, Run, Settings};
+    use checker::history::{Call, Fault, Json, Op, Outcome, Run, Settings, Try};
     use checker::verdict::Statistics;
 
     use super::*;
 
-    #[test]
-    fn a_node_that_failed_is_a_violation_whatever_clients_saw() {
-        let run = Run {
+    fn history() -> History {
+        History::new(Run {
             format: Run::FORMAT,
             version: "0".to_owned(),
             seed: 1,
@@ -101,14 +115,44 @@ mod tests {
             faults: vec![],
             started_at: "2026-01-01T00:00:00.000Z".to_owned(),
             settings: Settings::default(),
+        })
+    }
+
+    #[test]
+    fn a_refused_token_is_a_violation_though_the_call_was_answered_later() {
+        let came = [401, 403, 404, 200].map(|status| Came::Answer { status, code: None });
+        let tries = came.map(|came| Try { node: 2, started_us: 1, ended_us: 2, came });
+        let call = Call {
+            id: 7,
+            client: 1,
+            op: Op::GetStock,
+            target: None,
+            query: Default::default(),
+            stale: false,
+            condition: None,
+            request: Json::null(),
+            key: None,
+            started_us: 1,
+            ended_us: 2,
+            tries: tries.to_vec(),
+            outcome: Outcome::NotExecuted { why: String::new() },
         };
+        let mut history = history();
+        history.calls.push(call);
+        let verdict = tokens_hold(&history);
+        assert_eq!((verdict.looked_at, verdict.violations_total), (4, 2));
+        assert_eq!(verdict.violations[0].message, "node 2 refuses get_stock with 401");
+    }
+
+    #[test]
+    fn a_node_that_failed_is_a_violation_whatever_clients_saw() {
         let passed = Verdict {
             conclusion: Conclusion::Passed,
             doubts: vec![],
             rules: vec![],
             statistics: Statistics::default(),
         };
-        let mut history = History::new(run);
+        let mut history = history();
         assert_eq!(with_own_rules(passed.clone(), &history).conclusion, Conclusion::Passed);
         history.faults.push(Fault {
             from_us: 7,

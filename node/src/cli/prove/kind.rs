@@ -31,13 +31,25 @@ pub(super) enum Kind {
     Disk,
     /// A rolling restart: SIGTERM and a new start, node after node.
     Restart,
-    /// The cluster grows, shrinks, and hands leadership over.
+    /// The cluster grows by a node, hands leadership over to it, and lets it go.
     Membership,
+    /// A node dies with its directory, and another one takes its place.
+    Replace,
+    /// The cluster grows from three to five and shrinks again, or the other way round.
+    Grow,
+    /// Leadership is handed over to another node.
+    Transfer,
+    /// A backup is taken from a running node.
+    Backup,
+    /// All certificates are made anew, and then their authority.
+    Certs,
+    /// All tokens are made anew, and the old ones revoked.
+    Tokens,
 }
 
 impl Kind {
-    /// Those that are done unless `--faults` says otherwise.
-    pub(super) const ALL: [Kind; 13] = [
+    /// All of them.
+    pub(super) const ALL: [Kind; 19] = [
         Kind::Kill,
         Kind::Pause,
         Kind::Partition,
@@ -51,6 +63,12 @@ impl Kind {
         Kind::Disk,
         Kind::Restart,
         Kind::Membership,
+        Kind::Replace,
+        Kind::Grow,
+        Kind::Transfer,
+        Kind::Backup,
+        Kind::Certs,
+        Kind::Tokens,
     ];
 
     /// Its word.
@@ -69,7 +87,24 @@ impl Kind {
             Kind::Disk => "disk",
             Kind::Restart => "restart",
             Kind::Membership => "membership",
+            Kind::Replace => "replace",
+            Kind::Grow => "grow",
+            Kind::Transfer => "transfer",
+            Kind::Backup => "backup",
+            Kind::Certs => "certs",
+            Kind::Tokens => "tokens",
         }
+    }
+
+    /// Whether it is an operator's work, which goes on as it should and hurts nobody.
+    pub(super) fn is_operation(self) -> bool {
+        use Kind::{Backup, Certs, Grow, Membership, Replace, Restart, Tokens, Transfer};
+        matches!(self, Restart | Membership | Replace | Grow | Transfer | Backup | Certs | Tokens)
+    }
+
+    /// Whether there must be certificates and tokens for it.
+    pub(super) fn is_of_security(self) -> bool {
+        matches!(self, Kind::Certs | Kind::Tokens)
     }
 
     /// Whether it is done to links alone, so that it goes together with what is done to a process.
@@ -80,9 +115,14 @@ impl Kind {
         )
     }
 
-    /// Whether it is done to every node, so that nothing goes together with it.
-    pub(super) fn is_of_all(self) -> bool {
-        matches!(self, Kind::All | Kind::Restart | Kind::Membership)
+    /// Whether it is done to every node, one after the other or at once.
+    pub(super) fn hits_all(self) -> bool {
+        matches!(self, Kind::All | Kind::Restart) || self.is_of_security()
+    }
+
+    /// Whether nothing goes together with it: it is done to every node, or takes the cluster as it should be.
+    pub(super) fn stands_alone(self) -> bool {
+        self.hits_all() || matches!(self, Kind::Membership | Kind::Replace | Kind::Grow)
     }
 }
 

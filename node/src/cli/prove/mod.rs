@@ -6,7 +6,9 @@
 //!       '--> clients: calls ---------'            '--> node-N.log
 //!
 //!   cluster, said     processes, their stdin and their logs      link       a proxy for each pair of nodes
-//!   kind, schedule    what is to be done, from the seed          fault, member   doing it, undoing it, evidence
+//!   kind, act, schedule    what is to be done, from the seed     fault      doing it, undoing it, evidence
+//!   operation         an operator's work: member, backup, certs, tokens; the latter by the operator's commands
+//!   security, keys    certificates and tokens; what callers show and trust
 //!   shop, wish, ask   what clients ask for                       buyer      one client
 //!   caller, wire      a call over all its tries                  recorder   the record as it grows
 //!   sampler           looks at the nodes                         finish     what every node has at the end
@@ -20,23 +22,31 @@
 //! - Nothing here knows whether an answer is right: that is the checker's, which knows nothing but the record.
 //! - All processes end with this one: after the run, at Ctrl-C, and when it dies, for each holds the end of a pipe.
 
+mod act;
 mod ask;
+mod backup;
 mod buyer;
 mod caller;
+mod certs;
 mod cluster;
+mod commands;
 mod fault;
 mod finish;
 mod judge;
+mod keys;
 mod kind;
 mod link;
 mod member;
+mod operation;
 mod recorder;
 mod run;
 mod said;
 mod sampler;
 mod schedule;
+mod security;
 mod shop;
 mod summary;
+mod tokens;
 mod wire;
 mod wish;
 
@@ -55,6 +65,9 @@ use super::{EXIT_FAILED, EXIT_USAGE, Stop, bar, fail, this_program};
 
 /// The run could not be held or read.
 const EXIT_NOT_RUN: u8 = 3;
+
+/// What `--faults` calls all that an operator does.
+const OPERATIONS: &str = "operations";
 
 /// What the record calls a thing that should not have happened and is none of a client's: a node that ended by itself.
 const FAILURE: &str = "failure";
@@ -84,9 +97,13 @@ pub(crate) struct Args {
     /// How long a client thinks between two calls, on average, in milliseconds.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 60, env = "LASTUNIT_PROVE_THINK_MS", value_parser = clap::value_parser!(u64).range(0..=60_000))]
     think_ms: u64,
-    /// Which kinds of faults, such as kill,pause,partition; or none. All unless given.
+    /// Which kinds of faults, such as kill,pause,partition; operations for all that an operator does; or none. All
+    /// unless given, but for certs and tokens where --secure is not given.
     #[arg(long, value_name = "KINDS", env = "LASTUNIT_PROVE_FAULTS", value_parser = parse_kinds)]
     faults: Option<Kinds>,
+    /// Certificates for the nodes, and tokens for all who call them; certs and tokens among the faults imply it.
+    #[arg(long, env = "LASTUNIT_PROVE_SECURE", value_parser = super::flag())]
+    secure: bool,
     /// One fault at a time, on one node, with quiet around it, so that what it does to service is its doing alone; whom
     /// it hits.
     #[arg(long, value_name = "WHOM", env = "LASTUNIT_PROVE_CALM")]
@@ -116,8 +133,11 @@ pub(crate) async fn run(args: Args) -> ExitCode {
 
 impl Args {
     fn plan(&self) -> Plan {
-        let kinds = self.faults.as_ref().map_or(Kind::ALL.to_vec(), |kinds| kinds.0.clone());
+        let is_usual = |kind: &Kind| self.secure || !kind.is_of_security();
+        let usual = || Kind::ALL.into_iter().filter(is_usual).collect();
+        let kinds: Vec<Kind> = self.faults.as_ref().map_or_else(usual, |kinds| kinds.0.clone());
         Plan {
+            secure: self.secure || kinds.iter().any(|kind| kind.is_of_security()),
             nodes: self.nodes,
             seconds: self.seconds,
             clients: self.clients,
@@ -180,7 +200,8 @@ impl From<String> for Unheld {
 /// nevertheless if anything was found by then.
 async fn hold(plan: &Plan, data: &Path) -> Result<(), Unheld> {
     let mut stop = Stop::new().map_err(|cause| format!("cannot listen for signals: {cause}"))?;
-    let cluster = Arc::new(Cluster::lay_out(data, &plan.dir, this_program()?, plan.nodes).await?);
+    let cluster =
+        Arc::new(Cluster::lay_out(data, &plan.dir, this_program()?, plan.nodes, plan.secure).await?);
     let ended = tokio::select! {
         ended = run::run(plan, &cluster) => ended,
         () = stop.asked() => Err("interrupted".to_owned()),
@@ -211,20 +232,25 @@ fn parse_nodes(text: &str) -> Result<u64, String> {
     }
 }
 
-/// `kill,pause`, or `none`.
+/// `kill,pause`, `kill,operations`, or `none`.
 fn parse_kinds(text: &str) -> Result<Kinds, String> {
     if text == "none" {
         return Ok(Kinds(Vec::new()));
     }
-    let mut kinds = text.split(',').map(parse_kind).collect::<Result<Vec<_>, _>>()?;
+    let mut kinds = text.split(',').map(parse_word).collect::<Result<Vec<_>, _>>()?.concat();
     kinds.sort();
     kinds.dedup();
     Ok(Kinds(kinds))
 }
 
-fn parse_kind(word: &str) -> Result<Kind, String> {
+/// A kind, or what all kinds of its sort are called.
+fn parse_word(word: &str) -> Result<Vec<Kind>, String> {
+    if word == OPERATIONS {
+        return Ok(Kind::ALL.into_iter().filter(|kind| kind.is_operation()).collect());
+    }
     let words = || Kind::ALL.map(Kind::as_str).join(", ");
-    Kind::from_str(word, false).map_err(|_| format!("`{word}` is none of {}", words()))
+    let kind = Kind::from_str(word, false);
+    kind.map(|kind| vec![kind]).map_err(|_| format!("`{word}` is none of {}, {OPERATIONS}", words()))
 }
 
 #[cfg(test)]
@@ -235,6 +261,8 @@ mod tests {
     fn kinds_are_named_once_each_and_none_is_none() {
         assert_eq!(parse_kinds("pause,kill,pause"), Ok(Kinds(vec![Kind::Kill, Kind::Pause])));
         assert_eq!(parse_kinds("none"), Ok(Kinds(vec![])));
+        let operations = parse_kinds("operations,kill,restart").unwrap().0;
+        assert_eq!((operations.len(), operations[0]), (9, Kind::Kill), "{operations:?}");
         assert!(parse_kinds("kill,flood").unwrap_err().starts_with("`flood` is none of kill, pause"));
     }
 
@@ -246,10 +274,16 @@ mod tests {
             #[command(flatten)]
             args: Args,
         }
-        for calm in [&[][..], &["--calm", "follower"]] {
-            let words = ["prove", "--seed", "7", "--faults", "kill,disk", "--nodes", "5"];
-            let command = Line::parse_from(words.iter().chain(calm)).args.plan().command();
-            assert!(calm.is_empty() || command.contains("--calm follower"), "{command}");
+        for (more, told) in [
+            (&["--faults", "kill,disk"][..], "--faults kill,disk --seed"),
+            (&["--calm", "follower", "--faults", "kill"], "--calm follower"),
+            (&["--faults", "operations"], "certs,tokens --secure --seed"),
+            (&["--secure"], "certs,tokens --secure --seed"),
+            (&[], "transfer,backup --seed"),
+        ] {
+            let words = ["prove", "--seed", "7", "--nodes", "5"];
+            let command = Line::parse_from(words.iter().chain(more)).args.plan().command();
+            assert!(command.contains(told), "{command}");
             let words = command.split(' ').skip(1);
             assert_eq!(Line::parse_from(words).args.plan().command(), command);
         }

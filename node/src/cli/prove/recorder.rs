@@ -18,6 +18,8 @@ pub(super) struct Recorder {
     file: Mutex<Kept>,
     /// Numbers the calls.
     calls: AtomicU64,
+    /// The highest sequence that a client was told.
+    acknowledged: AtomicU64,
     /// What is shown while it runs.
     pub(super) counts: Counts,
 }
@@ -48,8 +50,8 @@ impl Recorder {
     /// A new record, whose clock starts now.
     pub(super) fn create(path: &Path, run: Run) -> io::Result<Recorder> {
         let file = Mutex::new(Kept { out: BufWriter::new(File::create(path)?), failed: None });
-        let (calls, counts) = (AtomicU64::new(0), Counts::default());
-        let recorder = Recorder { began: Instant::now(), file, calls, counts };
+        let (calls, acknowledged, counts) = (AtomicU64::new(0), AtomicU64::new(0), Counts::default());
+        let recorder = Recorder { began: Instant::now(), file, calls, acknowledged, counts };
         recorder.add(&Record::Run(run));
         Ok(recorder)
     }
@@ -64,10 +66,18 @@ impl Recorder {
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// The highest sequence that a client was told so far.
+    pub(super) fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
     /// Adds a call.
     pub(super) fn call(&self, call: Call) {
         let counter = match call.outcome {
-            Outcome::Answer(_) => &self.counts.answered,
+            Outcome::Answer(ref answer) => {
+                self.acknowledged.fetch_max(answer.sequence.unwrap_or_default(), Ordering::Relaxed);
+                &self.counts.answered
+            }
             Outcome::NotExecuted { .. } | Outcome::Unknown { .. } => &self.counts.open,
         };
         counter.fetch_add(1, Ordering::Relaxed);

@@ -55,6 +55,8 @@ pub(super) struct Plan {
     pub(super) kinds: Vec<Kind>,
     /// Whom it is done to, where each fault is to stand alone.
     pub(super) calm: Option<Whom>,
+    /// Whether nodes have certificates, and callers show tokens.
+    pub(super) secure: bool,
     /// What everything is drawn from.
     pub(super) seed: u64,
     /// Where the record and the logs are put.
@@ -71,10 +73,11 @@ impl Plan {
     pub(super) fn command(&self) -> String {
         let Plan { nodes, seconds, clients, think_ms, seed, .. } = self;
         let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.as_str()).collect();
+        let secure = if self.secure { " --secure" } else { "" };
         let calm = self.calm.map_or(String::new(), |whom| format!(" --calm {}", whom.as_str()));
         format!(
             "lastunit prove --nodes {nodes} --seconds {seconds} --clients {clients} --think-ms {think_ms} \
-             --faults {}{calm} --seed {seed}",
+             --faults {}{secure}{calm} --seed {seed}",
             if kinds.is_empty() { "none".to_owned() } else { kinds.join(",") }
         )
     }
@@ -103,7 +106,8 @@ pub(super) async fn run(plan: &Plan, cluster: &Arc<Cluster>) -> Result<(), Strin
     let recorder = Recorder::create(&plan.history(), plan.run());
     let recorder = Arc::new(recorder.map_err(|cause| unwritten(&plan.history(), &cause))?);
     cluster.record_in(Arc::clone(&recorder));
-    let caller = Caller::new(cluster.wire.clone(), cluster.nodes.clone(), Arc::clone(&recorder));
+    let ids = cluster.nodes.iter().map(|(id, _)| *id).collect();
+    let caller = Caller::new(cluster.wire.clone(), ids, Arc::clone(&recorder));
     let mut background = JoinSet::new();
     background.spawn(sampler::run(Arc::clone(cluster), Arc::clone(&recorder)));
     let watched = Watched::default();

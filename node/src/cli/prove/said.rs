@@ -15,10 +15,14 @@ const OBEYS_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long is waited between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// What a node says when changed certificates are in use.
+const CERTIFICATES_READ: &str = "certificates read";
+
 /// What was said so far.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     orders: Mutex<BTreeMap<u64, Obeyed>>,
+    certificates: Mutex<BTreeMap<u64, u64>>,
 }
 
 /// What a node said of the orders that it was given.
@@ -65,10 +69,19 @@ impl Said {
     }
 
     fn note(&self, id: u64, line: &str) {
+        if line.contains(CERTIFICATES_READ) {
+            let mut certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+            *certificates.entry(id).or_default() += 1;
+        }
         let Some(last) = state(line) else { return };
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let obeyed = orders.entry(id).or_default();
         *obeyed = Obeyed { orders: obeyed.orders + 1, last };
+    }
+
+    /// How often a node has said that it read changed certificates.
+    pub(super) fn certificates_read(&self, id: u64) -> u64 {
+        self.certificates.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied().unwrap_or_default()
     }
 
     /// How many orders a node has obeyed.

@@ -23,14 +23,14 @@ pub(super) async fn run(cluster: Arc<Cluster>, recorder: Arc<Recorder>) {
     loop {
         ticks.tick().await;
         cluster.mind().await;
-        let looks = cluster.nodes.iter().map(|(id, http)| look(&cluster, &recorder, *id, http));
+        let looks = cluster.nodes.iter().map(|(id, _)| look(&cluster, &recorder, *id));
         join_all(looks).await.into_iter().for_each(|sample| recorder.add(&Record::Sample(sample)));
     }
 }
 
-async fn look(cluster: &Cluster, recorder: &Recorder, id: u64, http: &str) -> Sample {
+async fn look(cluster: &Cluster, recorder: &Recorder, id: u64) -> Sample {
     let up = cluster.runs(id).await;
-    let reply = cluster.wire.get(http, "/api/cluster", LOOK_TIME_MAX).await;
+    let reply = cluster.wire.get(id, "/api/cluster", LOOK_TIME_MAX).await;
     let view: Option<ClusterView> = reply.ok().and_then(|reply| serde_json::from_slice(&reply.body).ok());
     let sample = sample(recorder.now_us(), id, up, view.as_ref());
     view.into_iter().for_each(|view| cluster.note(view));

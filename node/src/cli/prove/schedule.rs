@@ -16,6 +16,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
+use super::act::Act;
 use super::kind::Kind;
 
 /// How long a fault lasts, in milliseconds.
@@ -102,70 +103,6 @@ pub(super) struct Victims {
     pub(super) turn: usize,
 }
 
-/// What is done to them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Act {
-    /// kill -9.
-    Kill,
-    /// SIGSTOP.
-    Pause,
-    /// They and the others are cut off from each other; abruptly: connections break, rather than stand still.
-    Partition {
-        /// Connections break.
-        abrupt: bool,
-    },
-    /// What they send is held up, or what is sent to them.
-    Oneway {
-        /// What they send.
-        mute: bool,
-    },
-    /// Their links are cut and healed in turn.
-    Flap {
-        /// How long each takes, in milliseconds.
-        every_ms: u64,
-    },
-    /// Their links are slow.
-    Slow {
-        /// Milliseconds for each chunk.
-        delay_ms: u64,
-        /// Bytes a second.
-        bytes_per_s: u64,
-    },
-    /// Their links' connections break, and each new one takes up to so many milliseconds.
-    Reorder {
-        /// Milliseconds.
-        late_ms: u64,
-    },
-    /// Connections to them are accepted and not answered.
-    Halfopen,
-    /// Their wall clocks are wrong.
-    Clock {
-        /// Milliseconds ahead.
-        shift_ms: i64,
-        /// Gained, in millionths of what passes.
-        drift_ppm: i64,
-    },
-    /// kill -9 of everybody.
-    All,
-    /// Their disks suffer.
-    Disk(Suffering),
-    /// Node after node ends in order and is started again.
-    Restart,
-    /// A new node joins, leads and leaves; where there are five, in the place of the first victim.
-    Membership,
-}
-
-/// What is wrong with a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Suffering {
-    /// A sync takes so many milliseconds longer.
-    Slow(u64),
-    /// There is no room.
-    Full,
-    /// An fsync fails.
-    Fails,
-}
-
 impl Schedule {
     /// A schedule for a run of so many seconds; a calm one where it is said whom the faults hit.
     pub(super) fn new(seed: u64, kinds: &[Kind], nodes: usize, seconds: u64, calm: Option<Whom>) -> Schedule {
@@ -193,15 +130,16 @@ impl Schedule {
     fn calm_round(&mut self, kind: Kind, whom: Whom) -> Round {
         let quiet_ms = self.dice.random_range(CALM_QUIET_MS.0..=CALM_QUIET_MS.1);
         let lasts_ms = self.dice.random_range(CALM_LASTS_MS.0..=CALM_LASTS_MS.1);
-        let act = self.act(kind);
+        let act = Act::draw(kind, &mut self.dice);
         let leader = match whom {
             Whom::Leader => true,
             Whom::Follower => false,
             Whom::Either => self.dice.random_bool(0.5),
         };
-        let count = if matches!(act, Act::All | Act::Restart) { self.nodes } else { 1 };
+        let count = if kind.hits_all() { self.nodes } else { 1 };
         let victims = Victims { leader, count, turn: self.dice.random_range(0..self.nodes) };
-        Round { quiet_ms, faults: vec![Planned { lasts_ms, until_served: act != Act::All, victims, act }] }
+        let until_served = kind != Kind::All;
+        Round { quiet_ms, faults: vec![Planned { lasts_ms, until_served, victims, act }] }
     }
 
     fn draw(&mut self) -> Option<Kind> {
@@ -214,14 +152,14 @@ impl Schedule {
 
     /// Every third round has a second fault, one to processes and one to links.
     fn companion(&mut self, first: Kind) -> Option<Kind> {
-        let wanted = self.dice.random_ratio(1, 3) && !first.is_of_all();
-        let fits = |kind: &Kind| wanted && !kind.is_of_all() && kind.is_of_links() != first.is_of_links();
+        let wanted = self.dice.random_ratio(1, 3) && !first.stands_alone();
+        let fits = |kind: &Kind| wanted && !kind.stands_alone() && kind.is_of_links() != first.is_of_links();
         let fitting: Vec<Kind> = self.kinds.iter().copied().filter(fits).collect();
         (!fitting.is_empty()).then(|| fitting[self.dice.random_range(0..fitting.len())])
     }
 
     fn plan(&mut self, kind: Kind) -> Planned {
-        let (lasts_ms, act) = (self.paced(LASTS_MS), self.act(kind));
+        let (lasts_ms, act) = (self.paced(LASTS_MS), Act::draw(kind, &mut self.dice));
         Planned { lasts_ms: lasts_ms.max(SHORTEST_MS), until_served: false, victims: self.victims(act), act }
     }
 
@@ -233,96 +171,17 @@ impl Schedule {
     fn victims(&mut self, act: Act) -> Victims {
         let minority = (self.nodes - 1) / 2;
         let count = match act {
+            act if act.kind().hits_all() => self.nodes,
+            // As many as there are beyond three: the others stay.
+            Act::Operation(Kind::Grow) => (self.nodes - 3).max(1),
             // What the contract says of one wrong clock, it says of no second one; and nobody survives two lost disks.
-            Act::Clock { .. } | Act::Disk(_) | Act::Membership => 1,
-            Act::All | Act::Restart => self.nodes,
+            Act::Clock { .. } | Act::Disk(_) | Act::Operation(_) => 1,
             _ if self.dice.random_ratio(1, 6) => minority + 1,
             _ => self.dice.random_range(1..=minority),
         };
-        Victims { leader: self.dice.random_bool(0.5), count, turn: self.dice.random_range(0..self.nodes) }
-    }
-
-    fn act(&mut self, kind: Kind) -> Act {
-        let dice = &mut self.dice;
-        match kind {
-            Kind::Kill => Act::Kill,
-            Kind::Pause => Act::Pause,
-            Kind::Partition => Act::Partition { abrupt: dice.random_bool(0.5) },
-            Kind::Oneway => Act::Oneway { mute: dice.random_bool(0.5) },
-            Kind::Flap => Act::Flap { every_ms: dice.random_range(80..=600) },
-            Kind::Slow => Act::Slow {
-                delay_ms: dice.random_range(10..=150),
-                bytes_per_s: dice.random_range(50_000..=1_000_000),
-            },
-            Kind::Reorder => Act::Reorder { late_ms: dice.random_range(50..=500) },
-            Kind::Halfopen => Act::Halfopen,
-            Kind::Clock => clock(dice),
-            Kind::All => Act::All,
-            Kind::Disk => Act::Disk(match dice.random_range(0..3) {
-                0 => Suffering::Slow(dice.random_range(20..=200)),
-                1 => Suffering::Full,
-                _ => Suffering::Fails,
-            }),
-            Kind::Restart => Act::Restart,
-            Kind::Membership => Act::Membership,
-        }
-    }
-}
-
-/// At least three seconds wrong: surely more than what it shows can have been on its way.
-fn clock(dice: &mut StdRng) -> Act {
-    let ahead_ms = dice.random_range(3_000..=120_000);
-    let shift_ms = if dice.random_bool(0.5) { ahead_ms } else { -ahead_ms };
-    let drift_ppm = if dice.random_bool(0.5) { dice.random_range(-900_000..=900_000) } else { 0 };
-    Act::Clock { shift_ms, drift_ppm }
-}
-
-impl Act {
-    /// Its kind.
-    pub(super) fn kind(self) -> Kind {
-        match self {
-            Act::Kill => Kind::Kill,
-            Act::Pause => Kind::Pause,
-            Act::Partition { .. } => Kind::Partition,
-            Act::Oneway { .. } => Kind::Oneway,
-            Act::Flap { .. } => Kind::Flap,
-            Act::Slow { .. } => Kind::Slow,
-            Act::Reorder { .. } => Kind::Reorder,
-            Act::Halfopen => Kind::Halfopen,
-            Act::Clock { .. } => Kind::Clock,
-            Act::All => Kind::All,
-            Act::Disk(_) => Kind::Disk,
-            Act::Restart => Kind::Restart,
-            Act::Membership => Kind::Membership,
-        }
-    }
-
-    /// What is done, in a phrase.
-    pub(super) fn detail(self) -> String {
-        match self {
-            Act::Kill => "kill -9, and a new start".to_owned(),
-            Act::Pause => "SIGSTOP, and SIGCONT".to_owned(),
-            Act::Partition { abrupt: true } => "cut off, connections break".to_owned(),
-            Act::Partition { abrupt: false } => "cut off, bytes stand still".to_owned(),
-            Act::Oneway { mute: true } => "hears the others and is not heard".to_owned(),
-            Act::Oneway { mute: false } => "is heard by the others and hears nothing".to_owned(),
-            Act::Flap { every_ms } => format!("cut off and back again every {every_ms} ms"),
-            Act::Slow { delay_ms, bytes_per_s } => {
-                format!("each chunk {delay_ms} ms late, {} kB/s", bytes_per_s / 1000)
-            }
-            Act::Reorder { late_ms } => format!("connections break, new ones up to {late_ms} ms late"),
-            Act::Halfopen => "connections are accepted and never answered".to_owned(),
-            Act::Clock { shift_ms, drift_ppm: 0 } => format!("the wall clock is off by {shift_ms} ms"),
-            Act::Clock { shift_ms, drift_ppm } => {
-                format!("the wall clock is off by {shift_ms} ms and drifts by {} %", drift_ppm / 10_000)
-            }
-            Act::All => "kill -9 of every node, and a new start".to_owned(),
-            Act::Disk(Suffering::Slow(time_ms)) => format!("every sync takes {time_ms} ms longer"),
-            Act::Disk(Suffering::Full) => "the disk is full".to_owned(),
-            Act::Disk(Suffering::Fails) => "an fsync fails".to_owned(),
-            Act::Restart => "a rolling restart".to_owned(),
-            Act::Membership => "a new node joins, leads and leaves".to_owned(),
-        }
+        // Only a leader has leadership to hand over.
+        let leader = self.dice.random_bool(0.5) || act == Act::Operation(Kind::Transfer);
+        Victims { leader, count, turn: self.dice.random_range(0..self.nodes) }
     }
 }
 
@@ -364,7 +223,7 @@ mod tests {
     #[test]
     fn a_minority_is_hurt_mostly_and_one_wrong_clock_at_a_time() {
         let faults: Vec<Planned> = rounds(5, 600).into_iter().flat_map(|round| round.faults).collect();
-        let some = |fault: &&Planned| !fault.act.kind().is_of_all();
+        let some = |fault: &&Planned| !fault.act.kind().hits_all();
         let majorities = faults.iter().filter(some).filter(|fault| fault.victims.count > 1).count();
         assert!(majorities > 20 && majorities < faults.len() / 4, "{majorities} of {}", faults.len());
         let clocks = faults.iter().filter(|fault| fault.act.kind() == Kind::Clock);

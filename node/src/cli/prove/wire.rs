@@ -1,32 +1,33 @@
 //! One try of one call at one node: what was sent, and what came.
 //!
-//! The client crate hides what a prover must see: each try, and each body as it was. So this is a plain HTTP client
-//! over a pool of connections, which sends nothing twice by itself.
+//! The client crate's typed calls hide what a prover must see: each try, and each body as it was. So requests are sent
+//! through it one by one. What callers show and trust may change while calls are under way.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use client::api::{APPLIED_INDEX, IDEMPOTENCY_REPLAYED, Problem, SEQUENCE};
-use http_body_util::{BodyExt, Full};
+use client::{Client, Missing};
+use http_body_util::Full;
 use hyper::header::HeaderMap;
-use hyper::{Request, Response, body::Incoming};
-use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper::{Request, Response};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::ask::Ask;
+use super::keys::{Keys, Part};
 
-/// How long a connection may take to open.
-const DIAL_TIME_MAX: Duration = Duration::from_secs(2);
-/// How long an idle connection is kept.
-const IDLE_MAX: Duration = Duration::from_secs(30);
+/// How long is waited between two looks at whether a set of keys is still in use.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// The connections to all nodes.
+/// The way to all nodes.
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
-    pool: Pool<HttpConnector, Full<Bytes>>,
+    /// The nodes' ids, as the clients number them.
+    nodes: Arc<Vec<u64>>,
+    keys: Arc<ArcSwap<Keys>>,
 }
 
 /// An answer.
@@ -44,63 +45,68 @@ pub(super) struct Reply {
     pub(super) body: Bytes,
 }
 
-/// Why there is no answer, in words.
-#[derive(Debug, Clone)]
-pub(super) enum Missing {
-    /// No connection was made, so nothing was sent.
-    NotSent(String),
-    /// It was sent, at least in part.
-    Lost(String),
-}
-
 impl Wire {
-    /// No connection yet.
-    pub(super) fn new() -> Wire {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(DIAL_TIME_MAX));
-        let mut builder = Pool::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(IDLE_MAX).retry_canceled_requests(false);
-        Wire { pool: builder.build(connector) }
+    /// The way to the nodes of these ids, whom the clients number alike.
+    pub(super) fn new(nodes: Vec<u64>, keys: Keys) -> Wire {
+        Wire { nodes: Arc::new(nodes), keys: Arc::new(ArcSwap::from_pointee(keys)) }
+    }
+
+    /// What callers show and trust now. Who keeps it holds [`Wire::change`] up.
+    pub(super) fn keys(&self) -> Arc<Keys> {
+        self.keys.load_full()
+    }
+
+    /// From now on callers show and trust these. Returns when no call is under way with those of before.
+    pub(super) async fn change(&self, keys: Keys) {
+        let before = self.keys.swap(Arc::new(keys));
+        while Arc::strong_count(&before) > 1 {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    /// A client of all nodes for what an operator does.
+    pub(super) fn operator(&self) -> Result<Client, String> {
+        self.keys().client(Part::Operator).cloned().ok_or_else(|| "nobody is an operator".to_owned())
     }
 
     /// Sends it once.
-    pub(super) async fn send(&self, address: &str, ask: &Ask, time_max: Duration) -> Result<Reply, Missing> {
-        let request = ask.request(address).map_err(|cause| Missing::NotSent(cause.to_string()))?;
-        self.exchange(request, time_max).await
+    pub(super) async fn send(&self, node: u64, ask: &Ask, time_max: Duration) -> Result<Reply, Missing> {
+        self.exchange(Part::of(ask.op), node, ask.request(), time_max).await
     }
 
     /// Reads that path.
-    pub(super) async fn get(&self, address: &str, path: &str, time_max: Duration) -> Result<Reply, Missing> {
-        let request = Request::get(format!("http://{address}{path}")).body(Full::default());
-        self.exchange(request.map_err(|cause| Missing::NotSent(cause.to_string()))?, time_max).await
+    pub(super) async fn get(&self, node: u64, path: &str, time_max: Duration) -> Result<Reply, Missing> {
+        let request = Request::get(path).body(Full::default());
+        self.exchange(Part::Reader, node, request, time_max).await
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>, time_max: Duration) -> Result<Reply, Missing> {
-        let answered = async {
-            match self.pool.request(request).await {
-                Ok(response) => Reply::read(response).await,
-                Err(cause) if cause.is_connect() => Err(Missing::NotSent(told(&cause))),
-                Err(cause) => Err(Missing::Lost(told(&cause))),
-            }
-        };
-        let late = |_| Err(Missing::Lost(format!("no answer within {} ms", time_max.as_millis())));
-        timeout(time_max, answered).await.unwrap_or_else(late)
+    async fn exchange(
+        &self,
+        part: Part,
+        node: u64,
+        request: Result<Request<Full<Bytes>>, hyper::http::Error>,
+        time_max: Duration,
+    ) -> Result<Reply, Missing> {
+        let keys = self.keys();
+        let place = self.nodes.iter().position(|id| *id == node);
+        let nobody = || Missing::NotSent(format!("there is no node {node}"));
+        let (place, client) = place.zip(keys.client(part)).ok_or_else(nobody)?;
+        let request = request.map_err(|cause| Missing::NotSent(cause.to_string()))?;
+        client.send_once(place, request, time_max).await.map(Reply::of)
     }
 }
 
 impl Reply {
-    async fn read(response: Response<Incoming>) -> Result<Reply, Missing> {
+    fn of(response: Response<Bytes>) -> Reply {
         let (head, body) = response.into_parts();
-        let body = body.collect().await.map_err(|cause| Missing::Lost(told(&cause)))?.to_bytes();
         let text = |name: &str| text(&head.headers, name);
-        Ok(Reply {
+        Reply {
             status: head.status.as_u16(),
             sequence: text(SEQUENCE).and_then(|number| number.parse().ok()),
             replayed: text(IDEMPOTENCY_REPLAYED).as_deref() == Some("true"),
             applied_index: text(APPLIED_INDEX).and_then(|number| number.parse().ok()),
             body,
-        })
+        }
     }
 
     /// The problem's code, where it is one.
@@ -120,11 +126,4 @@ impl Reply {
 
 fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
-}
-
-/// The error with its causes, which hyper's own text leaves out.
-fn told(error: &dyn std::error::Error) -> String {
-    let causes: Vec<String> =
-        std::iter::successors(Some(error), |cause| cause.source()).map(ToString::to_string).collect();
-    causes.join(": ")
 }
