@@ -1,8 +1,8 @@
 //! Which node to ask next.
 //!
 //! Calls go round the nodes, or start at a preferred one; each further try of a call goes to the next. A node
-//! that could not be reached, or said that it has no leader, rests for a second, so that a dead one, or one that is cut
-//! off, costs one call in a second its time and not every third call. Where all of them rest, resting counts for nothing.
+//! that could not be reached, or said that it has no leader, rests for a second, so that one that is dead or cut off
+//! costs one call in a second its time and not every third call. Where all of them rest, resting counts for nothing.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;

@@ -13,8 +13,8 @@
 //! - No try starts after the deadline, and none is waited for beyond it. Where a `Retry-After` leads past the
 //!   deadline, the call ends at once.
 //!
-//! A `Retry-After` is waited for; but that of a node which has no leader, or no quorum, only once each of the others was
-//! asked.
+//! A `Retry-After` is waited for; but that of a node which has no leader, or no quorum, only once each of the others
+//! was asked.
 //!
 //! The wait is drawn evenly from 0 to `base * 2^n`, capped ("full jitter"), so that clients which failed together
 //! do not come back together.

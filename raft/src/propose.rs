@@ -66,8 +66,8 @@ const PAUSE: Duration = Duration::from_millis(15);
 /// How long a command's fate is waited for.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long the answer of a leader is waited for that another one has followed. Who handed over answers in this time; who
-/// was cut off does not.
+/// How long the answer of a leader is waited for that another one has followed. Who handed over answers in this time;
+/// who was cut off does not.
 const DEPOSED_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Counters for metrics.

@@ -39,6 +39,12 @@ fn limits_are_read_where_given() {
     let seconds = [file.max_ttl, file.max_hold, file.retention, file.idempotency].map(|d| d.as_secs());
     assert_eq!(seconds, [60, 90, 7, 8]);
     assert_eq!((file.events_retention, file.events_max), (Duration::from_secs(9), 10));
+    assert_eq!(file.hold_limits, HoldLimits::NONE);
+    let most = "customer_holds_max = 1\ncustomer_units_max = 1_000_000_000_000\nhold_extensions_max = 0";
+    let file = ClusterFile::parse(&shipped_with(name, &format!("{name}\n{most}\n#"))).unwrap();
+    let HoldLimits { customer_holds_max, customer_units_max, hold_extensions_max } = file.hold_limits;
+    let all = [customer_holds_max, customer_units_max, hold_extensions_max];
+    assert_eq!(all, [Some(1), Some(1_000_000_000_000), Some(0)]);
 }
 
 #[test]
@@ -52,6 +58,24 @@ fn every_mistake_names_its_line_its_key_and_the_mend() {
         ("\"lastunit-dev\"", "\"a\\nb\"", "cluster.name", "control character"),
         ("# max_ttl_seconds = 1800", "max_ttl_seconds = 0", "cluster.max_ttl_seconds", "0 is out of range"),
         ("# max_ttl_seconds = 1800", "max_ttl_seconds = -1", "cluster.max_ttl_seconds", "-1 is out of range"),
+        (
+            "# customer_holds_max = 10",
+            "customer_holds_max = 0",
+            "cluster.customer_holds_max",
+            "0 is out of range",
+        ),
+        (
+            "# customer_units_max = 50",
+            "customer_units_max = true",
+            "cluster.customer_units_max",
+            "type boolean",
+        ),
+        (
+            "# hold_extensions_max = 3",
+            "hold_extensions_max = 10001",
+            "cluster.hold_extensions_max",
+            "out of range",
+        ),
         ("# max_ttl_seconds = 1800", "max_ttl_seconds = 1.5", "cluster.max_ttl_seconds", "of type float"),
         (
             "# max_ttl_seconds = 1800",

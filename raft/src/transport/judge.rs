@@ -25,16 +25,16 @@
 //!
 //! # Why a farewell may be believed
 //!
-//! What ends an orderly stop (`farewell`) says that start N will say nothing more. It takes away the second, and nothing
-//! else: whoever comes next must still have a greater generation and cover P. It counts only where it is N's own
-//! word: it comes with a handshake that was judged to be N's, and what is remembered is N. A copy has another nonce as
-//! soon as it starts, and speaks for nobody but itself; so it cannot end the original in order to take its place.
+//! What ends an orderly stop (`farewell`) says that start N will say nothing more. It takes away the second, and
+//! nothing else: whoever comes next must still have a greater generation and cover P. It counts only where it is N's
+//! own word: it comes with a handshake that was judged to be N's, and what is remembered is N. A copy has another nonce
+//! as soon as it starts, and speaks for nobody but itself; so it cannot end the original in order to take its place.
 //!
 //! From then on N is not heard, even if it should speak: what it says is dropped on every connection, as if the next
 //! start had been dealt with already. So a start that is over stays over, there are never two, and nothing is promised
 //! by N behind the P that the next start has to cover. That holds for as long as the farewell is remembered, in memory
-//! alone: a peer that has started again remembers G, N and P from its disk, and would deal with N if that spoke again. It
-//! does not: it has ended, as every start does that another one follows.
+//! alone: a peer that has started again remembers G, N and P from its disk, and would deal with N if that spoke again.
+//! It does not: it has ended, as every start does that another one follows.
 //!
 //! # Why no node is refused that lost nothing
 //!

@@ -249,8 +249,8 @@ pub(super) fn split_pack<'a>(row: &[u8], mut rest: &'a [u8]) -> Result<Vec<Split
     if records.is_empty() { Err(malformed("an empty pack")) } else { Ok(records) }
 }
 
-/// Where each record of an unpacked pack of a run begins. They follow one another in the order of their keys, behind the
-/// last one of the pack before, and may be gone.
+/// Where each record of an unpacked pack of a run begins. They follow one another in the order of their keys, behind
+/// the last one of the pack before, and may be gone.
 pub(super) fn split_run(tag: u8, last: Option<&[u8]>, records: &[u8]) -> Result<Vec<usize>, CodecError> {
     let (mut starts, mut at, mut last) = (Vec::new(), 0, last.unwrap_or_default());
     while at < records.len() {

@@ -37,6 +37,9 @@ impl Inventory {
         if let ReservePlan::Already(id) = plan {
             return Ok(Outcome::AlreadyReserved(self.view(id)));
         }
+        if stamp.limits.are_of_customers() {
+            self.reservations.count_holders();
+        }
         self.check_totals(stamp, reserve)?;
         match plan {
             ReservePlan::Join => Ok(Outcome::Waiting(self.join(stamp, reserve))),

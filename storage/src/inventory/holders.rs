@@ -19,7 +19,7 @@
 use std::sync::Arc;
 
 use super::Inventory;
-use super::command::{Reserve, Stamp};
+use super::command::{HoldLimits, Reserve, Stamp};
 use super::lapses::Lapses;
 use super::names::{Named, Names};
 use super::outcome::{Rejection, State, Total};
@@ -58,14 +58,12 @@ struct Part {
 
 impl Inventory {
     /// Whether the customer of a reserve may have one live reservation more, and its units. Precedence: holds, units.
-    pub(super) fn check_totals(&mut self, stamp: &Stamp, reserve: &Reserve) -> Result<(), Rejection> {
+    pub(super) fn check_totals(&self, stamp: &Stamp, reserve: &Reserve) -> Result<(), Rejection> {
         let limits = &stamp.limits;
-        let is_limited = limits.customer_holds_max.or(limits.customer_units_max).is_some();
-        let Some(customer) = reserve.customer_id.as_deref().filter(|_| is_limited) else {
+        let Some(customer) = reserve.customer_id.as_deref().filter(|_| limits.are_of_customers()) else {
             return Ok(());
         };
-        let now_ms = self.now_ms();
-        let has = self.reservations.holders().has(customer, now_ms);
+        let has = self.reservations.has(customer, self.now_ms());
         let units = reserve.items.iter().map(|item| item.qty).fold(0, u64::saturating_add);
         check_total(Total::Holds, limits.customer_holds_max, has.holds, 1)?;
         check_total(Total::Units, limits.customer_units_max, has.units, units)
@@ -78,6 +76,13 @@ fn check_total(of: Total, limit: Option<u64>, has: u64, requested: u64) -> Resul
             Err(Rejection::CustomerTotal { of, limit, has, requested })
         }
         _ => Ok(()),
+    }
+}
+
+impl HoldLimits {
+    /// Whether they limit what a customer has.
+    pub(super) fn are_of_customers(&self) -> bool {
+        self.customer_holds_max.or(self.customer_units_max).is_some()
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::by_sequence::BySequence;
 use super::digest;
-use super::holders::Holders;
+use super::holders::{Has, Holders};
 use super::ids::{Item, ReservationId, Sku};
 use super::indexes::Indexes;
 use super::outcome::{ReservationView, State};
@@ -127,10 +127,19 @@ impl Reservations {
         &self.indexes
     }
 
-    /// What customers have at a time. Whoever asks first has it counted, in one walk.
-    pub(super) fn holders(&mut self) -> &Holders {
-        let Reservations { rows, holders, .. } = self;
-        holders.get_or_insert_with(|| Holders::of(rows.iter().map(|(_, row)| &*row.record)))
+    /// Counts what customers have at a time, unless it is counted already; from then on it is kept up to date.
+    pub(super) fn count_holders(&mut self) {
+        if self.holders.is_none() {
+            self.holders = Some(Holders::of(self.iter().map(|(_, record)| record)));
+        }
+    }
+
+    /// What a customer has at a moment: at once where it is counted, by a walk where it is not.
+    pub(super) fn has(&self, customer: &str, now_ms: u64) -> Has {
+        match &self.holders {
+            Some(holders) => holders.has(customer, now_ms),
+            None => Holders::of(self.iter().map(|(_, record)| record)).has(customer, now_ms),
+        }
     }
 
     /// Whether what is counted of customers is what the reservations say.

@@ -81,12 +81,13 @@ fn release(open: &[Reservation], round: u64) -> Ask {
 /// Records what every node has, all at one log entry.
 pub(super) async fn read_back(caller: &Caller, cluster: &Cluster) -> Result<(), String> {
     let deadline = Instant::now() + REST_TIME_MAX;
+    let ids = cluster.nodes.iter().map(|(id, _)| *id);
+    // All feeds are the same: the events of one of them are enough.
+    let mut feeds: Vec<(u64, Feed)> = ids.enumerate().map(|(at, id)| (id, Feed::new(at == 0))).collect();
     loop {
-        let read = match all_at_one_entry(caller, cluster).await {
-            Ok(Some((finals, events))) => {
-                let events = events.into_iter().map(Record::Event);
-                let finals = finals.into_iter().map(Record::Final);
-                events.chain(finals).for_each(|record| caller.recorder.add(&record));
+        let read = match all_at_one_entry(caller, cluster, &mut feeds).await {
+            Ok(Some(finals)) => {
+                keep(caller, feeds, finals);
                 return Ok(());
             }
             Ok(None) => "the nodes do not come to rest at one log entry".to_owned(),
@@ -99,20 +100,25 @@ pub(super) async fn read_back(caller: &Caller, cluster: &Cluster) -> Result<(), 
     }
 }
 
-type ReadBack = (Vec<Final>, Vec<FeedEvent>);
+fn keep(caller: &Caller, feeds: Vec<(u64, Feed)>, finals: Vec<Final>) {
+    for (node, feed) in feeds {
+        let events = feed.kept.into_iter().flatten().map(|event| FeedEvent { node, event });
+        events.map(Record::Event).for_each(|record| caller.recorder.add(&record));
+    }
+    finals.into_iter().map(Record::Final).for_each(|record| caller.recorder.add(&record));
+}
 
 /// What all nodes have, unless they are not at one entry from before it is read until after it.
-async fn all_at_one_entry(caller: &Caller, cluster: &Cluster) -> Result<Option<ReadBack>, String> {
+async fn all_at_one_entry(
+    caller: &Caller,
+    cluster: &Cluster,
+    feeds: &mut [(u64, Feed)],
+) -> Result<Option<Vec<Final>>, String> {
     let Some(before) = agreed(cluster).await? else { return Ok(None) };
-    let first = cluster.nodes.first().map(|(id, _)| *id).unwrap_or_default();
-    let told = cluster.nodes.iter().map(|(id, _)| tell(caller, cluster, *id, *id == first));
-    let told = try_join_all(told).await?;
-    if agreed(cluster).await? != Some(before) {
-        return Ok(None);
-    }
-    let (finals, feeds): (Vec<Final>, Vec<Vec<Event>>) = told.into_iter().unzip();
-    let events = feeds.into_iter().flatten().map(|event| FeedEvent { node: first, event }).collect();
-    Ok(Some((finals, events)))
+    let told = feeds.iter_mut().map(|(id, feed)| tell(caller, cluster, *id, feed));
+    let finals = try_join_all(told).await?;
+    let is_at_rest = agreed(cluster).await? == Some(before);
+    Ok(is_at_rest.then_some(finals))
 }
 
 /// The entry that all nodes have applied and know to be the last, if there is one.
@@ -128,19 +134,14 @@ async fn view(cluster: &Cluster, id: u64) -> Result<ClusterView, String> {
     read(&get(cluster, id, "/api/cluster").await?)
 }
 
-/// What a node has; of its feed the events where they are wanted, and else only what tells it from others.
-async fn tell(
-    caller: &Caller,
-    cluster: &Cluster,
-    id: u64,
-    with_events: bool,
-) -> Result<(Final, Vec<Event>), String> {
+/// What a node has.
+async fn tell(caller: &Caller, cluster: &Cluster, id: u64, feed: &mut Feed) -> Result<Final, String> {
+    let feed = feed.read_on(cluster, id).await?;
     let (stock, of_stock) = list::<InventoryRecord>(cluster, id, "/api/inventory").await?;
     let (reservations, of_reservations) = list::<Reservation>(cluster, id, "/api/reservations").await?;
-    let (feed, events) = feed(cluster, id, with_events).await?;
     let cluster = view(cluster, id).await?;
     let (at_us, sequence) = (caller.recorder.now_us(), of_stock.max(of_reservations));
-    Ok((Final { at_us, node: id, cluster, sequence, stock, reservations, feed }, events))
+    Ok(Final { at_us, node: id, cluster, sequence, stock, reservations, feed })
 }
 
 /// All rows of a list by the node's own state, and the sequence that they reflect.
@@ -158,22 +159,39 @@ async fn list<T: DeserializeOwned>(cluster: &Cluster, id: u64, path: &str) -> Re
     }
 }
 
-/// The feed of a node from its beginning: in short, and whole where that is wanted.
-async fn feed(cluster: &Cluster, id: u64, with_events: bool) -> Result<(FeedDigest, Vec<Event>), String> {
-    let (mut kept, mut after) = (Vec::new(), "0".to_owned());
-    let (mut events, mut hasher) = (0, DefaultHasher::new());
-    loop {
-        let path = format!("/api/events?consistency=stale&limit={PAGE}&after={after}");
-        let page: Page<Event> = read(&get(cluster, id, &path).await?)?;
-        let Some(last) = page.data.last() else {
-            return Ok((FeedDigest { events, digest: format!("{:016x}", hasher.finish()) }, kept));
-        };
-        after = last.id.clone();
-        events += page.data.len() as u64;
-        // Types of the wire become JSON.
-        page.data.iter().for_each(|event| serde_json::to_string(event).unwrap_or_default().hash(&mut hasher));
-        if with_events {
-            kept.extend(page.data);
+/// The feed of a node as far as it was read: in short, and whole where that is wanted. A long one takes longer than the
+/// cluster stays at one entry, so that each look reads on where the one before has ended.
+struct Feed {
+    after: String,
+    events: u64,
+    hasher: DefaultHasher,
+    kept: Option<Vec<Event>>,
+}
+
+impl Feed {
+    fn new(is_kept: bool) -> Feed {
+        let kept = is_kept.then(Vec::new);
+        Feed { after: "0".to_owned(), events: 0, hasher: DefaultHasher::new(), kept }
+    }
+
+    /// Reads on to its end.
+    async fn read_on(&mut self, cluster: &Cluster, id: u64) -> Result<FeedDigest, String> {
+        loop {
+            let path = format!("/api/events?consistency=stale&limit={PAGE}&after={}", self.after);
+            let page: Page<Event> = read(&get(cluster, id, &path).await?)?;
+            let Some(last) = page.data.last() else {
+                let digest = format!("{:016x}", self.hasher.finish());
+                return Ok(FeedDigest { events: self.events, digest });
+            };
+            self.after = last.id.clone();
+            self.events += page.data.len() as u64;
+            for event in &page.data {
+                // Types of the wire become JSON.
+                serde_json::to_string(event).unwrap_or_default().hash(&mut self.hasher);
+            }
+            if let Some(kept) = &mut self.kept {
+                kept.extend(page.data);
+            }
         }
     }
 }
