@@ -76,8 +76,8 @@ impl Space {
 }
 
 /// What a save takes at most: the pack of every changed record, where they lie apart; where they are many, no more
-/// than all packs that there are, each once, and the changed records as new ones. Now and then one puts all runs of
-/// SKUs together, for which there is what is left free: a million of them take some 20 MB.
+/// than all packs that there are, each once, and the changed records as new ones. Runs of SKUs are put together
+/// only where there is room for that as well.
 fn save_bytes(image_bytes: u64, records: usize) -> u64 {
     let records = records as u64;
     (records * PACK_BYTES).min(image_bytes.saturating_add(records * RECORD_BYTES))

@@ -45,7 +45,7 @@ pub(super) fn read(folder: &Folder) -> Result<Current, StorageError> {
         None => Ok(Current::Damaged),
         Some((VERSION, number)) => Ok(Current::Image(number)),
         Some((version, _)) if version < VERSION => Err(super::older(&path, version)),
-        Some((version, _)) => Err(super::newer(&path, version)),
+        Some((version, _)) => Err(super::newer(&path, version, VERSION)),
     }
 }
 
@@ -106,7 +106,9 @@ mod tests {
 
     #[test]
     fn another_layout_is_refused_and_left_alone() {
-        for (version, said) in [(VERSION + 1, "newer"), (1, "never released")] {
+        for (version, said) in
+            [(VERSION + 1, "version 3 is newer than this lastunit knows (2)"), (1, "never released")]
+        {
             let dir = tempfile::tempdir().unwrap();
             let line = format(version, 3);
             fs::write(dir.path().join(NAME), &line).unwrap();

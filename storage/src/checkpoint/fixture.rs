@@ -55,8 +55,22 @@ impl Shop {
         self.inventory.records().collect()
     }
 
+    /// Makes so many SKUs more.
+    pub(crate) fn put_skus(&mut self, skus: u32) {
+        for number in 0..skus {
+            self.applied += 1;
+            let sku = Sku::new(&format!("MORE-{number:06}")).unwrap();
+            self.apply(Self::put(sku, 100 + u64::from(number)));
+        }
+    }
+
     fn step(&mut self) {
         self.applied += 1;
+        let command = self.command();
+        self.apply(command);
+    }
+
+    fn apply(&mut self, command: Command) {
         let stamp = Stamp {
             now_ms: 1_700_000_000_000 + self.applied * 50,
             retention_ms: 60_000,
@@ -66,7 +80,6 @@ impl Shop {
             limits: HoldLimits::NONE,
             events_ms: 86_400_000,
         };
-        let command = self.command();
         let key = self.rng.random_bool(0.5).then(|| format!("key-{}", self.applied).into());
         let applied = self.inventory.apply(&stamp, &Request { idempotency_key: key, command });
         if let Ok(Outcome::Reserved(view)) = applied.result {
@@ -95,6 +108,10 @@ impl Shop {
 
     fn put_sku(&mut self) -> Command {
         let (sku, on_hand) = (self.sku(), self.rng.random_range(100..1_000));
+        Self::put(sku, on_hand)
+    }
+
+    fn put(sku: Sku, on_hand: u64) -> Command {
         Command::PutSku(PutSku {
             sku,
             on_hand,

@@ -245,8 +245,11 @@ impl Checkpoint {
     }
 
     /// Every row of the last save, in the order of the keys; [`decode_row`] makes records of it. Read from disk as it
-    /// is asked for.
+    /// is asked for. [`StorageError::Stopped`] alone after a failed write, which may have taken rows apart.
     pub fn rows(&self) -> Box<dyn Iterator<Item = Result<RawRow, StorageError>> + '_> {
+        if let Err(stopped) = self.check_running() {
+            return Box::new(std::iter::once(Err(stopped)));
+        }
         match &self.images {
             Images::Sled(sled) => {
                 let path = sled.image.path();
@@ -474,10 +477,10 @@ fn older(path: &Path, version: u64) -> StorageError {
 }
 
 /// What a newer lastunit wrote is not destroyed.
-fn newer(path: &Path, version: u64) -> StorageError {
+fn newer(path: &Path, version: u64, known: u64) -> StorageError {
     StorageError::Refused {
         path: path.to_owned(),
-        what: format!("format version {version} is newer than this lastunit knows ({})", codec::VERSION),
+        what: format!("format version {version} is newer than this lastunit knows ({known})"),
         mend: "run the lastunit that wrote it, or a newer one".to_owned(),
     }
 }

@@ -34,6 +34,9 @@ pub(super) const FILE_BYTES: u64 = 16 << 20;
 /// With more files than this in which less than a quarter of [`FILE_BYTES`] lives, their packs are moved.
 const SPARSE_FILES_MAX: usize = 8;
 
+/// What is not needed at once leaves as many bytes free, for what is: as many as a snapshot leaves.
+const LEFT_FREE_BYTES: u64 = 64 << 20;
+
 /// So many bytes of packs are written at once.
 const PENDING_BYTES_MAX: usize = 1 << 20;
 
@@ -209,6 +212,11 @@ impl Packs {
     /// What was tidied up since the files were opened.
     pub(super) fn tidied(&self) -> Tidied {
         self.tidied
+    }
+
+    /// How many bytes the file system takes for what can also be left undone. Where it does not tell, trying does.
+    pub(super) fn room_bytes(&self) -> u64 {
+        self.disk.free_bytes(&self.dir).map_or(u64::MAX, |free| free.saturating_sub(LEFT_FREE_BYTES))
     }
 
     /// How many files there are, how many bytes in them, and how many of those live.

@@ -316,6 +316,20 @@ fn after_a_failure_nothing_is_written() {
     assert_eq!(checkpoint.header(), None);
 }
 
+/// A save that fails may have taken the runs out that it was to write anew: the rows were those without stock.
+#[test]
+fn after_a_failure_no_rows_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut checkpoint, _) = open(dir.path());
+    let mut shop = Shop::after(8, 100);
+    save(&mut checkpoint, &mut shop);
+    assert!(checkpoint.rows().all(|row| row.is_ok()));
+    let too_large = ImageHeader { membership: vec![7; codec::VALUE_BYTES_MAX], ..shop.header() };
+    assert!(checkpoint.save(&too_large, &mut Changes::default()).is_err());
+    let rows: Vec<_> = checkpoint.rows().collect();
+    assert!(matches!(&rows[..], [Err(StorageError::Stopped(_))]));
+}
+
 #[test]
 fn a_digest_that_differs_empties_the_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
@@ -334,7 +348,7 @@ fn a_digest_that_differs_empties_the_checkpoint() {
 
 /// Changes bytes of the tree behind the checkpoint's back.
 fn with_sled(dir: &Path, change: impl FnOnce(&sled::Db)) {
-    image::wait_until_unlocked(&folder(dir).image_path(1)).unwrap();
+    image::wait_until_unlocked(&folder(dir).image_path(1), &Progress::default()).unwrap();
     let db = sled::Config::new().path(folder(dir).image_path(1)).open().unwrap();
     change(&db);
     db.flush().unwrap();
@@ -343,10 +357,12 @@ fn with_sled(dir: &Path, change: impl FnOnce(&sled::Db)) {
 #[test]
 fn what_does_not_decode_or_agree_empties_the_checkpoint() {
     type Change = fn(&sled::Db);
-    let cases: [(&str, Change); 6] = [
+    let cases: [(&str, Change); 8] = [
         ("no header", |db| drop(db.remove([0]).unwrap())),
         ("header of zeros", |db| drop(db.insert([0], vec![0; 40]).unwrap())),
         ("a key of no kind", |db| drop(db.insert([9, 9], vec![1]).unwrap())),
+        ("the first key of all", |db| drop(db.insert([0, 0], vec![1]).unwrap())),
+        ("a key behind all others", |db| drop(db.insert([0xff, 0xff], vec![1]).unwrap())),
         ("a record cut short", |db| {
             let (key, value) = db.scan_prefix([3]).next().unwrap().unwrap();
             db.insert(key, &value[..value.len() - 1]).unwrap();
@@ -362,6 +378,35 @@ fn what_does_not_decode_or_agree_empties_the_checkpoint() {
         with_sled(dir.path(), change);
         let (_, opened) = open(dir.path());
         assert!(empty(opened).is_some(), "{name}");
+    }
+}
+
+/// Which packs an image has sled keep the places of, and nothing else tells that one was there.
+#[test]
+fn runs_without_any_one_pack_or_without_one_of_them_empty_the_checkpoint() {
+    let original = tempfile::tempdir().unwrap();
+    let (mut checkpoint, _) = open(original.path());
+    let mut shop = Shop::after(16, 200);
+    shop.put_skus(6_000);
+    save(&mut checkpoint, &mut shop);
+    shop.run(20);
+    save(&mut checkpoint, &mut shop);
+    drop(checkpoint);
+    let mut packs: Vec<Vec<u8>> = Vec::new();
+    with_sled(original.path(), |db| {
+        let keys = rows::RUN_TAGS.into_iter().flat_map(|tag| db.scan_prefix([tag]).keys());
+        packs.extend(keys.map(|key| key.unwrap().to_vec()));
+    });
+    let mut runs: Vec<Vec<u8>> = packs.iter().map(|key| key[..9].to_vec()).collect();
+    runs.dedup();
+    assert!(packs.len() > runs.len() && runs.len() > rows::RUN_TAGS.len(), "{packs:?}");
+    for gone in packs.iter().chain(&runs) {
+        let dir = tempfile::tempdir().unwrap();
+        copy(original.path(), dir.path());
+        with_sled(dir.path(), |db| {
+            db.scan_prefix(gone).keys().for_each(|key| drop(db.remove(key.unwrap()).unwrap()));
+        });
+        assert!(empty(open(dir.path()).1).is_some(), "{gone:?}");
     }
 }
 

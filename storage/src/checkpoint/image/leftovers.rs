@@ -6,17 +6,20 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use super::super::contain::Progress;
 use crate::StorageError;
 
-/// How often, and how far apart, a lock that sled left behind is tried.
-const LOCK_TRIES: u32 = 500;
+/// How often, and how far apart, a lock that sled left behind is tried: for a minute, in which a machine that is busy
+/// with other things comes to it.
+const LOCK_TRIES: u32 = 6_000;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Waits until nothing of an image that this process had open before holds sled's lock on it.
 ///
 /// sled's threads and its garbage keep the file open for a moment after it was closed. Without this wait, a whole
-/// image that is opened again at once would be taken for a damaged one.
-pub(in super::super) fn wait_until_unlocked(path: &Path) -> Result<(), StorageError> {
+/// image that is opened again at once would be taken for a damaged one. Each try is a step: whoever watches the
+/// opening waits as long as this does.
+pub(in super::super) fn wait_until_unlocked(path: &Path, progress: &Progress) -> Result<(), StorageError> {
     let path = path.join("db");
     for _ in 0..LOCK_TRIES {
         let file = match File::open(&path) {
@@ -32,6 +35,7 @@ pub(in super::super) fn wait_until_unlocked(path: &Path) -> Result<(), StorageEr
             Err(TryLockError::Error(e)) => return Err(StorageError::io("lock", &path)(e)),
             Err(TryLockError::WouldBlock) => {}
         }
+        progress.step();
         collect_garbage(0);
         thread::sleep(LOCK_PAUSE);
     }

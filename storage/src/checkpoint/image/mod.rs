@@ -102,7 +102,7 @@ impl Image {
             .cache_capacity(CACHE_BYTES)
             .mode(sled::Mode::LowSpace)
             .flush_every_ms(Some(FLUSH_MS));
-        wait_until_unlocked(&path).map_err(Unreadable::Fatal)?;
+        wait_until_unlocked(&path, &progress).map_err(Unreadable::Fatal)?;
         let mut synced = Synced::new(disk.clone());
         let not_held = |e: io::Error| Failure::Error(sled::Error::Io(e)).on_reading(&path);
         synced.hold(&path).map_err(not_held)?;

@@ -1,7 +1,6 @@
 //! The rows of an image, as they come out of sled, and the packs that they name.
 
-use std::ops::Range;
-
+use super::super::codec::HEADER_KEY;
 use super::super::contain::contain;
 use super::super::packs::Place;
 use super::super::rows;
@@ -30,9 +29,9 @@ impl RawRow {
         &self.value
     }
 
-    /// Whether its tag is a lesser one.
-    fn is_below(&self, tag: u8) -> bool {
-        self.key.first().is_some_and(|own| *own < tag)
+    /// Whether its tag is this one or a lesser one.
+    fn is_within(&self, last_tag: u8) -> bool {
+        self.key.first().is_some_and(|own| *own <= last_tag)
     }
 }
 
@@ -40,15 +39,22 @@ impl Image {
     /// Every row, in the order of the keys; the header is left out.
     pub(in super::super) fn rows(&self) -> impl Iterator<Item = Result<RawRow, Unreadable>> + '_ {
         let [stock, customers] = rows::RUN_TAGS;
-        let before = self.rows_of(1..stock).chain(self.run_rows(stock));
-        let between = self.rows_of(stock + 1..customers).chain(self.run_rows(customers));
-        before.chain(between).chain(self.rows_of(customers + 1..u8::MAX))
+        // The key right behind the header's: whatever is there is a row, or damage.
+        let first = [HEADER_KEY, &[0]].concat();
+        let before = self.rows_up_to(first, stock - 1).chain(self.run_rows(stock));
+        let between = self.rows_up_to(vec![stock + 1], customers - 1).chain(self.run_rows(customers));
+        before.chain(between).chain(self.rows_up_to(vec![customers + 1], u8::MAX))
     }
 
-    /// The rows of some tags, of which none lies in runs.
-    fn rows_of(&self, tags: Range<u8>) -> impl Iterator<Item = Result<RawRow, Unreadable>> + '_ {
-        let of_tags = move |row: &Result<RawRow, _>| row.as_ref().map_or(true, |row| row.is_below(tags.end));
-        self.stored(vec![tags.start]).take_while(of_tags).map(|row| {
+    /// The rows from a key on to the last one of a tag, of which none lies in runs.
+    fn rows_up_to(
+        &self,
+        from: Vec<u8>,
+        last_tag: u8,
+    ) -> impl Iterator<Item = Result<RawRow, Unreadable>> + '_ {
+        let is_within =
+            move |row: &Result<RawRow, _>| row.as_ref().map_or(true, |row| row.is_within(last_tag));
+        self.stored(from).take_while(is_within).map(|row| {
             let row = row?;
             if !rows::is_pack(&row.key) {
                 return Ok(row);
@@ -128,7 +134,7 @@ impl Image {
     pub(super) fn places(&self) -> Result<Vec<(sled::IVec, Place)>, Unreadable> {
         let of_tag = |tag: u8| {
             let is_of_tag =
-                move |row: &Result<RawRow, _>| row.as_ref().map_or(true, |row| row.is_below(tag + 1));
+                move |row: &Result<RawRow, _>| row.as_ref().map_or(true, |row| row.is_within(tag));
             self.stored(vec![tag]).take_while(is_of_tag)
         };
         let tags = rows::PACK_TAGS.into_iter().chain(rows::RUN_TAGS);

@@ -12,7 +12,8 @@
 //! packs of neighbours 64 would be written for each. So each save writes what changed as a run of its own, and reading
 //! takes of all runs the newest record of each key. Runs are put together before there are many ([`RUNS_MAX`]), and
 //! all of them once the later ones are as long as the first: so no more than half of what lies there is out of date,
-//! and a record is written some four times, at a quarter of its length.
+//! and a record is written some four times, at a quarter of its length. Both are put off where there is little room
+//! left on disk: while runs are put together their bytes are there twice, and once more where packs are moved for it.
 //!
 //! Changes that all come behind the newest run's last record go on with that run: SKUs that are made in the order of
 //! their names, and an image that is built, are written once.
@@ -22,7 +23,7 @@
 use super::super::codec::{CodecError, malformed};
 use super::super::packs::Place;
 
-/// As many runs of one tag are there at most: a reader goes through all of them at once.
+/// As many runs of one tag are there at most, where there is room: a reader goes through all of them at once.
 pub(super) const RUNS_MAX: usize = 16;
 
 /// Later runs that are shorter than this, all together, in bytes, are no reason to write the first one anew.
@@ -69,11 +70,12 @@ impl Runs {
         self.0.pop_if(|run| !run.last.is_empty() && *run.last < *first)
     }
 
-    /// Begins a run, and takes those out that become a part of it: see [`merged_from`].
-    pub(super) fn begin(&mut self) -> (Run, Vec<Run>) {
+    /// Begins a run, and takes those out that become a part of it, for which there are so many bytes of room: see
+    /// [`merged_from`].
+    pub(super) fn begin(&mut self, room_bytes: u64) -> (Run, Vec<Run>) {
         let number = self.0.last().map_or(1, |run| run.number + 1);
         let lengths: Vec<u64> = self.0.iter().map(|run| run.bytes).collect();
-        (Run { number, ..Run::default() }, self.0.split_off(merged_from(&lengths)))
+        (Run { number, ..Run::default() }, self.0.split_off(merged_from(&lengths, room_bytes)))
     }
 
     /// Whether there is none: what is gone need not be told in the first one.
@@ -113,11 +115,13 @@ impl Run {
     }
 }
 
-/// From which run on they are put together with what is saved, by their lengths, oldest first.
-fn merged_from(lengths: &[u64]) -> usize {
+/// From which run on they are put together with what is saved, by their lengths, oldest first: no more than there is
+/// room for.
+fn merged_from(lengths: &[u64], room_bytes: u64) -> usize {
     let later = |from: usize| lengths[from + 1..].iter().sum::<u64>();
+    let has_room = |from: usize| room_bytes >= 2 * (lengths[from] + later(from));
     let is_half_out_of_date = lengths.len() > 1 && later(0) >= lengths[0].max(LATER_BYTES_MIN);
-    if is_half_out_of_date {
+    if is_half_out_of_date && has_room(0) {
         return 0;
     }
     if lengths.len() < RUNS_MAX {
@@ -125,7 +129,8 @@ fn merged_from(lengths: &[u64]) -> usize {
     }
     // The longest row of runs whose first one is not much longer than the others; of ever shorter ones, a half.
     let of_a_length = |&from: &usize| 2 * lengths[from] <= later(from);
-    (0..lengths.len()).find(of_a_length).unwrap_or(RUNS_MAX / 2).min(RUNS_MAX / 2)
+    let from = (0..lengths.len()).find(of_a_length).unwrap_or(RUNS_MAX / 2).min(RUNS_MAX / 2);
+    (from..lengths.len()).find(|&from| has_room(from)).unwrap_or(lengths.len())
 }
 
 /// What the keys of a run's packs begin with.
@@ -181,7 +186,30 @@ mod tests {
             ("ever shorter ones", falling, RUNS_MAX / 2),
         ];
         for (case, lengths, from) in cases {
-            assert_eq!(merged_from(&lengths), from, "{case}");
+            assert_eq!(merged_from(&lengths, u64::MAX), from, "{case}");
+        }
+    }
+
+    #[test]
+    fn no_more_runs_are_put_together_than_there_is_room_for() {
+        const M: u64 = 1 << 20;
+        let short = [vec![20 * M], vec![M; RUNS_MAX - 1]].concat();
+        let long = [vec![20 * M], vec![2 * M; RUNS_MAX - 1]].concat();
+        let more = [vec![20 * M], vec![2 * M; 3 * RUNS_MAX]].concat();
+        let (shorts, longs) = (RUNS_MAX as u64 - 1, 2 * (RUNS_MAX as u64 - 1));
+        let cases: [(&str, &[u64], u64, usize); 9] = [
+            ("none, and no room", &[], 0, 0),
+            ("as much again", &[20 * M, 20 * M], 80 * M, 0),
+            ("not quite room for as much again", &[20 * M, 20 * M], 80 * M - 1, 2),
+            ("many short ones", &short, 2 * shorts * M, 1),
+            ("room for all short ones but one", &short, 2 * shorts * M - 1, 2),
+            ("no room for a single one", &short, 2 * M - 1, RUNS_MAX),
+            ("room for the later ones of a half", &long, 2 * longs * M, 1),
+            ("more than there are to be, and no room", &more, 0, more.len()),
+            ("more than there are to be, and room again", &more, u64::MAX, 0),
+        ];
+        for (case, lengths, room_bytes, from) in cases {
+            assert_eq!(merged_from(lengths, room_bytes), from, "{case}");
         }
     }
 
@@ -191,7 +219,7 @@ mod tests {
         let (first, save) = (22_000_000, 440_000);
         let (mut lengths, mut written) = (vec![first], 0);
         for _ in 0..1_000 {
-            let from = merged_from(&lengths);
+            let from = merged_from(&lengths, u64::MAX);
             let merged = lengths.split_off(from);
             let whole = if from == 0 { first } else { merged.iter().sum::<u64>() + save };
             lengths.push(whole);

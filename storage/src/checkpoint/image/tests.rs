@@ -13,6 +13,7 @@ use crate::checkpoint::changes::Changes;
 use crate::checkpoint::fixture::Shop;
 use crate::checkpoint::rows;
 use crate::disk::RealDisk;
+use crate::disk::told::ToldDisk;
 use crate::inventory::ids::Sku;
 use crate::inventory::record::{CustomerRecord, KeyRef, RecordRef, StockRecord};
 use crate::pace::Pace;
@@ -62,7 +63,7 @@ fn an_image_that_another_handle_has_locked_is_waited_for() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("image-1");
     drop(Image::open(Arc::new(RealDisk), path.clone()).unwrap());
-    wait_until_unlocked(&path).unwrap();
+    wait_until_unlocked(&path, &Progress::default()).unwrap();
     let other = File::open(path.join("db")).unwrap();
     other.try_lock().unwrap();
     let holder = thread::spawn(move || {
@@ -258,6 +259,35 @@ fn runs_have_the_newest_of_each_record() {
     (0..5_000).for_each(|number| loose.set(number, None));
     loose.save(&mut image);
     assert_eq!(rows_of(&image), []);
+}
+
+/// Putting them together may take twice what all of them have, for which a save was not asked.
+#[test]
+fn runs_are_put_together_once_there_is_room_for_it() {
+    let disk = ToldDisk::over(RealDisk);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("image-1");
+    let open = || Image::open(Arc::new(disk.clone()), path.clone()).unwrap();
+    let (mut image, mut loose) = (open(), Loose::default());
+    disk.tell(0);
+    (0..300).for_each(|number| loose.set(number, Some(1)));
+    loose.save(&mut image);
+    let saves = 3 * runs::RUNS_MAX;
+    // None goes on with the one before: each has lesser names.
+    for save in 1..=saves {
+        (0..4).for_each(|number| loose.set(300 - 6 * save as u32 + number, Some(1 + save as u64)));
+        loose.save(&mut image);
+    }
+    let runs = |image: &Image| image.runs.values().map(|runs| runs.numbers().len()).max().unwrap();
+    assert_eq!(runs(&image), 1 + saves);
+    drop(image);
+    let mut image = open();
+    assert!(rows_of(&image) == loose.rows());
+    disk.tell(u64::MAX);
+    loose.set(0, Some(7));
+    loose.save(&mut image);
+    assert!(runs(&image) <= runs::RUNS_MAX, "{} runs", runs(&image));
+    assert!(rows_of(&image) == loose.rows());
 }
 
 /// Each SKU cost a copy of one of sled's pages, and a record in it was written about five times: while many were put, a

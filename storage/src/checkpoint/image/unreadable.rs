@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::super::codec::CodecError;
+use super::super::codec::{CodecError, VERSION};
 use super::super::contain::Failure;
 use super::super::{newer, older};
 use crate::StorageError;
@@ -59,7 +59,7 @@ fn is_environment(error: &io::Error) -> bool {
 /// A newer or a dropped format is refused; anything else that does not decode is damage.
 pub(in super::super) fn undecodable(path: &Path, error: CodecError) -> Unreadable {
     match error {
-        CodecError::Newer(version) => Unreadable::Fatal(newer(path, version.into())),
+        CodecError::Newer(version) => Unreadable::Fatal(newer(path, version.into(), VERSION.into())),
         CodecError::Older(version) => Unreadable::Fatal(older(path, version.into())),
         CodecError::Level(what) => Unreadable::Fatal(StorageError::of_other_version(path, what)),
         error => Unreadable::Damaged(error.to_string()),

@@ -92,7 +92,7 @@ impl Image {
         let (Some(&first), Some(&last)) = (starts.first(), starts.last()) else { return Ok(()) };
         let mut runs = self.runs.remove(&tag).unwrap_or_default();
         let open = runs.take_open(rows::key_at(bytes, first)).map(|run| (run, Vec::new()));
-        let (run, merged) = open.unwrap_or_else(|| runs.begin());
+        let (run, merged) = open.unwrap_or_else(|| runs.begin(self.packs.room_bytes()));
         let changes = Cursor::of_changes(bytes, starts);
         let merge = self.merge_into(tag, changes, &merged, !runs.is_empty(), batch);
         let run = self.write_merged(tag, run, merge.map_err(|e| unreadable(&self.path, e))?, batch, pace)?;
