@@ -2,8 +2,8 @@
 //! disk, so that the ratio holds when the machine's speed drifts.
 //!
 //! An fdatasync is measured twice. Back to back it finds the processor awake and the disk warm; after a pause as long
-//! as the rest of a reserve it does not, and that is how a node's comes. What is claimed of the ratio is claimed of the
-//! one to back to back: it is what any tool measures of a disk, and the greater of the two.
+//! as the rest of a reserve it does not, and that is how a node's comes. What is claimed of the ratio is claimed of
+//! the one to back to back: it is what any tool measures of a disk, and the greater of the two.
 //!
 //! `cargo bench -p node --bench single_client`
 

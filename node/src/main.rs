@@ -89,8 +89,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // The kernel clears a huge page when the first byte of it is touched: milliseconds in which a worker answers nobody,
-    // and a state that grows touches many (docs/benchmarks). Where it cannot be asked, a node is merely slower.
+    // The kernel clears a huge page when its first byte is touched: milliseconds in which a worker answers nobody, and
+    // a state that grows touches many (docs/benchmarks). Where the kernel cannot be asked, a node is merely slower.
     rustix::thread::disable_transparent_huge_pages(true).ok();
     // A damaged checkpoint is rebuilt, which is told in a line; that sled panicked over it is no news.
     storage::checkpoint::keep_panics_of_sled_quiet();
