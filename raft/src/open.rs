@@ -66,7 +66,8 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
     let open_checkpoint = if simulated::is_on() { Checkpoint::open_plain } else { Checkpoint::open };
     let (mut checkpoint, opened) = open_checkpoint(disk, &path.join("checkpoint"))?;
     let (newest, damage) = newest_snapshot(&snapshots)?;
-    let (header, inventory) = newest_image(&mut checkpoint, opened, newest.as_ref())?;
+    let (header, mut inventory) = newest_image(&mut checkpoint, opened, newest.as_ref())?;
+    inventory.count_ahead(&options.limits);
     let span = LogSpan::of(&log);
     match damage {
         None => check_log(&span, header.applied, path)?,

@@ -208,7 +208,7 @@ fn check_date(file: &Named, chain: &[CertificateDer<'_>]) -> Result<(), Unusable
 }
 
 /// When a certificate is valid, in seconds since 1970.
-fn validity(certificate: &CertificateDer<'_>) -> Option<(u64, u64)> {
+pub(super) fn validity(certificate: &CertificateDer<'_>) -> Option<(u64, u64)> {
     let certificate = x509_cert::Certificate::from_der(certificate).ok()?;
     let validity = certificate.tbs_certificate.validity;
     let seconds = |time: x509_cert::time::Time| time.to_unix_duration().as_secs();

@@ -4,6 +4,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 use super::authority::{Authority, Pair};
@@ -147,24 +149,25 @@ fn what_has_no_tls_needs_no_files() {
     assert!(made.open_with("http = false").unwrap().http().is_none());
 }
 
-/// The authority's lasts as long as all that it made at first.
+/// Held against the very files: which day a moment lies on, and how long this takes, is no matter.
 #[test]
 fn it_is_known_when_what_is_in_use_ends() {
     let made = Made::new();
-    let now_s = crate::clock::wall_ms() / 1_000;
-    let days_left = |tls: &Tls| {
-        let left = |(name, end_s): (&'static str, u64)| (name, end_s.saturating_sub(now_s).div_ceil(86_400));
-        tls.ends().in_use().into_iter().map(left).collect::<Vec<_>>()
+    let end_s = |name: &str| {
+        let certificate = CertificateDer::from_pem_file(made.path(name)).unwrap();
+        files::validity(&certificate).unwrap().1
     };
     let tls = made.open().unwrap();
-    let days = u64::from(DAYS);
-    assert_eq!(days_left(&tls), [("clients", days), ("nodes", days), ("authority", days)]);
+    let (first_s, authority_s) = (end_s("node-1.pem"), end_s("ca.pem"));
+    assert_eq!(tls.ends().in_use(), [("clients", first_s), ("nodes", first_s), ("authority", authority_s)]);
     made.put("node-1", &made.pair(1, 7));
+    let next_s = end_s("node-1.pem");
+    assert!(next_s < first_s.min(authority_s), "{next_s} is weeks before {first_s} and {authority_s}");
     let files = tls.files.clone().unwrap();
     tls.take(&files, &files.read().unwrap()).unwrap();
-    assert_eq!(days_left(&tls), [("clients", 7), ("nodes", 7), ("authority", days)]);
-    assert_eq!(days_left(&made.open_with("peers = false").unwrap()), [("clients", 7)]);
-    assert_eq!(days_left(&Tls::default()), []);
+    assert_eq!(tls.ends().in_use(), [("clients", next_s), ("nodes", next_s), ("authority", authority_s)]);
+    assert_eq!(made.open_with("peers = false").unwrap().ends().in_use(), [("clients", next_s)]);
+    assert_eq!(Tls::default().ends().in_use(), []);
 }
 
 #[tokio::test]

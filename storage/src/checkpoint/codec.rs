@@ -38,7 +38,7 @@ use crate::inventory::{LEVELS, check_levels};
 /// The version of every value and header written now, but for [`EXTENDED_VERSION`].
 pub const VERSION: u8 = 3;
 
-/// The version of a reservation that was extended: as before, and behind it how often.
+/// The version of a reservation that was extended while that was limited: as before, and behind it how often.
 pub(super) const EXTENDED_VERSION: u8 = 4;
 
 /// The longest value that is read, in bytes. The largest that commands can make is half of it: a chunk of 64 events,

@@ -37,9 +37,7 @@ impl Inventory {
         if let ReservePlan::Already(id) = plan {
             return Ok(Outcome::AlreadyReserved(self.view(id)));
         }
-        if stamp.limits.are_of_customers() {
-            self.reservations.count_holders();
-        }
+        self.count_ahead(&stamp.limits);
         self.check_totals(stamp, reserve)?;
         match plan {
             ReservePlan::Join => Ok(Outcome::Waiting(self.join(stamp, reserve))),
@@ -127,12 +125,14 @@ impl Inventory {
     pub(super) fn extend(&mut self, stamp: &Stamp, extend: &Extend) -> Result<Outcome, Rejection> {
         let id = extend.reservation_id;
         let (from_ms, to_ms) = self.check_extend(stamp, extend)?;
+        // Only where they are limited: an entry without limits leaves the state that it left before there were any.
+        let counted = u16::from(stamp.limits.hold_extensions_max.is_some());
         if from_ms != to_ms {
             self.move_items(id, |item| Some(Move::Redate { qty: item.qty, from_ms, to_ms }));
             self.change_reservation(id, ReservationChangeKind::Extended, |record| {
                 record.grant = record.grant.map(|grant| Grant { deadline_ms: to_ms, ..grant });
                 record.forget_ms = to_ms.saturating_add(stamp.retention_ms);
-                record.extensions = record.extensions.saturating_add(1);
+                record.extensions = record.extensions.saturating_add(counted);
             });
         }
         Ok(Outcome::Extended(self.view(id)))

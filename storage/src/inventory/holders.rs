@@ -13,8 +13,9 @@
 //! They are the last reason to refuse a reserve. They come with the stamp, which the sold-out gate does not know: what
 //! it says for a reason that stands before them is what apply would say, whatever they are.
 //!
-//! Derived, like an index, and not counted before a limit asks for it: who has no such limits pays nothing. A hold that
-//! is due counts no more, be it swept or not.
+//! Derived, like an index, and not counted before a limit asks for it: who has no such limits pays nothing. Who opens
+//! with them counts ahead, for that walks through all reservations. A hold that is due counts no more, be it swept or
+//! not.
 
 use std::sync::Arc;
 
@@ -57,6 +58,14 @@ struct Part {
 }
 
 impl Inventory {
+    /// Counts what customers have, where such limits will ask for it: ahead of the first command that does, which would
+    /// do it else, and would take longer. It changes no state.
+    pub fn count_ahead(&mut self, limits: &HoldLimits) {
+        if limits.are_of_customers() {
+            self.reservations.count_holders();
+        }
+    }
+
     /// Whether the customer of a reserve may have one live reservation more, and its units. Precedence: holds, units.
     pub(super) fn check_totals(&self, stamp: &Stamp, reserve: &Reserve) -> Result<(), Rejection> {
         let limits = &stamp.limits;
@@ -190,7 +199,7 @@ fn part_of(record: &ReservationRecord) -> Option<Part> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ids::Sku;
+    use super::super::ids::{ReservationId, Sku};
     use super::super::outcome::Grant;
     use super::super::record::ReservedItem;
     use super::*;
@@ -223,6 +232,20 @@ mod tests {
             assert_eq!(holders.has("ann", now_ms), expected, "at {now_ms}");
         }
         assert_eq!(holders.has("bob", 0), has(0, 0));
+    }
+
+    #[test]
+    fn only_limits_of_customers_have_it_counted_ahead_and_it_is_no_part_of_the_state() {
+        let mut inventory = Inventory::default();
+        inventory
+            .reservations
+            .insert(ReservationId { sequence: 1, nonce: 1 }, record(State::Waiting, 3, 0).into());
+        let digest = inventory.state_digest();
+        inventory.count_ahead(&HoldLimits { hold_extensions_max: Some(1), ..HoldLimits::NONE });
+        assert!(!inventory.reservations.counts_holders());
+        inventory.count_ahead(&HoldLimits { customer_units_max: Some(1), ..HoldLimits::NONE });
+        assert!(inventory.reservations.counts_holders() && inventory.reservations.holders_hold());
+        assert_eq!((inventory.reservations.has("ann", 0), inventory.state_digest()), (has(1, 3), digest));
     }
 
     #[test]

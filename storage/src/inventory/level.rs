@@ -13,6 +13,10 @@
 //! Level 1 is that of every image and entry that does not say otherwise: nothing is stored for it, and nothing is added
 //! to the digest. Whatever was written before there were levels is of level 1.
 //!
+//! Limits of customers and holds take no level: they come in entries of kinds of their own, at which a binary that does
+//! not know them stops, and an entry without any does what it did before there were limits, down to the digest. So they
+//! are to be set when every node knows them.
+//!
 //! Absent on purpose: who raises it, and when. That is a matter of who takes part, and the raft crate's.
 
 use std::ops::RangeInclusive;

@@ -158,8 +158,8 @@ pub struct ReservationRecord {
     pub forget_ms: u64,
     /// With what proof of payment it was committed.
     pub payment_token: Option<Arc<str>>,
-    /// How often its deadline was moved; it counts no further than it can. A record that was never extended is encoded
-    /// as if there were no such field, so whoever encodes the record adds it.
+    /// How often its deadline was moved while that was limited; it counts no further than it can. Where it is 0 the
+    /// record is encoded as if there were no such field, so whoever encodes the record adds it.
     #[serde(skip)]
     pub extensions: u16,
 }

@@ -20,7 +20,7 @@ use crate::planted;
 pub(super) struct Reservations {
     rows: BySequence<Row>,
     indexes: Indexes,
-    /// What customers have at a time: counted from when the first command asks for it.
+    /// What customers have at a time: counted from when the first command, or whoever opens, asks for it.
     holders: Option<Holders>,
     /// The sum of the hashes of all rows.
     digest: u64,
@@ -140,6 +140,12 @@ impl Reservations {
             Some(holders) => holders.has(customer, now_ms),
             None => Holders::of(self.iter().map(|(_, record)| record)).has(customer, now_ms),
         }
+    }
+
+    /// Whether it is counted what customers have.
+    #[cfg(test)]
+    pub(super) fn counts_holders(&self) -> bool {
+        self.holders.is_some()
     }
 
     /// Whether what is counted of customers is what the reservations say.

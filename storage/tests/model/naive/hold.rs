@@ -181,12 +181,12 @@ impl Naive {
             return Err(Rejection::HoldLimit { latest_deadline_ms });
         }
         let extensions = self.one(view.id).extensions;
-        if let Some(limit) = stamp.limits.hold_extensions_max
-            && extensions >= limit
-        {
-            return Err(Rejection::ExtensionLimit { limit });
+        if let Some(limit) = stamp.limits.hold_extensions_max {
+            if extensions >= limit {
+                return Err(Rejection::ExtensionLimit { limit });
+            }
+            self.one_mut(view.id).extensions += 1;
         }
-        self.one_mut(view.id).extensions += 1;
         grant.deadline_ms = wanted_ms;
         self.one_mut(view.id).grant = Some(grant);
         self.one_mut(view.id).forget_ms = wanted_ms + stamp.retention_ms;
