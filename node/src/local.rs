@@ -35,6 +35,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::keys::{KEYS, Key};
 use crate::config::{NODES, NodeConfig};
+use crate::logs::FILTER_VARIABLE;
 
 /// How many of a node's last log lines are kept, to tell why it ended.
 const LINES_KEPT: usize = 20;
@@ -77,7 +78,7 @@ pub(crate) struct Extras {
     pub(crate) arguments: BTreeMap<u64, Vec<String>>,
     /// Nodes that the cluster's own file does not name, and the files that do.
     pub(crate) others: BTreeMap<u64, PathBuf>,
-    /// Gets every log line, with the id of its node.
+    /// Gets every log line, with the id of its node: those that are written where nobody asks for others.
     pub(crate) lines: Option<UnboundedSender<(u64, String)>>,
 }
 
@@ -329,6 +330,10 @@ impl LocalCluster {
         let mut command = Command::new(&self.program);
         // What is set for one node cannot be meant for each of them.
         command.env_remove("LASTUNIT_NODE_DATA_DIR");
+        if self.extras.lines.is_some() {
+            // Who reads the lines counts on those that there are by default.
+            command.env_remove(FILTER_VARIABLE);
+        }
         if self.own {
             command.env_remove("LASTUNIT_INSECURE_NO_AUTH");
             KEYS.iter().filter_map(Key::variable).for_each(|name| _ = command.env_remove(name));

@@ -16,12 +16,13 @@
 //! - New files count for new connections, all of them at once; files that are of no use change nothing.
 //! - A key is in no log and no error.
 //!
-//! `authority` makes certificates, for `lastunit cert`.
+//! `authority` makes certificates, for `lastunit cert`; `knock` dials a node with one, for `lastunit prove`.
 
 pub(crate) mod authority;
 mod ends;
 mod files;
 mod http;
+pub(crate) mod knock;
 mod watch;
 
 use std::sync::Arc;

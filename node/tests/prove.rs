@@ -36,6 +36,9 @@ const KINDS: [&str; 16] = [
     "transfer",
 ];
 
+/// What an operator does, of these.
+const OPERATIONS: [&str; 5] = ["backup", "replace", "restart", "tokens", "transfer"];
+
 /// Of these each run has one, by its seed: they take longest, and have tests of their own.
 const BY_TURNS: [&str; 3] = ["certs", "grow", "membership"];
 
@@ -49,9 +52,11 @@ fn alone() -> MutexGuard<'static, ()> {
     CLUSTER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs `lastunit prove` with these arguments to its end.
+/// Runs `lastunit prove` with these arguments to its end. What its nodes are to log is not for its caller to say.
 fn prove(arguments: &[&str]) -> Ended {
-    Ended::of(program().arg("prove").args(arguments).stdin(Stdio::null()).output().unwrap())
+    let mut command = program();
+    command.arg("prove").args(arguments).env("LASTUNIT_LOG", "error").stdin(Stdio::null());
+    Ended::of(command.output().unwrap())
 }
 
 fn records(history: &Path) -> Vec<Value> {
@@ -86,7 +91,7 @@ fn every_kind_of_fault_fires_and_no_promise_is_broken_but_a_lie_is_caught() {
     }
     match ended.code {
         // A machine that is too slow for it is none of lastunit's failures.
-        UNKNOWN => say(&format!("SEED={seed}: this run showed too little: {}", ended.stdout)),
+        UNKNOWN => showed_most_operations(&records, &kinds, &seed, &ended.stdout),
         _ => showed_everything(&dir, &records, &kinds, &seed),
     }
 
@@ -108,9 +113,24 @@ fn kinds(seed: u64) -> Vec<&'static str> {
     KINDS.into_iter().chain([turn]).collect()
 }
 
-fn showed_everything(dir: &Path, records: &[Value], kinds: &[&str], seed: &str) {
+/// What an operator does needs no luck, but for a transfer or a backup beside another fault, and a node that must have
+/// caught up to lead.
+fn showed_most_operations(records: &[Value], kinds: &[&str], seed: &str, told: &str) {
+    say(&format!("SEED={seed}: this run showed too little: {told}"));
+    let is_operation = |kind: &&&str| OPERATIONS.contains(kind) || BY_TURNS.contains(kind);
+    let operations: BTreeSet<&str> = kinds.iter().filter(is_operation).copied().collect();
+    let fired: BTreeSet<&str> = fired(records).intersection(&operations).copied().collect();
+    assert!(fired.len() * 2 > operations.len(), "SEED={seed}: only {fired:?} of {operations:?}");
+}
+
+/// The kinds of which there is evidence.
+fn fired(records: &[Value]) -> BTreeSet<&str> {
     let fired = records.iter().filter(|record| record["kind"] == "fault" && record["fired"] == true);
-    let fired: BTreeSet<&str> = fired.filter_map(|fault| fault["fault"].as_str()).collect();
+    fired.filter_map(|fault| fault["fault"].as_str()).collect()
+}
+
+fn showed_everything(dir: &Path, records: &[Value], kinds: &[&str], seed: &str) {
+    let fired = fired(records);
     assert_eq!(fired, BTreeSet::from_iter(kinds.iter().copied()), "SEED={seed}");
     let left: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 7, "the data of a run that passed are gone: {left:?}");

@@ -44,6 +44,7 @@ fn hit(fault: &Fault) -> Hit {
     match (fault.fault.as_str(), fault.hit_leader) {
         (kind, _) if EACH.contains(&kind) => Hit::Each,
         (_, true) => Hit::Leader,
+        _ if fault.nodes.is_empty() && fault.links.is_empty() => Hit::Nobody,
         (_, false) => Hit::Followers,
     }
 }
@@ -149,6 +150,18 @@ mod tests {
             ("tokens", &[1, 2, 3], true),
         ] {
             assert_eq!(leaves_quorum(&fault(kind, 1, 2, nodes, true), 3), left, "{kind} of {nodes:?}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_node_hit_nobody() {
+        for (kind, nodes, leader, whom) in [
+            ("grow", &[][..], false, Hit::Nobody),
+            ("grow", &[1, 2], true, Hit::Leader),
+            ("grow", &[2, 3], false, Hit::Followers),
+            ("restart", &[1, 2, 3], true, Hit::Each),
+        ] {
+            assert_eq!(hit(&fault(kind, 1, 2, nodes, leader)), whom, "{kind} of {nodes:?}");
         }
     }
 

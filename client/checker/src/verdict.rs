@@ -171,6 +171,8 @@ pub enum Hit {
     Followers,
     /// One node after the other, so that at each moment one was hit.
     Each,
+    /// None of those that the cluster began with: others came.
+    Nobody,
 }
 
 impl Impact {

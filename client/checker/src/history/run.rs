@@ -55,6 +55,9 @@ pub struct Settings {
     /// How often a hold may be extended, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_extensions_max: Option<u64>,
+    /// Whether every call must show a token; left out where none is asked for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tokens: bool,
 }
 
 impl Default for Settings {
@@ -69,6 +72,7 @@ impl Default for Settings {
             customer_holds_max: None,
             customer_units_max: None,
             hold_extensions_max: None,
+            tokens: false,
         }
     }
 }

@@ -51,6 +51,7 @@ fn of(hit: Hit) -> &'static str {
         Hit::Leader => "the leader",
         Hit::Followers => "a follower",
         Hit::Each => "each in turn",
+        Hit::Nobody => "nobody",
     }
 }
 

@@ -5,11 +5,16 @@ use std::fs;
 use serde_json::Value;
 
 use super::cluster::Cluster;
+use super::commands::Undone;
 use super::keys::Part;
+use super::operation::NO_DOCUMENT;
 use super::recorder::Recorder;
 
-/// The exit code that says that there is none: no quorum answered in time. Other faults may be under way.
-const NOT_EXECUTED: Option<i32> = Some(3);
+/// How the line begins that says that there is none: no quorum answered in time. Other faults may be under way. What
+/// else ends with that code, such as a file that cannot be written, has lines of its own.
+const NOT_EXECUTED: &str = "lastunit: not executed: ";
+/// The exit code beside it.
+const NOT_EXECUTED_CODE: Option<i32> = Some(3);
 /// How long a node may take to begin.
 const DEADLINE: &str = "30s";
 
@@ -39,9 +44,15 @@ async fn fetch(cluster: &Cluster, node: u64, file: &str) -> Result<Option<Value>
     let token = keys.tokens.get(&Part::Operator).map(|token| token.text.as_str());
     match cluster.commands.run(&arguments, token).await {
         Ok(taken) => Ok(Some(taken)),
-        Err(undone) if undone.code == NOT_EXECUTED => Ok(None),
+        Err(undone) if is_of_no_quorum(&undone) => Ok(None),
         Err(undone) => Err(undone.why),
     }
+}
+
+/// Whether a cluster may say so that is well, or has no leader for now.
+fn is_of_no_quorum(undone: &Undone) -> bool {
+    let why = undone.line.strip_prefix(NOT_EXECUTED).filter(|_| undone.code == NOT_EXECUTED_CODE);
+    why.is_some_and(|why| !why.contains(NO_DOCUMENT))
 }
 
 /// It is whole, says the same when it is read again, and has all that was acknowledged before it was asked for.
@@ -60,4 +71,25 @@ async fn check(cluster: &Cluster, file: &str, taken: &Value, acknowledged: u64) 
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_cluster_without_a_quorum_may_give_no_backup_and_no_other_failure_of_that_code() {
+        for (code, line, is_of_no_quorum) in [
+            (3, "lastunit: not executed: 503 no_quorum: The leader cannot reach one. (tries: 9)", true),
+            (3, "lastunit: not executed: no node began to send a backup within 30s", true),
+            (3, "lastunit: not executed: status 500 without a problem document (tries: 9)", false),
+            (3, "lastunit: cannot write the backup: No space left on device", false),
+            (3, "lastunit: invalid answer: status 418: not a problem document: ", false),
+            (1, "lastunit: refused: forbidden: The token is not for this.", false),
+            (4, "lastunit: not executed: ", false),
+        ] {
+            let undone = Undone { code: Some(code), line: line.to_owned(), why: String::new() };
+            assert_eq!(super::is_of_no_quorum(&undone), is_of_no_quorum, "{line}");
+        }
+    }
 }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Each step waits until every node says that it has read its files. That they are in use is found out from outside:
-//! who trusts B alone is served by every node, and who trusts A alone finds a certificate of somebody else.
+//! who trusts B alone is served by every node, and who trusts A alone finds a certificate of somebody else. A node of A
+//! that dials the others in the end is refused.
 
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use tokio::time::{Instant, sleep};
 use super::cluster::Cluster;
 use super::keys::{self, Keys};
 use super::security::Security;
+use crate::tls::authority::Pair;
+use crate::tls::knock::Knock;
 
 /// How long nodes may take to notice: they look once a second, on a machine that may be busy with other things.
 const NOTICE_TIME_MAX: Duration = Duration::from_secs(120);
@@ -36,7 +39,7 @@ pub(super) async fn rotate(cluster: &Cluster) -> Result<(), String> {
     noticed(cluster, &before, "renewed certificates").await?;
 
     let new = security.new_authority().await?;
-    let both = format!("{old}{new}");
+    let (both, left) = (format!("{old}{new}"), old_node(cluster, security)?);
     trusted(cluster, security, &both, "a second authority").await?;
     clients_trust(cluster, &both).await?;
     let before = counts(cluster);
@@ -46,6 +49,7 @@ pub(super) async fn rotate(cluster: &Cluster) -> Result<(), String> {
     clients_trust(cluster, &new).await?;
     trusted(cluster, security, &new, "that the old authority is gone").await?;
     shows(cluster, &old, false).await?;
+    refuses(cluster, &Knock::new(&new, &left)?).await?;
     security.keep_next()
 }
 
@@ -85,6 +89,28 @@ async fn noticed(cluster: &Cluster, before: &[(u64, u64)], what: &str) -> Result
         }
     }
     Ok(())
+}
+
+/// What some node shows before it has a certificate of the new authority.
+fn old_node(cluster: &Cluster, security: &Security) -> Result<Pair, String> {
+    let (id, _) = cluster.nodes.first().ok_or("there is no node")?;
+    security.pair(*id)
+}
+
+/// Waits until every node refuses who dials it so.
+async fn refuses(cluster: &Cluster, knock: &Knock) -> Result<(), String> {
+    let nodes = cluster.nodes.iter().map(|(id, _)| (*id, cluster.place(*id).1));
+    let looks = nodes.map(|(id, raft)| async move {
+        let deadline = Instant::now() + NOTICE_TIME_MAX;
+        while !knock.is_refused(id, &raft).await {
+            if Instant::now() > deadline {
+                return Err(format!("node {id} does not refuse a node of the authority that is gone"));
+            }
+            sleep(LOOK_AGAIN).await;
+        }
+        Ok(())
+    });
+    try_join_all(looks).await.map(drop)
 }
 
 /// Waits until whoever trusts these authorities alone is served by every node, or by none because of its certificate.

@@ -20,6 +20,8 @@ pub(super) struct Commands {
 pub(super) struct Undone {
     /// Its exit code, where it ended by itself.
     pub(super) code: Option<i32>,
+    /// Its last line on stderr.
+    pub(super) line: String,
     /// The command and what it said.
     pub(super) why: String,
 }
@@ -43,7 +45,9 @@ impl Commands {
         let called = || format!("lastunit {}", arguments.join(" "));
         match command.output().await {
             Ok(output) => read(&output).ok_or_else(|| undone(&called(), &output)),
-            Err(cause) => Err(Undone { code: None, why: format!("{}: {cause}", called()) }),
+            Err(cause) => {
+                Err(Undone { code: None, line: String::new(), why: format!("{}: {cause}", called()) })
+            }
         }
     }
 }
@@ -55,8 +59,9 @@ fn read(output: &Output) -> Option<Value> {
 
 fn undone(called: &str, output: &Output) -> Undone {
     let said = String::from_utf8_lossy(&output.stderr);
+    let line = said.trim().lines().last().unwrap_or_default().to_owned();
     let why = format!("{called}: {}: {}", output.status, said.trim());
-    Undone { code: output.status.code(), why }
+    Undone { code: output.status.code(), line, why }
 }
 
 #[cfg(test)]
@@ -71,6 +76,7 @@ mod tests {
         assert_eq!(shown, Ok(Value::from("lu_x")));
         let failed = sh.run(&["-c", "echo no >&2; exit 3"], None).await.unwrap_err();
         assert!(failed.code == Some(3) && failed.why.ends_with(": no"), "{failed:?}");
+        assert_eq!(failed.line, "no");
         assert!(sh.run(&["-c", "echo none"], None).await.is_err());
         assert_eq!(Commands::of("/nowhere".into()).run(&[], None).await.unwrap_err().code, None);
     }

@@ -105,7 +105,10 @@ impl<'a> Hit<'a> {
 
     fn describe(&self) -> String {
         let ids: Vec<String> = self.nodes.iter().map(u64::to_string).collect();
-        format!("{} of node {}", self.planned.act.kind(), ids.join(", "))
+        match ids.as_slice() {
+            [] => self.planned.act.kind().to_string(),
+            ids => format!("{} of node {}", self.planned.act.kind(), ids.join(", ")),
+        }
     }
 
     async fn inflict(&self) -> Fault {
@@ -341,7 +344,7 @@ fn felt(links: &[&Link]) -> u64 {
     links.iter().map(|link| link.felt()).sum()
 }
 
-/// The ids of the victims, at least one: the leader first where it is to be, and last where it is not.
+/// The ids of the victims: the leader first where it is to be, and last where it is not.
 fn choose(ids: &[u64], leader: Option<u64>, busy: &[u64], victims: Victims) -> Vec<u64> {
     let mut order = ids.to_vec();
     order.rotate_left(victims.turn % ids.len().max(1));
@@ -350,7 +353,7 @@ fn choose(ids: &[u64], leader: Option<u64>, busy: &[u64], victims: Victims) -> V
         false => victims.leader,
     });
     let free: Vec<u64> = order.iter().copied().filter(|id| !busy.contains(id)).collect();
-    free.into_iter().take(victims.count.max(1)).collect()
+    free.into_iter().take(victims.count).collect()
 }
 
 #[cfg(test)]
@@ -366,6 +369,7 @@ mod tests {
         let others = Victims { leader: false, ..victims };
         assert_eq!(choose(&ids, Some(4), &[], others), [5, 1]);
         assert_eq!(choose(&ids, Some(4), &[1, 2, 3, 5], others), [4]);
+        assert!(choose(&ids, Some(4), &[], Victims { count: 0, ..others }).is_empty());
         let all = Victims { count: 5, ..others };
         assert_eq!(choose(&ids, Some(4), &[], all), [5, 1, 2, 3, 4]);
     }

@@ -5,9 +5,10 @@ use std::io::{self, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use checker::history::Came;
+use checker::history::{Call, Came, Op};
 use checker::verdict::{RuleVerdict, Violation};
 use checker::{Conclusion, History, Verdict, report};
+use client::api::BatchResponse;
 
 use super::{EXIT_NOT_RUN, FAILURE, summary};
 use crate::cli::{EXIT_FAILED, fail, tell};
@@ -50,8 +51,8 @@ fn write(page: &Path, history: &History, verdict: &Verdict) -> io::Result<()> {
     out.flush()
 }
 
-/// The verdict with three rules of the prover's own: what no client can see, that it served all of them in the end, and
-/// that nobody was refused for a token that holds.
+/// The verdict with the prover's own rules: what no client can see, that it served all of them in the end, and where
+/// tokens are asked for, that nobody was refused for one that holds.
 fn with_own_rules(mut verdict: Verdict, history: &History) -> Verdict {
     let failures = history.faults.iter().filter(|fault| fault.fault == FAILURE);
     let failed = failures.map(|fault| (fault.from_us, fault.detail.clone(), Vec::new()));
@@ -61,7 +62,8 @@ fn with_own_rules(mut verdict: Verdict, history: &History) -> Verdict {
     let unanswered = open.map(|call| (call.ended_us, format!("{} has no answer", call.op), vec![call.id]));
     let says = "Every call has a definite answer at the latest when all is healed.";
     let every_call = rule("every_call_is_answered", says, history.calls.len(), unanswered);
-    verdict.rules.extend([no_node_fails, every_call, tokens_hold(history)]);
+    let tokens_hold = history.run.settings.tokens.then(|| tokens_hold(history));
+    verdict.rules.extend([no_node_fails, every_call].into_iter().chain(tokens_hold));
     if verdict.violations_total() > 0 {
         verdict.conclusion = Conclusion::Violated;
         verdict.doubts.clear();
@@ -71,15 +73,39 @@ fn with_own_rules(mut verdict: Verdict, history: &History) -> Verdict {
 
 /// Every client shows a token with the roles that its calls need, and changes over before the old one is revoked.
 fn tokens_hold(history: &History) -> RuleVerdict {
-    let tries = || history.calls.iter().flat_map(|call| call.tries.iter().map(move |one| (call, one)));
-    let refused = tries().filter_map(|(call, one)| match &one.came {
-        Came::Answer { status: status @ (401 | 403), .. } => {
-            let what = format!("node {} refuses {} with {status}", one.node, call.op);
-            Some((one.ended_us, what, vec![call.id]))
-        }
-        _ => None,
+    let answers: Vec<_> = history.calls.iter().flat_map(answers).collect();
+    let refused = answers.iter().filter(|answer| matches!(answer.status, 401 | 403));
+    let refused = refused.map(|Answered { call, node, ended_us, status }| {
+        (*ended_us, format!("node {node} refuses {} with {status}", call.op), vec![call.id])
     });
-    rule("tokens_hold", "No node refuses a token that is not revoked.", tries().count(), refused)
+    rule("tokens_hold", "No node refuses a token that is not revoked.", answers.len(), refused)
+}
+
+/// A status that a node answered with.
+struct Answered<'a> {
+    call: &'a Call,
+    node: u64,
+    ended_us: u64,
+    status: u16,
+}
+
+/// What each try was answered, and each operation of a batch, which may be refused by itself.
+fn answers(call: &Call) -> Vec<Answered<'_>> {
+    let tries = call.tries.iter().filter_map(|one| match one.came {
+        Came::Answer { status, .. } => Some((one, status)),
+        Came::NotSent(_) | Came::Lost(_) => None,
+    });
+    let within =
+        call.tries.last().into_iter().flat_map(|last| results(call).into_iter().map(move |it| (last, it)));
+    let all = tries.chain(within);
+    all.map(|(one, status)| Answered { call, node: one.node, ended_us: one.ended_us, status }).collect()
+}
+
+/// The statuses within a batch's answer.
+fn results(call: &Call) -> Vec<u16> {
+    let answer = call.answer().filter(|answer| call.op == Op::Batch && answer.status == 200);
+    let response = answer.and_then(|answer| answer.body.read::<BatchResponse>().ok());
+    response.map_or_else(Vec::new, |it| it.results.into_iter().map(|result| result.status).collect())
 }
 
 fn rule(
@@ -98,7 +124,7 @@ fn rule(
 
 #[cfg(test)]
 mod tests {
-    use checker::history::{Call, Fault, Json, Op, Outcome, Run, Settings, Try};
+    use checker::history::{Answer, Fault, Json, Outcome, Run, Settings, Try};
     use checker::verdict::Statistics;
 
     use super::*;
@@ -118,14 +144,14 @@ mod tests {
         })
     }
 
-    #[test]
-    fn a_refused_token_is_a_violation_though_the_call_was_answered_later() {
-        let came = [401, 403, 404, 200].map(|status| Came::Answer { status, code: None });
+    /// A call whose tries were answered like this.
+    fn call(op: Op, statuses: &[u16], outcome: Outcome) -> Call {
+        let came = statuses.iter().map(|status| Came::Answer { status: *status, code: None });
         let tries = came.map(|came| Try { node: 2, started_us: 1, ended_us: 2, came });
-        let call = Call {
+        Call {
             id: 7,
             client: 1,
-            op: Op::GetStock,
+            op,
             target: None,
             query: Default::default(),
             stale: false,
@@ -134,14 +160,47 @@ mod tests {
             key: None,
             started_us: 1,
             ended_us: 2,
-            tries: tries.to_vec(),
-            outcome: Outcome::NotExecuted { why: String::new() },
-        };
+            tries: tries.collect(),
+            outcome,
+        }
+    }
+
+    #[test]
+    fn a_refused_token_is_a_violation_though_the_call_was_answered_later() {
+        let unanswered = Outcome::NotExecuted { why: String::new() };
         let mut history = history();
-        history.calls.push(call);
+        history.calls.push(call(Op::GetStock, &[401, 403, 404, 200], unanswered));
         let verdict = tokens_hold(&history);
         assert_eq!((verdict.looked_at, verdict.violations_total), (4, 2));
         assert_eq!(verdict.violations[0].message, "node 2 refuses get_stock with 401");
+    }
+
+    #[test]
+    fn a_refused_token_is_a_violation_though_the_batch_around_it_was_answered() {
+        let results = [201, 403, 401].map(|status| serde_json::json!({"status": status, "body": {}}));
+        let body = Json::of(&serde_json::json!({"results": results})).unwrap();
+        let (sequence, applied_index) = (None, None);
+        let answer = Answer { status: 200, sequence, replayed: false, applied_index, body };
+        let mut history = history();
+        history.calls.push(call(Op::Batch, &[200], Outcome::Answer(answer)));
+        let verdict = tokens_hold(&history);
+        assert_eq!((verdict.looked_at, verdict.violations_total), (4, 2));
+        assert_eq!(verdict.violations[0].message, "node 2 refuses batch with 403");
+    }
+
+    #[test]
+    fn tokens_are_only_looked_at_where_they_are_shown() {
+        let verdict = Verdict {
+            conclusion: Conclusion::Passed,
+            doubts: vec![],
+            rules: vec![],
+            statistics: Statistics::default(),
+        };
+        let mut history = history();
+        let rules = |history: &History| with_own_rules(verdict.clone(), history).rules.len();
+        assert_eq!(rules(&history), 2);
+        history.run.settings.tokens = true;
+        assert_eq!(rules(&history), 3);
     }
 
     #[test]

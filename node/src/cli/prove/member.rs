@@ -28,10 +28,10 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// Changes the members, has the new one lead for so long, and changes them back. Answers whether it was given the
 /// lead: others may have thought it behind. The first victim's place is needed where the cluster can grow no more.
 pub(super) async fn change(cluster: &Cluster, victims: &[u64], lasts: Duration) -> Result<bool, String> {
-    let (victim, spare) = (first(victims)?, first_spare(cluster)?);
+    let spare = first_spare(cluster)?;
     match cluster.nodes.len() < *NODES.end() {
         true => grow_and_shrink(cluster, spare, lasts).await,
-        false => replace_and_return(cluster, victim, spare, lasts).await,
+        false => replace_and_return(cluster, first(victims)?, spare, lasts).await,
     }
 }
 

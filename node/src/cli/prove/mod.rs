@@ -7,7 +7,7 @@
 //!
 //!   cluster, said     processes, their stdin and their logs      link       a proxy for each pair of nodes
 //!   kind, act, schedule    what is to be done, from the seed     fault      doing it, undoing it, evidence
-//!   operation         an operator's work: member, backup, certs, tokens; the latter by the operator's commands
+//!   operation         an operator's work: member, backup, certs, tokens; by the operator's commands
 //!   security, keys    certificates and tokens; what callers show and trust
 //!   shop, wish, ask   what clients ask for                       buyer      one client
 //!   caller, wire      a call over all its tries                  recorder   the record as it grows

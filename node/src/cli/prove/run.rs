@@ -93,7 +93,7 @@ impl Plan {
             seconds: self.seconds,
             faults: self.kinds.iter().map(Kind::to_string).collect(),
             started_at: crate::clock::now_rfc3339(),
-            settings: Settings::default(),
+            settings: Settings { tokens: self.secure, ..Settings::default() },
         }
     }
 }

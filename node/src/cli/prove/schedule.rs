@@ -18,6 +18,7 @@ use rand::{Rng, SeedableRng};
 
 use super::act::Act;
 use super::kind::Kind;
+use crate::config::NODES;
 
 /// How long a fault lasts, in milliseconds.
 const LASTS_MS: (u64, u64) = (1_000, 8_000);
@@ -136,7 +137,7 @@ impl Schedule {
             Whom::Follower => false,
             Whom::Either => self.dice.random_bool(0.5),
         };
-        let count = if kind.hits_all() { self.nodes } else { 1 };
+        let count = self.count(kind).unwrap_or(1);
         let victims = Victims { leader, count, turn: self.dice.random_range(0..self.nodes) };
         let until_served = kind != Kind::All;
         Round { quiet_ms, faults: vec![Planned { lasts_ms, until_served, victims, act }] }
@@ -167,17 +168,27 @@ impl Schedule {
         (self.dice.random_range(least..=most) as f64 * self.pace) as u64
     }
 
+    /// How many it hits, where the dice have no say.
+    fn count(&self, kind: Kind) -> Option<usize> {
+        match kind {
+            kind if kind.hits_all() => Some(self.nodes),
+            // As many as there are beyond three: the others stay. Where there are three, others come.
+            Kind::Grow => Some(self.nodes - NODES.start()),
+            Kind::Membership => Some(usize::from(self.nodes == *NODES.end())),
+            // What the contract says of one wrong clock, it says of no second one; and nobody survives two lost disks.
+            Kind::Clock | Kind::Disk => Some(1),
+            kind if kind.is_operation() => Some(1),
+            _ => None,
+        }
+    }
+
     /// A minority mostly, and sometimes one node more than that.
     fn victims(&mut self, act: Act) -> Victims {
         let minority = (self.nodes - 1) / 2;
-        let count = match act {
-            act if act.kind().hits_all() => self.nodes,
-            // As many as there are beyond three: the others stay.
-            Act::Operation(Kind::Grow) => (self.nodes - 3).max(1),
-            // What the contract says of one wrong clock, it says of no second one; and nobody survives two lost disks.
-            Act::Clock { .. } | Act::Disk(_) | Act::Operation(_) => 1,
-            _ if self.dice.random_ratio(1, 6) => minority + 1,
-            _ => self.dice.random_range(1..=minority),
+        let count = match self.count(act.kind()) {
+            Some(count) => count,
+            None if self.dice.random_ratio(1, 6) => minority + 1,
+            None => self.dice.random_range(1..=minority),
         };
         // Only a leader has leadership to hand over.
         let leader = self.dice.random_bool(0.5) || act == Act::Operation(Kind::Transfer);
@@ -244,6 +255,20 @@ mod tests {
             let [fault] = round.faults.as_slice() else { panic!("{round:?}") };
             assert!(round.quiet_ms > 2_000 && fault.until_served, "{round:?}");
             assert_eq!((fault.victims.leader, fault.victims.count), (true, 1), "{round:?}");
+        }
+    }
+
+    #[test]
+    fn a_resize_hits_those_that_leave_also_in_a_calm_schedule() {
+        for calm in [None, Some(Whom::Follower)] {
+            for (nodes, kind, count) in
+                [(5, Kind::Grow, 2), (3, Kind::Grow, 0), (5, Kind::Membership, 1), (3, Kind::Membership, 0)]
+            {
+                let mut schedule = Schedule::new(1, &[kind], nodes, 300, calm);
+                for round in (0..20).filter_map(|_| schedule.next()) {
+                    assert_eq!(round.faults[0].victims.count, count, "{kind} of {nodes}: {round:?}");
+                }
+            }
         }
     }
 

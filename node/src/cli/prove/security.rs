@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::commands::Commands;
 use super::keys::{Part, Token, Tokens};
+use crate::tls::authority::Pair;
 
 /// Where what is made of a new authority stands, before the nodes have it.
 const NEXT: &str = "next";
@@ -74,6 +75,12 @@ impl Security {
     /// Whom the nodes trust.
     pub(super) fn authorities(&self) -> Result<String, String> {
         read(&self.data.join("tls/ca.pem"))
+    }
+
+    /// What that node shows.
+    pub(super) fn pair(&self, id: u64) -> Result<Pair, String> {
+        let of = |kind: &str| read(&self.data.join(format!("tls/node-{id}.{kind}")));
+        Ok(Pair { cert: of("pem")?, key: of("key")? })
     }
 
     /// Has the nodes trust these.

@@ -147,6 +147,7 @@ fn whom(hit: Hit) -> &'static str {
         Hit::Leader => "the leader",
         Hit::Followers => "a follower",
         Hit::Each => "each in turn",
+        Hit::Nobody => "nobody",
     }
 }
 
