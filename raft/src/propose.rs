@@ -14,7 +14,7 @@
 //!
 //! What may be tried again, and what not: Raft answers `ForwardToLeader` to a write only before it is appended, and
 //! a call that was not sent has not arrived; both were not executed. Everything else that is no answer is unknown.
-//! While the peers hold this node's start off (`refusals`) nothing is tried again: they have a leader, and serve.
+//! While the peers hold this node's start off (`refusals`) nothing is tried again: as a rule they have a leader.
 //! Of a unit of many only the end is tried again: no command of it may overtake an earlier one.
 
 use std::collections::BTreeMap;

@@ -124,7 +124,7 @@ async fn confirm_here(raft: &Raft, confirmer: &Confirmer) -> Result {
     }
 }
 
-/// While the peers hold this node's start off one try is enough: they have a leader, and serve.
+/// While the peers hold this node's start off one try is enough: as a rule they have a leader, and serve.
 async fn confirm_anywhere(local: &Local, raft: &Raft, callers: &Callers, confirmer: &Confirmer) -> Result {
     let since = Instant::now();
     loop {

@@ -128,7 +128,7 @@ fn every_mistake_names_its_line_its_key_and_the_mend() {
 fn a_mistake_reads_as_one_line_of_plain_words() {
     let error =
         ConfigError { file: Some("cluster.toml".into()), ..error_of(&shipped_with("id = 2", "id = 1")) };
-    let told = "cluster.toml, line 22, key `node[2].id`: another node has the id 1; give each node its own";
+    let told = "cluster.toml, line 25, key `node[2].id`: another node has the id 1; give each node its own";
     assert_eq!(error.to_string(), told);
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::dial::dial;
+use super::dial::{Connection, dial};
 use super::frame::{self, Kind, Sender};
 use super::message::{Call, Channel, Reply};
 use super::wire::{ReadEnd, WriteEnd};
@@ -20,7 +20,7 @@ use super::{Local, Remote};
 /// Calls that may wait to be written.
 const QUEUE: usize = 256;
 
-/// A connection on which calls time out is given up once nothing has arrived on it for this long.
+/// A connection on which a call is unanswered is given up once nothing has arrived on it for this long.
 const SILENCE: Duration = Duration::from_millis(700);
 
 /// Why a call has no answer.
@@ -38,26 +38,27 @@ pub(crate) enum CallError {
 pub(crate) struct Caller {
     local: Arc<Local>,
     to: u64,
+    silence: Duration,
     link: tokio::sync::Mutex<Option<Arc<Link>>>,
 }
 
 impl Caller {
     pub(crate) fn new(local: Arc<Local>, to: u64) -> Caller {
-        Caller { local, to, link: tokio::sync::Mutex::new(None) }
+        Caller { local, to, silence: SILENCE, link: tokio::sync::Mutex::new(None) }
+    }
+
+    /// The same, which gives a connection up after that much silence.
+    pub(crate) fn with_silence(self, silence: Duration) -> Caller {
+        Caller { silence, ..self }
     }
 
     /// Calls, and waits for the answer until the deadline.
     pub(crate) async fn call(&self, call: &Call, deadline: Duration) -> Result<Reply, CallError> {
         let linking = timeout(deadline, self.link()).await;
         let link = linking.map_err(|_| not_sent("no connection in time"))?.map_err(not_sent)?;
-        match timeout(deadline, link.call(call, self.local.sender())).await {
-            Ok(answered) => answered,
-            Err(_) => {
-                // A peer that has said nothing for long may be cut off: the next call shall dial anew.
-                link.close_if_silent();
-                Err(CallError::Lost(format!("nothing within {} ms", deadline.as_millis())))
-            }
-        }
+        let answered = timeout(deadline, link.call(call, self.local.sender())).await;
+        let nothing = |_| CallError::Lost(format!("nothing within {} ms", deadline.as_millis()));
+        answered.map_err(nothing)?
     }
 
     async fn link(&self) -> io::Result<Arc<Link>> {
@@ -66,7 +67,7 @@ impl Caller {
             return Ok(link.clone());
         }
         let (remote, connection) = dial(&self.local, self.to, Channel::Calls).await?;
-        let link = Arc::new(Link::start(self.local.clone(), remote, connection.reader, connection.writer));
+        let link = Arc::new(Link::start(self.local.clone(), remote, connection, self.silence));
         *slot = Some(link.clone());
         Ok(link)
     }
@@ -113,12 +114,15 @@ struct Link {
     frames: mpsc::Sender<Vec<u8>>,
     pending: Arc<Pending>,
     heard_at: Arc<Mutex<Instant>>,
+    /// Where a call is unanswered, and nothing has arrived for this long, it is closed.
+    silence: Duration,
     ids: AtomicU64,
     _tasks: JoinSet<()>,
 }
 
 impl Link {
-    fn start(local: Arc<Local>, remote: Remote, reader: BufReader<ReadEnd>, writer: WriteEnd) -> Link {
+    fn start(local: Arc<Local>, remote: Remote, connection: Connection, silence: Duration) -> Link {
+        let Connection { reader, writer } = connection;
         let (frames, queue) = mpsc::channel(QUEUE);
         let pending: Arc<Pending> = Arc::new(Mutex::new(Some(BTreeMap::new())));
         let mut tasks = JoinSet::new();
@@ -134,7 +138,7 @@ impl Link {
             }
             close(&reading);
         });
-        Link { frames, pending, heard_at, ids: AtomicU64::new(0), _tasks: tasks }
+        Link { frames, pending, heard_at, silence, ids: AtomicU64::new(0), _tasks: tasks }
     }
 
     async fn call(&self, call: &Call, sender: Sender) -> Result<Reply, CallError> {
@@ -145,7 +149,7 @@ impl Link {
             Some(pending) => drop(pending.insert(id, reply)),
             None => return Err(not_sent("the connection has ended")),
         }
-        let _waiting = Waiting { pending: &self.pending, id };
+        let _waiting = Waiting { link: self, id };
         self.frames.send(bytes).await.map_err(|_| not_sent("the connection has ended"))?;
         answer.await.map_err(|_| CallError::Lost("the connection has ended".into()))
     }
@@ -154,9 +158,15 @@ impl Link {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// Forgets a call; answers whether it is unanswered.
+    fn forget(&self, id: u64) -> bool {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.as_mut().is_some_and(|pending| pending.remove(&id).is_some())
+    }
+
     fn close_if_silent(&self) {
         let heard_at = *self.heard_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard_at.elapsed() > SILENCE {
+        if heard_at.elapsed() > self.silence {
             close(&self.pending);
         }
     }
@@ -164,14 +174,17 @@ impl Link {
 
 /// A call that waits for its answer: given up or not, nothing is left of it in the end.
 struct Waiting<'a> {
-    pending: &'a Pending,
+    link: &'a Link,
     id: u64,
 }
 
 impl Drop for Waiting<'_> {
+    /// Whoever gives a call up, at its deadline or before: a peer that has said nothing for long may be cut off, and
+    /// the next call shall dial anew.
     fn drop(&mut self) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.as_mut().map(|pending| pending.remove(&self.id));
+        if self.link.forget(self.id) {
+            self.link.close_if_silent();
+        }
     }
 }
 

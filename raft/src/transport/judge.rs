@@ -62,6 +62,11 @@
 //! was told of, while the original is not heard. Peers are told with every frame, and heartbeats go each 100 ms; on
 //! disk the memory is a few seconds old, and newer at an orderly stop. And two copies started while the other nodes
 //! are cut off from one another, each of which reaches some of them, go on until one reaches the other's.
+//!
+//! A copy that is in use for now dials on for up to five seconds before it ends. Where the original starts again within
+//! those, after a farewell or a second of silence, on a cluster that has promised nothing since the copy was made, the
+//! copy may take its place, and the original is refused for good. Chance says which of the two goes on; two starts are
+//! never dealt with together.
 
 use storage::peers::Known;
 

@@ -289,8 +289,8 @@ mod tests {
         Introduction { incarnation, has: Promised { term: 1, node: 1, entries } }
     }
 
-    #[test]
-    fn a_start_is_dealt_with_once_it_is_on_disk_and_the_one_before_no_more() {
+    #[tokio::test(start_paused = true)]
+    async fn a_start_is_dealt_with_once_it_is_on_disk_and_the_one_before_no_more() {
         let disk = disk();
         let memory = open(&disk);
         let (first, second) = (introduction(1, 0), introduction(2, 10));
@@ -307,8 +307,8 @@ mod tests {
     }
 
     /// A node that had stopped in order and started again was held off by its peers for about a second.
-    #[test]
-    fn a_start_that_said_farewell_is_heard_no_more_and_the_next_one_need_not_wait() {
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_said_farewell_is_heard_no_more_and_the_next_one_need_not_wait() {
         let disk = disk();
         let memory = open(&disk);
         let (first, second) = (introduction(1, 0), introduction(2, 10));

@@ -6,10 +6,11 @@
 //!   sender ---- snapshots -->  server        one at a time
 //! ```
 //!
-//! Each arrow is a connection of its own, so that a megabyte of entries never delays a heartbeat. A connection
-//! begins with a handshake that refuses whatever is not the node it claims to be: another cluster, group or node
-//! id, another data directory than the one that the membership knows, or an older state or a second copy of it.
-//! Where the cluster file has TLS between nodes (`tls`), each side shows a certificate of its node before that.
+//! Each arrow is a connection of its own, and heartbeats have one more of the first kind, so that a megabyte of entries
+//! never delays a heartbeat. Connections are kept: only who was not reached, or fell silent, is dialled anew. One
+//! begins with a handshake that refuses whatever is not the node it claims to be: another cluster, group or node id,
+//! another data directory than the one that the membership knows, or an older state or a second copy of it. Where the
+//! cluster file has TLS between nodes (`tls`), each side shows a certificate of its node before that.
 //!
 //! * `about` is what nodes of different versions say of themselves.
 //! * `frame` and `message` are what is said, `wire` what carries it; `dial`, `handshake` how a connection begins;
@@ -27,6 +28,8 @@ pub(crate) mod farewell;
 pub(crate) mod frame;
 mod handshake;
 mod judge;
+#[cfg(test)]
+mod link_tests;
 pub(crate) mod memory;
 pub(crate) mod message;
 mod network;
@@ -214,11 +217,16 @@ impl Local {
         Ok(())
     }
 
-    /// Notes that a start of a peer has ended, by its own last word: nothing of it is heard any more, and the next one
-    /// is judged at once.
-    fn part(&self, peer: u64, introduction: &Introduction) {
-        self.memory.part(peer, &introduction.incarnation);
-        tracing::info!(peer, "it says farewell");
+    /// Notes that a start of a peer has ended, by its own last word, and what that promises: all that the start ever
+    /// will. Nothing of it is heard any more, and the next one is judged at once.
+    ///
+    /// # Errors
+    /// It is none that is heard.
+    fn part(&self, from: &Remote, frame: &Frame) -> io::Result<()> {
+        self.hear(from, frame)?;
+        self.memory.part(from.id, &from.incarnation);
+        tracing::info!(peer = from.id, "it says farewell");
+        Ok(())
     }
 
     /// How often a connection with each peer has begun.

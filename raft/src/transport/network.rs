@@ -8,7 +8,7 @@ use futures_util::Stream;
 use openraft::OptionalSend;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
 use openraft::raft::{
     AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
@@ -25,6 +25,10 @@ type RpcError = RPCError<TypeConfig>;
 /// How long to wait before an unreachable peer is tried again.
 const BACKOFF: Duration = Duration::from_millis(100);
 
+/// A connection for heartbeats on which one is unanswered is given up once nothing has arrived on it for this long:
+/// two of them, so that several go over a new one before a follower has waited long enough to campaign.
+const HEARTBEAT_SILENCE: Duration = Duration::from_millis(200);
+
 /// Makes the ways to the peers.
 pub(crate) struct Network {
     local: Arc<Local>,
@@ -39,9 +43,15 @@ impl Network {
 impl RaftNetworkFactory<TypeConfig> for Network {
     type Network = Peer;
 
-    /// Heartbeats and snapshots get a `Peer` of their own by openraft's default, and each `Peer` its connections.
+    /// Snapshots get a `Peer` of their own by openraft's default, and each `Peer` has its connections.
     async fn new_client(&mut self, target: u64, _node: &PeerNode) -> Peer {
-        Peer { to: target, caller: Caller::new(self.local.clone(), target), local: self.local.clone() }
+        let caller = Caller::new(self.local.clone(), target);
+        Peer { to: target, local: self.local.clone(), caller, is_for_heartbeats: false }
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, _node: &PeerNode) -> Peer {
+        let caller = Caller::new(self.local.clone(), target).with_silence(HEARTBEAT_SILENCE);
+        Peer { to: target, local: self.local.clone(), caller, is_for_heartbeats: true }
     }
 }
 
@@ -50,11 +60,14 @@ pub(crate) struct Peer {
     to: u64,
     local: Arc<Local>,
     caller: Caller,
+    /// openraft sends a heartbeat, also one that confirms a read, as a stream of one request, and each stream of
+    /// `appender` is a connection. So here they are calls, over the one that the caller keeps.
+    is_for_heartbeats: bool,
 }
 
 impl Peer {
-    async fn call(&self, call: &Call, option: &RPCOption) -> Result<Reply, RpcError> {
-        match self.caller.call(call, option.soft_ttl()).await {
+    async fn call(&self, call: &Call, deadline: Duration) -> Result<Reply, RpcError> {
+        match self.caller.call(call, deadline).await {
             Ok(Reply::Failed(why)) => Err(NetworkError::from_string(why).into()),
             Ok(reply) => Ok(reply),
             Err(e @ CallError::NotSent(_)) => Err(Unreachable::new(&e).into()),
@@ -75,7 +88,8 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
-        match self.call(&Call::Heartbeat(request), &option).await? {
+        // openraft waits for one so long, and sends no other meanwhile: there is nothing to be had from less.
+        match self.call(&Call::Heartbeat(request), option.hard_ttl()).await? {
             Reply::Heartbeat(response) => Ok(response),
             other => unexpected(other),
         }
@@ -84,11 +98,14 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     fn stream_append<'s, S>(
         &'s mut self,
         input: S,
-        _option: RPCOption,
+        option: RPCOption,
     ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RpcError>>, RpcError>>
     where
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
+        if self.is_for_heartbeats {
+            return stream_append_sequential(self, input, option);
+        }
         Box::pin(async move {
             let answers: BoxStream<'s, _> =
                 appender::stream_append(self.local.clone(), self.to, input).await?;
@@ -101,7 +118,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
-        match self.call(&Call::Vote(request), &option).await? {
+        match self.call(&Call::Vote(request), option.soft_ttl()).await? {
             Reply::Vote(response) => Ok(response),
             other => unexpected(other),
         }
@@ -112,7 +129,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
-        match self.call(&Call::PreVote(request), &option).await? {
+        match self.call(&Call::PreVote(request), option.soft_ttl()).await? {
             Reply::Vote(response) => Ok(response),
             other => unexpected(other),
         }
@@ -133,7 +150,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         request: TransferLeaderRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
-        match self.call(&Call::TransferLeader(request), &option).await? {
+        match self.call(&Call::TransferLeader(request), option.soft_ttl()).await? {
             Reply::TransferLeader(response) => Ok(response),
             other => unexpected(other),
         }

@@ -12,8 +12,8 @@
 //! ```
 //!
 //! A node that has its own process take its place after a crash is in use for about a second; a copy of a directory
-//! whose node runs is in use for as long as that runs. Meanwhile nobody waits here for a leader: the others have one,
-//! and whoever asks is sent on.
+//! whose node runs is in use for as long as that runs. Meanwhile nobody waits here for a leader: as a rule the
+//! others have one, and whoever asks is sent on.
 //!
 //! Of two clusters with one name the greater part is right: this node cannot know better. A peer that is behind may
 //! know a node by the directory that it had before it was removed and added again: the others, who know better, are

@@ -135,9 +135,14 @@ impl Server {
             return Err(self.local.strangers.is_not(hello.from));
         }
         let greeting = handshake::greet(&self.local, &hello).await;
+        let from = Remote {
+            id: hello.from,
+            incarnation: hello.introduction.incarnation,
+            member_since: hello.member_since,
+        };
         if hello.about.is_farewell() && matches!(greeting, Greeting::Welcome { .. }) {
             // Noted before it is answered: whoever has the answer may start again at once.
-            self.local.part(hello.from, &hello.introduction);
+            self.local.part(&from, &frame)?;
         }
         self.write(&mut connection.writer, Kind::Greeting, 0, &greeting).await?;
         match greeting {
@@ -150,11 +155,6 @@ impl Server {
                 return Ok(None);
             }
         }
-        let from = Remote {
-            id: hello.from,
-            incarnation: hello.introduction.incarnation,
-            member_since: hello.member_since,
-        };
         self.local.meet(&from, &frame, hello.about.build())?;
         Ok(Some((from, hello.channel, connection)))
     }

@@ -11,15 +11,16 @@ use storage::log::Log;
 use tempfile::TempDir;
 
 use super::frame::Kind;
-use super::message::Greeting;
+use super::judge::Verdict;
+use super::message::{Greeting, Reverted};
 use super::*;
 use crate::open::{self, Store};
 use crate::types::{Membership, PeerNode, StoredMembership, TypeConfig, log_id};
 use crate::{Member, Tuning, WallClock};
 
 /// This node, and the one that speaks to it.
-const OWN: u64 = 1;
-const PEER: u64 = 2;
+pub(super) const OWN: u64 = 1;
+pub(super) const PEER: u64 = 2;
 
 struct Noon;
 
@@ -30,8 +31,8 @@ impl WallClock for Noon {
 }
 
 /// A node without a Raft: what is effective is as the test says.
-struct Bench {
-    local: Arc<Local>,
+pub(super) struct Bench {
+    pub(super) local: Arc<Local>,
     effective: WatchSenderOf<TypeConfig, RaftMetrics<TypeConfig>>,
     _log: Log,
     _directory: TempDir,
@@ -39,6 +40,11 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
+        Bench::over(Arc::new(Tcp))
+    }
+
+    /// The same over another network.
+    pub(super) fn over(wire: Arc<dyn Wire>) -> Bench {
         let directory = tempfile::tempdir().unwrap();
         let options = options(&directory);
         let Store { directory: identity, memory, log, applied, .. } =
@@ -47,6 +53,7 @@ impl Bench {
         let (replica, promises) =
             (Arc::new(Replica::new(applied, None)), Arc::new(Promises::new(log.clone())));
         let local = Local::new(options, identity.identity(), clock, replica, Fatal::new(), memory, promises);
+        let local = local.over(wire);
         let (effective, metrics) = TypeConfig::watch_channel(RaftMetrics::new_initial(OWN));
         local.roster.follow(metrics);
         Bench { local: Arc::new(local), effective, _log: log, _directory: directory }
@@ -103,7 +110,11 @@ fn remote(store_id: u128, member_since: Option<Position>) -> Remote {
 }
 
 fn frame() -> Frame {
-    let sender = Sender { wall_ms: Noon.now_ms(), promised: Promised::default() };
+    frame_of(Promised::default())
+}
+
+fn frame_of(promised: Promised) -> Frame {
+    let sender = Sender { wall_ms: Noon.now_ms(), promised };
     Frame { kind: Kind::Append, id: 0, sender, body: Bytes::new() }
 }
 
@@ -129,6 +140,26 @@ async fn frames_of_a_directory_that_another_one_has_replaced_are_dropped_also_on
     bench.apply(membership(at(3, 12), [(OWN, 10), (PEER, 22)]));
     assert!(!local.roster.is_superseded(PEER, 22, None));
     assert!(local.roster.is_peer(PEER) && !local.roster.is_peer(OWN) && !local.roster.is_peer(9));
+}
+
+/// What came with a farewell was not remembered: the newest promise, and the best that there is of that start.
+#[tokio::test]
+async fn what_a_start_promises_with_its_farewell_its_next_one_must_have() {
+    let bench = Bench::new();
+    let local = &bench.local;
+    let promised = |entries| Promised { term: 1, node: PEER, entries };
+    let introduced = |generation, entries| {
+        let incarnation = Incarnation { store_id: 20, generation, nonce: generation.into() };
+        Introduction { incarnation, has: promised(entries) }
+    };
+    let first = introduced(1, 11);
+    let from = Remote { id: PEER, incarnation: first.incarnation, member_since: None };
+    local.memory.meet(PEER, &first).unwrap();
+    local.part(&from, &frame_of(promised(11))).unwrap();
+    let forgotten = Verdict::Reverted(Reverted::Forgotten(promised(11)));
+    assert_eq!(local.memory.meet(PEER, &introduced(2, 10)).unwrap(), forgotten);
+    assert!(local.part(&from, &frame_of(promised(11))).is_err(), "it is not heard any more");
+    assert_eq!(local.memory.meet(PEER, &introduced(2, 11)).unwrap(), Verdict::Next);
 }
 
 /// It was told to put the other directory back, which is in use.

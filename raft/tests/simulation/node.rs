@@ -12,7 +12,7 @@ use tokio::time::{Instant, advance, sleep_until};
 use crate::clocks::Wall;
 use crate::network::Net;
 
-/// How the end of a process begins that was told to stop.
+/// How a process ends that was told to stop, and could do all that it does then.
 pub(crate) const IN_ORDER: &str = "stopped in order";
 
 /// One node.
@@ -62,8 +62,9 @@ fn slot<T: Clone>(slot: &Slot<T>) -> Option<T> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
+/// What was put first stays: why a process has failed is not lost in what follows from it.
 fn put<T>(slot: &Slot<T>, value: T) {
-    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+    slot.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(value);
 }
 
 impl Node {
@@ -153,7 +154,10 @@ impl Node {
         let ended = process.ended.clone();
         process.runtime.spawn(async move {
             let left = group.shutdown().await;
-            put(&ended, format!("{IN_ORDER}: {left:?}"));
+            put(
+                &ended,
+                left.map_or_else(|why| format!("could not stop in order: {why}"), |()| IN_ORDER.into()),
+            );
         });
         self.is_leaving = true;
         true

@@ -204,7 +204,7 @@ impl World {
         }
         if let Some(why) = self.nodes[at].ended() {
             self.trace.line(now_ms, &format!("node {} ends", at + 1));
-            let is_told = self.nodes[at].may_fail || why.starts_with(IN_ORDER);
+            let is_told = self.nodes[at].may_fail || why == IN_ORDER;
             if !is_told && !self.may_end(at, &why) {
                 return Err(format!("node {} ended by itself: {why}", at + 1));
             }
