@@ -15,6 +15,7 @@
 pub(crate) mod ask;
 pub(crate) mod by_hand;
 pub(crate) mod shop;
+pub(crate) mod talk;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};

@@ -2,24 +2,29 @@
 //!
 //! An effect that no answer names must be that of a command that somebody asked for and was never, or not by every
 //! try, told the outcome of; and each such command explains as many effects as it had tries in doubt, one under a key.
+//! Of several that look alike it is one that, as the model stands, comes to just this effect.
 
 use std::collections::{HashMap, HashSet};
 
-use client::api::{EventData, ReservationEvent, ReservationState, StockEvent};
+use client::api::{EventData, ReservationState};
 
+use super::effect::{Effect, Sight};
 use super::model::Model;
-use crate::book::{Ask, Book, Command, Noted, ms, summed};
+use crate::book::{Ask, Book, Command, Noted, ms};
 use crate::history::Op;
-
-/// What an effect looks like from outside: the kind of its command, and the cart, reservation or SKU that it names.
-type Sight<'b> = (Op, &'b str);
 
 /// What may explain effects that no answer names.
 pub(super) struct Doubts<'b> {
-    by_sight: HashMap<Sight<'b>, Vec<usize>>,
+    /// Commands with a try in doubt.
+    doubtful: HashMap<Sight<'b>, Vec<usize>>,
+    /// Commands that were done, without a try in doubt.
+    done: HashMap<Sight<'b>, Vec<usize>>,
+    /// How many effects each doubtful command may explain yet.
     left: HashMap<usize, usize>,
     /// Keys whose one effect is known.
     used: HashSet<&'b str>,
+    /// For how long each who waited was granted a hold in the end, in milliseconds.
+    granted: HashMap<&'b str, u64>,
 }
 
 /// What explains an effect.
@@ -34,42 +39,72 @@ pub(super) enum Explained {
 
 impl<'b> Doubts<'b> {
     pub(super) fn of(book: &'b Book<'_>) -> Doubts<'b> {
-        let mut doubts = Doubts { by_sight: HashMap::new(), left: HashMap::new(), used: HashSet::new() };
+        let mut doubts = Doubts {
+            doubtful: HashMap::new(),
+            done: HashMap::new(),
+            left: HashMap::new(),
+            used: HashSet::new(),
+            granted: granted(book),
+        };
         for (place, command) in book.commands.iter().enumerate() {
-            let done = command.success().is_some();
-            if let Some(key) = command.key.as_deref().filter(|_| done) {
-                doubts.used.insert(key);
-            }
-            if done || command.doubts > 0 {
-                doubts.by_sight.entry(sight(command)).or_default().push(place);
-            }
-            let left = if command.key.is_some() { command.doubts.min(1) } else { command.doubts };
-            doubts.left.insert(place, left);
+            doubts.note(place, command);
         }
         doubts
     }
 
+    fn note(&mut self, place: usize, command: &'b Command<'_>) {
+        let done = command.success().is_some();
+        if let Some(key) = command.key.as_deref().filter(|_| done) {
+            self.used.insert(key);
+        }
+        if command.doubts > 0 {
+            self.doubtful.entry(sight(command)).or_default().push(place);
+            self.left.insert(place, if command.key.is_some() { 1 } else { command.doubts });
+        } else if done {
+            self.done.entry(sight(command)).or_default().push(place);
+        }
+    }
+
     /// Finds what explains these events of one command, and takes it as explained.
     pub(super) fn explain(&mut self, book: &'b Book<'_>, events: &[Noted<'_>], model: &Model) -> Explained {
-        let Some(effect) = Effect::of(events) else { return Explained::Nowhere };
-        let places = self.by_sight.get(&effect.sight()).map_or(&[][..], Vec::as_slice);
-        let mut twice = None;
-        for &place in places {
-            let command = &book.commands[place];
-            if !effect.is_of(command, model) {
-                continue;
-            }
-            let unused = command.key.as_deref().is_none_or(|key| !self.used.contains(key));
-            let left = self.left.entry(place).or_default();
-            if *left > 0 && unused {
-                *left -= 1;
-                self.used.extend(command.key.as_deref());
-                return Explained::By(place);
-            }
-            twice = Some(place);
+        let Some(effect) = Effect::of(events, &self.granted) else { return Explained::Nowhere };
+        let fits = |place: &usize| effect.is_of(&book.commands[*place], model);
+        let doubtful = self.doubtful.get(&effect.sight()).map_or(&[][..], Vec::as_slice);
+        let open = || doubtful.iter().copied().filter(|place| self.is_open(book, *place) && fits(place));
+        let exact = open().find(|place| effect.is_done_by(&book.commands[*place], model));
+        if let Some(place) = exact.or_else(|| open().next()) {
+            self.take(book, place);
+            return Explained::By(place);
         }
+        let done = self.done.get(&effect.sight()).map_or(&[][..], Vec::as_slice);
+        let twice = doubtful.iter().chain(done).copied().find(fits);
         twice.map_or(Explained::Nowhere, Explained::Twice)
     }
+
+    /// Whether it may explain one effect more.
+    fn is_open(&self, book: &Book<'_>, place: usize) -> bool {
+        let key = book.commands[place].key.as_deref();
+        self.left.get(&place).is_some_and(|left| *left > 0) && key.is_none_or(|key| !self.used.contains(key))
+    }
+
+    fn take(&mut self, book: &'b Book<'_>, place: usize) {
+        if let Some(left) = self.left.get_mut(&place) {
+            *left -= 1;
+        }
+        self.used.extend(book.commands[place].key.as_deref());
+    }
+}
+
+/// For how long each who waited was granted a hold in the end, in milliseconds.
+fn granted<'b>(book: &'b Book<'_>) -> HashMap<&'b str, u64> {
+    let served = book.feed.iter().filter_map(|noted| {
+        let EventData::Reservation(change) = &noted.event.data else { return None };
+        let view = &change.reservation;
+        let by_line = change.cause == "line" && view.state == ReservationState::Held;
+        let deadline_ms = view.expires_at.as_deref().filter(|_| by_line).and_then(ms)?;
+        Some((view.reservation_id.as_str(), deadline_ms.saturating_sub(noted.at_ms)))
+    });
+    served.collect()
 }
 
 fn sight<'b>(command: &'b Command<'_>) -> Sight<'b> {
@@ -100,98 +135,5 @@ pub(super) fn cause_of<'h>(noted: &Noted<'h>) -> &'h str {
     match &noted.event.data {
         EventData::Reservation(change) => &change.cause,
         EventData::Stock(change) => &change.cause,
-    }
-}
-
-/// The one event that tells most of a command's effect.
-struct Effect<'e> {
-    op: Op,
-    at_ms: u64,
-    what: What<'e>,
-}
-
-enum What<'e> {
-    Reservation(&'e ReservationEvent),
-    Stock(&'e StockEvent),
-}
-
-impl<'e> Effect<'e> {
-    fn of(events: &'e [Noted<'_>]) -> Option<Effect<'e>> {
-        events.iter().find_map(|noted| {
-            let (op, at_ms) = (op_of(cause_of(noted))?, noted.at_ms);
-            match &noted.event.data {
-                EventData::Reservation(change) => Some(Effect { op, at_ms, what: What::Reservation(change) }),
-                // A change of stock by a reservation's command goes with a change of the reservation.
-                EventData::Stock(change) => matches!(op, Op::Put | Op::Adjust | Op::Delete)
-                    .then_some(Effect { op, at_ms, what: What::Stock(change) }),
-            }
-        })
-    }
-
-    fn sight(&self) -> Sight<'e> {
-        let name = match &self.what {
-            What::Reservation(change) if self.op == Op::Reserve => &change.reservation.cart_id,
-            What::Reservation(change) => &change.reservation.reservation_id,
-            What::Stock(change) => {
-                change.after.as_ref().or(change.before.as_ref()).map_or("", |record| &record.sku)
-            }
-        };
-        (self.op, name)
-    }
-
-    /// Whether it is what that command would do.
-    fn is_of(&self, command: &Command<'_>, model: &Model) -> bool {
-        match (&self.what, &command.ask) {
-            (What::Reservation(change), ask) => self.is_of_checkout(change, ask, model),
-            (What::Stock(change), Ask::Put(_, put)) => {
-                let after = change.after.as_ref();
-                after.is_some_and(|after| {
-                    after.on_hand == put.on_hand
-                        && put.safety_stock.is_none_or(|units| units == after.safety_stock)
-                        && put.max_per_customer.is_none_or(|limit| limit == after.max_per_customer)
-                })
-            }
-            (What::Stock(change), Ask::Adjust(_, adjust)) => {
-                let on_hand = |record: &Option<client::api::InventoryRecord>| {
-                    record.as_ref().and_then(|record| i64::try_from(record.on_hand).ok())
-                };
-                let delta =
-                    on_hand(&change.after).zip(on_hand(&change.before)).map(|(after, before)| after - before);
-                delta == Some(adjust.delta)
-                    && change.reason == adjust.reason
-                    && change.reference == adjust.reference
-            }
-            (What::Stock(_), Ask::Delete(_)) => true,
-            _ => false,
-        }
-    }
-
-    fn is_of_checkout(&self, change: &ReservationEvent, ask: &Ask, model: &Model) -> bool {
-        let view = &change.reservation;
-        let deadline_ms = view.expires_at.as_deref().and_then(ms);
-        match ask {
-            Ask::Reserve(reserve) => {
-                let ttl_ms = model.ttl_ms(reserve.ttl_seconds).min(model.settings.max_hold_seconds * 1_000);
-                let held = view.state == ReservationState::Held;
-                summed(&view.items) == reserve.items
-                    && view.customer_id == reserve.customer_id
-                    && (!held || deadline_ms == Some(self.at_ms + ttl_ms))
-            }
-            Ask::Commit(commit) => {
-                let whole = change.items_before.is_none();
-                view.payment_token == commit.payment_token
-                    && commit.items.as_deref().map_or(whole, |part| summed(part) == summed(&view.items))
-            }
-            Ask::Extend(extend) => deadline_ms == Some(self.at_ms + model.ttl_ms(extend.ttl_seconds)),
-            Ask::Release(release) => match (&release.items, &change.items_before) {
-                (None, _) => view.state == ReservationState::Released,
-                (Some(_), None) => true,
-                (Some(part), Some(before)) => {
-                    super::model::less(&summed(before), &summed(part)) == summed(&view.items)
-                }
-            },
-            Ask::Return(_) => true,
-            Ask::Put(..) | Ask::Adjust(..) | Ask::Delete(_) => false,
-        }
     }
 }

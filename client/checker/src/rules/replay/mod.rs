@@ -20,6 +20,7 @@
 mod answers;
 mod commands;
 mod doubts;
+mod effect;
 mod events;
 mod model;
 mod perform;
