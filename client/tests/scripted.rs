@@ -35,7 +35,7 @@ async fn all_tries_carry_one_key_over_all_nodes() {
         Deed::Answer(502, "", String::new()),
     ])
     .await;
-    let third = Node::new([problem(503, "retry-after: 0\r\n", "no_leader", true, "no"), held()]).await;
+    let third = Node::new([problem(503, "retry-after: 0\r\n", "overloaded", true, "no"), held()]).await;
     let client = client([&first.address, &second.address, &third.address]);
     let answer = client.reserve(&cart()).await.unwrap();
     assert_eq!(answer.tries, Tries { made: 6, unanswered: 4 });

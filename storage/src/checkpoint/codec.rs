@@ -35,7 +35,7 @@ use crate::inventory::ids::{ReservationId, Sku};
 use crate::inventory::record::{KeyRef, LevelRecord, Record, RecordKey, RecordRef, ReservationRecord};
 use crate::inventory::{LEVELS, check_levels};
 
-/// The version of every value and header written now, but for [`EXTENDED_VERSION`].
+/// The version of every value and header written now, but for that of an extended reservation.
 pub const VERSION: u8 = 3;
 
 /// The version of a reservation that was extended while that was limited: as before, and behind it how often.

@@ -253,8 +253,8 @@ async fn every_example_of_an_address_is_one_that_the_node_understands() {
     assert!(examples::RESERVATION_ID.parse::<ReservationId>().is_ok());
 }
 
-/// The example of each code that a rejection becomes has the very members that the rejection is told with. A limit of the
-/// whole cluster shares its code with another limit, which has the example: of its members each is described.
+/// The example of each code that a rejection becomes has the very members that the rejection is told with. A limit of
+/// the whole cluster shares its code with another limit, which has the example: of its members each is described.
 #[tokio::test]
 async fn every_rejection_is_told_as_its_example_shows() {
     let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
