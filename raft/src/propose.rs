@@ -12,13 +12,16 @@
 //! Batching is natural: while a few entries are under way, what arrives gathers, and becomes the next one as soon as
 //! one of them is answered. There is no timer.
 //!
-//! What may be tried again, and what not: Raft answers `ForwardToLeader` to a write only before it is appended, and
-//! a call that was not sent has not arrived; both were not executed. Everything else that is no answer is unknown.
-//! While the peers hold this node's start off (`refusals`) nothing is tried again: as a rule they have a leader.
-//! Of a unit of many only the end is tried again: no command of it may overtake an earlier one.
+//! What may be tried again, and what not: Raft answers `ForwardToLeader` to a write only before it is appended: it was
+//! not executed. Everything else that is no answer is unknown. While the peers hold this node's start off (`refusals`)
+//! nothing is tried again: as a rule they have a leader. Of a unit of many only the end is tried again: no command of
+//! it may overtake an earlier one.
+//!
+//! * `follow` is the way to the leader, where it is another node.
+
+mod follow;
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,20 +32,17 @@ use storage::histogram::Histogram;
 use storage::inventory::command::{Request, Stamp};
 use storage::inventory::outcome::Applied;
 use storage::log::Log;
-use storage::planted;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aside::Room;
-use crate::deposed::another_leads;
 use crate::gate;
 use crate::pack::{Entry, SHARED_COMMANDS_MAX, pack};
 use crate::rates::Rates;
 use crate::read::Confirmer;
-use crate::transport::message::{Call, Reply as PeerReply};
-use crate::transport::{CallError, Caller, Callers, Local};
+use crate::transport::{Caller, Callers, Local};
 use crate::types::{Callback, Proposal, Raft, TypeConfig};
-use crate::waiting::{Forwarded, Queue, Queued, Reply, Requests, Result, Waiter, Waiting, gathering, queue};
+use crate::waiting::{Forwarded, Queue, Queued, Reply, Requests, Result, Waiting, gathering, queue};
 use crate::{Answer, ProposeError};
 
 /// The most commands of one unit: of one call of `submit_many`.
@@ -65,10 +65,6 @@ const PAUSE: Duration = Duration::from_millis(15);
 
 /// How long a command's fate is waited for.
 const DEADLINE: Duration = Duration::from_secs(5);
-
-/// How long the answer of a leader is waited for that another one has followed. Who handed over answers in this time;
-/// who was cut off does not.
-const DEPOSED_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// Counters for metrics.
 #[derive(Default)]
@@ -470,39 +466,6 @@ impl Shared {
         self.raft.as_leader().map(|_| ()).map_err(|forward| elsewhere(forward.leader_id))
     }
 
-    /// Forwards to the leader, or waits for one.
-    async fn follow(self: Arc<Self>, units: Vec<Waiting>, leader: Option<u64>, turn: OwnedSemaphorePermit) {
-        let Some((leader, caller)) = leader.and_then(|leader| Some((leader, self.callers.get(leader)?)))
-        else {
-            return self.proposer.again_soon(units, ProposeError::NoLeader).await;
-        };
-        let commands = units.iter().map(Waiting::len).sum();
-        let (units, waiters): (Vec<_>, Vec<_>) = units.into_iter().map(Waiting::into_forwarded).unzip();
-        self.proposer.counters.forwarded.fetch_add(commands as u64, Ordering::Relaxed);
-        let call = Call::Forward(units);
-        let reply = self.forward(&call, leader, &caller, turn).await;
-        let Call::Forward(units) = call else { return };
-        self.settle(whole_again(units, waiters), answers_of(reply, commands)).await;
-    }
-
-    /// Calls the leader. Once another node leads, the turn is free for what is to go there.
-    async fn forward(
-        &self,
-        call: &Call,
-        leader: u64,
-        caller: &Caller,
-        turn: OwnedSemaphorePermit,
-    ) -> std::result::Result<PeerReply, CallError> {
-        let mut calling = pin!(caller.call(call, DEADLINE));
-        tokio::select! {
-            biased;
-            reply = &mut calling => return reply,
-            () = another_leads(&self.raft, leader) => drop(turn),
-        }
-        let late = timeout(DEPOSED_TIME_MAX, calling).await;
-        late.unwrap_or_else(|_| Err(CallError::Lost("another node leads by now".into())))
-    }
-
     /// Answers what has an answer; what was not executed is tried again.
     async fn settle(&self, units: Vec<Waiting>, answers: Vec<Result>) {
         let mut answers = answers.into_iter();
@@ -546,21 +509,6 @@ fn fate(result: ClientWriteResult<TypeConfig>) -> Fate {
 
 fn answered(applied: Applied) -> Result {
     Ok(Answer::Applied(applied))
-}
-
-/// The answers to so many forwarded commands.
-fn answers_of(reply: std::result::Result<PeerReply, CallError>, commands: usize) -> Vec<Result> {
-    match reply {
-        Ok(PeerReply::Forward(answers)) if answers.len() == commands => answers,
-        Ok(PeerReply::Failed(_)) | Err(CallError::NotSent(_)) => vec![Err(ProposeError::NoLeader); commands],
-        Err(CallError::Lost(_)) if planted!("forwarded-twice") => vec![Err(ProposeError::NoLeader); commands],
-        Ok(_) | Err(CallError::Lost(_)) => vec![Err(ProposeError::OutcomeUnknown); commands],
-    }
-}
-
-fn whole_again(units: Vec<Forwarded>, waiters: Vec<Waiter>) -> Vec<Waiting> {
-    let whole = |(unit, waiter): (Forwarded, Waiter)| waiter.with(unit.requests).of(unit.caller);
-    units.into_iter().zip(waiters).map(whole).collect()
 }
 
 /// The answers of all commands in their order: of those that were refused, where they stood, and of the rest.
@@ -628,18 +576,6 @@ mod tests {
 
     fn applied() -> Applied {
         Applied { sequence: 1, replayed: false, result: Err(Rejection::AlreadyCommitted) }
-    }
-
-    #[test]
-    fn a_forward_that_never_left_was_not_executed_and_one_that_was_lost_is_unknown() {
-        let not_sent = CallError::NotSent("no connection".into());
-        assert_eq!(answers_of(Err(not_sent), 2), vec![Err(ProposeError::NoLeader); 2]);
-        let failed = PeerReply::Failed("a node of no cluster".into());
-        assert_eq!(answers_of(Ok(failed), 2), vec![Err(ProposeError::NoLeader); 2]);
-        let lost = CallError::Lost("nothing".into());
-        assert_eq!(answers_of(Err(lost), 2), vec![Err(ProposeError::OutcomeUnknown); 2]);
-        let short = PeerReply::Forward(vec![Err(ProposeError::NoLeader)]);
-        assert_eq!(answers_of(Ok(short), 2), vec![Err(ProposeError::OutcomeUnknown); 2]);
     }
 
     /// Clients came to wait at a node that had just started and that its peers did not deal with yet.
