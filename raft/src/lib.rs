@@ -51,6 +51,7 @@ mod group;
 mod hand_over;
 pub mod inspect;
 mod keeper;
+mod leadership;
 mod level;
 mod log_store;
 #[doc(hidden)]

@@ -1,20 +1,20 @@
 //! Linearizable reads: the index that must have been applied, confirmed by a quorum after the read arrived (the
-//! Raft dissertation, section 6.4: ReadIndex). One confirmation serves all reads that wait when it begins.
+//! Raft dissertation, section 6.4: ReadIndex). One confirmation serves all reads that wait when it begins. What a
+//! confirmation is, `leadership` says.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{LinearizableReadError, RaftError};
 use storage::planted;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::ReadError;
 use crate::deposed::another_leads;
+use crate::leadership::Leadership;
 use crate::transport::message::{Call, Reply};
 use crate::transport::{Callers, Local};
 use crate::types::Raft;
@@ -91,7 +91,8 @@ impl Worker {
     /// Serves the queues for ever.
     pub(crate) async fn run(self) {
         let Worker { local, raft, callers, confirmer, waiting_here, waiting_anywhere } = self;
-        let here = serve(waiting_here, || confirm_here(&raft, &confirmer));
+        let voters = Callers::for_heartbeats(local.clone());
+        let here = serve(waiting_here, || confirm_here(&raft, &voters, &confirmer));
         let anywhere = serve(waiting_anywhere, || confirm_anywhere(&local, &raft, &callers, &confirmer));
         tokio::join!(here, anywhere);
     }
@@ -112,16 +113,14 @@ async fn serve<F: Future<Output = Result>>(mut queue: mpsc::Receiver<Waiting>, c
     }
 }
 
-async fn confirm_here(raft: &Raft, confirmer: &Confirmer) -> Result {
+async fn confirm_here(raft: &Raft, voters: &Callers, confirmer: &Confirmer) -> Result {
     confirmer.confirmations.fetch_add(1, Ordering::Relaxed);
     if planted!("read-without-confirmation") && raft.as_leader().is_ok() {
         return Ok(raft.metrics().borrow_watched().last_applied.map_or(0, |last| last.index));
     }
-    match raft.get_read_linearizer(ReadPolicy::ReadIndex).await {
-        Ok(linearizer) => Ok(linearizer.read_log_id().index()),
-        Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => Err(ReadError::NoQuorum),
-        Err(_) => Err(ReadError::NoLeader),
-    }
+    let leadership = Leadership::of(raft).await.ok_or(ReadError::NoLeader)?;
+    leadership.confirm(voters).await?;
+    Ok(leadership.index)
 }
 
 /// While the peers hold this node's start off one try is enough: as a rule they have a leader, and serve.

@@ -23,6 +23,10 @@ const QUEUE: usize = 256;
 /// A connection on which a call is unanswered is given up once nothing has arrived on it for this long.
 const SILENCE: Duration = Duration::from_millis(700);
 
+/// The same for a connection for heartbeats: two of them, so that several go over a new one before a follower has
+/// waited long enough to campaign.
+const HEARTBEAT_SILENCE: Duration = Duration::from_millis(200);
+
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallError {
@@ -47,9 +51,9 @@ impl Caller {
         Caller { local, to, silence: SILENCE, link: tokio::sync::Mutex::new(None) }
     }
 
-    /// The same, which gives a connection up after that much silence.
-    pub(crate) fn with_silence(self, silence: Duration) -> Caller {
-        Caller { silence, ..self }
+    /// The same, which gives a connection up sooner.
+    pub(crate) fn for_heartbeats(local: Arc<Local>, to: u64) -> Caller {
+        Caller { silence: HEARTBEAT_SILENCE, ..Caller::new(local, to) }
     }
 
     /// Calls, and waits for the answer until the deadline.
@@ -76,12 +80,18 @@ impl Caller {
 /// The ways to all other nodes, of the asker's own. They come and go with the membership.
 pub(crate) struct Callers {
     local: Arc<Local>,
+    make: fn(Arc<Local>, u64) -> Caller,
     made: Mutex<BTreeMap<u64, Arc<Caller>>>,
 }
 
 impl Callers {
     pub(crate) fn new(local: Arc<Local>) -> Callers {
-        Callers { local, made: Mutex::default() }
+        Callers { local, make: Caller::new, made: Mutex::default() }
+    }
+
+    /// Those for heartbeats.
+    pub(crate) fn for_heartbeats(local: Arc<Local>) -> Callers {
+        Callers { make: Caller::for_heartbeats, ..Callers::new(local) }
     }
 
     /// The way to one of the other nodes; `None` where it is none.
@@ -91,7 +101,7 @@ impl Callers {
             made.remove(&id);
             return None;
         }
-        let new = || Arc::new(Caller::new(self.local.clone(), id));
+        let new = || Arc::new((self.make)(self.local.clone(), id));
         Some(made.entry(id).or_insert_with(new).clone())
     }
 

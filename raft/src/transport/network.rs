@@ -25,10 +25,6 @@ type RpcError = RPCError<TypeConfig>;
 /// How long to wait before an unreachable peer is tried again.
 const BACKOFF: Duration = Duration::from_millis(100);
 
-/// A connection for heartbeats on which one is unanswered is given up once nothing has arrived on it for this long:
-/// two of them, so that several go over a new one before a follower has waited long enough to campaign.
-const HEARTBEAT_SILENCE: Duration = Duration::from_millis(200);
-
 /// Makes the ways to the peers.
 pub(crate) struct Network {
     local: Arc<Local>,
@@ -50,7 +46,7 @@ impl RaftNetworkFactory<TypeConfig> for Network {
     }
 
     async fn new_heartbeat_client(&mut self, target: u64, _node: &PeerNode) -> Peer {
-        let caller = Caller::new(self.local.clone(), target).with_silence(HEARTBEAT_SILENCE);
+        let caller = Caller::for_heartbeats(self.local.clone(), target);
         Peer { to: target, local: self.local.clone(), caller, is_for_heartbeats: true }
     }
 }
@@ -60,8 +56,8 @@ pub(crate) struct Peer {
     to: u64,
     local: Arc<Local>,
     caller: Caller,
-    /// openraft sends a heartbeat, also one that confirms a read, as a stream of one request, and each stream of
-    /// `appender` is a connection. So here they are calls, over the one that the caller keeps.
+    /// openraft sends a heartbeat as a stream of one request, and each stream of `appender` is a connection. So here
+    /// they are calls, over the one that the caller keeps.
     is_for_heartbeats: bool,
 }
 
