@@ -27,10 +27,10 @@ use client::api::{Item, PutSkuRequest, ReserveRequest};
 use support::cluster::Cluster;
 
 /// Rounds, each of which measures both.
-const ROUNDS: usize = 20;
+const ROUNDS: usize = 4;
 
-/// Operations of each kind in one round.
-const OPERATIONS: usize = 200;
+/// Operations of each kind in one round. The first hundred or two after a rest take longer: processors fall asleep.
+const OPERATIONS: usize = 2_000;
 
 /// What one record takes in the file that is synced, in bytes: about what a reserve takes in the log.
 const RECORD: usize = 200;
