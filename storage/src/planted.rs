@@ -79,6 +79,7 @@ mod chosen {
         "gate-without-confirmation",
         "gate-on-stale-state",
         "read-without-confirmation",
+        "read-confirmed-by-openrafts-clock",
         "frame-checksum-ignored",
         "forwarded-twice",
         "stale-read-not-labelled",

@@ -47,6 +47,7 @@
 
 mod chance;
 mod clocks;
+mod deposed;
 mod faults;
 mod history;
 mod invariants;

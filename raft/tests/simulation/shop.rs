@@ -266,11 +266,11 @@ fn is_known(answered: &Answered, history: &History) -> bool {
     }
 }
 
-fn sku(name: &str) -> Sku {
+pub(crate) fn sku(name: &str) -> Sku {
     Sku::new(name).unwrap()
 }
 
-fn put(name: &str, on_hand: u64) -> Request {
+pub(crate) fn put(name: &str, on_hand: u64) -> Request {
     let command = Command::PutSku(PutSku {
         sku: sku(name),
         on_hand,
@@ -282,7 +282,7 @@ fn put(name: &str, on_hand: u64) -> Request {
     Request { idempotency_key: Some(format!("put-{name}").into()), command }
 }
 
-fn adjust(sku: Sku, delta: i64) -> Command {
+pub(crate) fn adjust(sku: Sku, delta: i64) -> Command {
     Command::AdjustSku(AdjustSku {
         sku,
         delta,

@@ -311,12 +311,12 @@ fn site<'a>(time: &TrueTime, nodes: &'a mut [Node], net: &'a Net, trace: &'a mut
     Site { now_ms: time.now_ms(), nodes, net, trace }
 }
 
-fn member(id: u64) -> Member {
+pub(crate) fn member(id: u64) -> Member {
     Member { id, http: String::new(), raft: id.to_string() }
 }
 
 /// Snapshots, segments and saves are so small that each comes often.
-fn options(members: &[Member], node_id: u64, directory: &TempDir, seed: u64) -> GroupOptions {
+pub(crate) fn options(members: &[Member], node_id: u64, directory: &TempDir, seed: u64) -> GroupOptions {
     let mut chance = Chance::of(seed, "options");
     // One that is to be added has a file of its own.
     let is_new = members.iter().all(|member| member.id != node_id);
