@@ -74,6 +74,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
         Some(damage) => do_without(damage, &snapshots, &span, header.applied, path)?,
     }
     check_tail(&log, header.applied, path)?;
+    let snapshot = newest.filter(|newest| reaches_log(newest.header().applied, &span, header.applied));
     let membership = membership(&header, path)?;
     let applied = Applied {
         unsaved: Unsaved::since(&inventory),
@@ -84,7 +85,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, options: &GroupOptions) -> Result<Store,
         advanced_at: Instant::now(),
         digests: Ring::since(header.applied, header.digest),
     };
-    Ok(Store { directory, memory, log, checkpoint, snapshots, snapshot: newest, applied })
+    Ok(Store { directory, memory, log, checkpoint, snapshots, snapshot, applied })
 }
 
 /// Opens the log, which has a thread from then on, or in a simulation a task.
@@ -167,6 +168,18 @@ fn newest_image(
     }
 }
 
+/// Whether a snapshot and the log together have every entry. They do not where the log ended before the image, since
+/// what a quorum had on disk was applied here, and this disk failed at it: the log goes on behind the image then.
+/// Raft has to do without such a snapshot, and builds a new one before it serves.
+fn reaches_log(snapshot: Option<Position>, span: &LogSpan, applied: Option<Position>) -> bool {
+    let index = |position: Option<Position>| position.map(|position| position.index);
+    let goes_on_behind = match index(span.last) < index(applied) {
+        true => applied,
+        false => span.purged,
+    };
+    index(snapshot) >= index(goes_on_behind)
+}
+
 /// What was purged from the log must be in the image: otherwise commands are missing.
 pub(crate) fn check_log(span: &LogSpan, applied: Option<Position>, path: &Path) -> Result<(), StorageError> {
     // Whoever applied an entry has voted, or taken a leader's word in place of a vote.
@@ -219,4 +232,30 @@ pub(crate) fn membership(header: &ImageHeader, path: &Path) -> Result<StoredMemb
         what: format!("the image's membership cannot be decoded: {why}"),
         mend: LEAVE_STOPPED.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_counts_only_where_the_log_goes_on_from_within_it() {
+        let at = |index: Option<u64>| index.map(|index| Position { term: 2, leader: 3, index });
+        for (snapshot, purged, last, applied, counts) in [
+            (None, None, None, None, true),
+            (None, None, Some(7), Some(5), true),
+            (Some(6), Some(4), Some(9), Some(8), true),
+            (Some(6), Some(6), Some(6), Some(6), true),
+            (Some(6), Some(4), Some(6), Some(6), true),
+            // Entries 7 to 9 were applied, and were not on this disk yet when it failed.
+            (Some(6), Some(4), Some(6), Some(9), false),
+            // It failed again before there was a newer snapshot.
+            (Some(6), Some(9), Some(9), Some(9), false),
+            (None, Some(9), Some(9), Some(9), false),
+        ] {
+            let span = LogSpan { vote: None, purged: at(purged), last: at(last) };
+            let told = reaches_log(at(snapshot), &span, at(applied));
+            assert_eq!(told, counts, "{snapshot:?} {purged:?} {last:?} {applied:?}");
+        }
+    }
 }

@@ -152,6 +152,13 @@ fn a_purge_by_bytes_that_waits_is_not_followed_by_a_lesser_one_by_entries() {
     }
 }
 
+/// A node had applied, and saved, what two others had on disk, when its own disk failed at those entries. Its log went
+/// on behind what it had applied then, and its snapshot ended before: no follower could have been served from there.
+#[test]
+fn a_snapshot_that_ends_before_the_log_begins_is_made_anew() {
+    World::new(139).run().unwrap_or_else(|why| panic!("{why}"));
+}
+
 /// Of these some have an operator.
 #[test]
 fn one_seed_gives_one_trace() {
