@@ -4,7 +4,7 @@
 //!   time of the log ----- advances by this machine's monotonic clock ----> stamp
 //!                                        ^
 //!                                        | drawn towards
-//!              middle of the wall clocks that a majority reported
+//!              middle of the wall clocks that a majority reported just now
 //! ```
 //!
 //! Invariants:
@@ -12,6 +12,8 @@
 //! * A stamp is never before the time of the last applied entry; apply takes the greater of the two anyway.
 //! * One wrong wall clock moves nothing: with an odd number of clocks known the median lies between right ones;
 //!   with an even number the stamp is only kept inside the two middle ones, of which one is right.
+//! * What a silent node showed last soon counts no more: its clock may have been wrong then and set right since, and
+//!   where another one's is wrong now, those two would be a majority of three, though never two were wrong at once.
 //! * Without the clocks of a majority the stamp only advances by the monotonic clock.
 //!
 //! A stamp that lags is brought forward at once: nothing is lost by it that the passing of time would not take.
@@ -19,11 +21,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 use storage::planted;
 
 use crate::WallClock;
+
+/// So long a peer's wall clock counts after it was heard: some heartbeats, and a slow network.
+const COUNTS_FOR: Duration = Duration::from_secs(1);
 
 /// The clocks of the cluster, as this node knows them.
 pub(crate) struct ClusterClock {
@@ -32,15 +38,22 @@ pub(crate) struct ClusterClock {
     node_id: u64,
     /// Whose clocks count, beside this node's.
     voters: Mutex<BTreeSet<u64>>,
-    /// For each peer: how far its wall clock is ahead of our monotonic one, in milliseconds.
-    offsets: Mutex<BTreeMap<u64, i64>>,
+    /// What each peer's wall clock showed last.
+    readings: Mutex<BTreeMap<u64, Reading>>,
+}
+
+/// What a peer's wall clock showed.
+struct Reading {
+    /// How far it was ahead of our monotonic clock, in milliseconds.
+    offset_ms: i64,
+    heard_at: Instant,
 }
 
 impl ClusterClock {
     /// A clock of one of these nodes that has heard of no other yet.
     pub(crate) fn new(wall: Arc<dyn WallClock>, node_id: u64, voters: BTreeSet<u64>) -> ClusterClock {
-        let (voters, offsets) = (Mutex::new(voters), Mutex::default());
-        ClusterClock { wall, start: Instant::now(), node_id, voters, offsets }
+        let (voters, readings) = (Mutex::new(voters), Mutex::default());
+        ClusterClock { wall, start: Instant::now(), node_id, voters, readings }
     }
 
     /// From now on the clocks of these nodes count.
@@ -55,8 +68,9 @@ impl ClusterClock {
 
     /// Notes what a peer's wall clock showed when it sent the message that has just arrived.
     pub(crate) fn observe(&self, peer: u64, wall_ms: u64) {
-        let offset = signed(wall_ms) - signed(self.monotonic_ms());
-        self.offsets.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, offset);
+        let offset_ms = signed(wall_ms) - signed(self.monotonic_ms());
+        let reading = Reading { offset_ms, heard_at: Instant::now() };
+        self.readings.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, reading);
     }
 
     /// The stamp of an entry that is proposed now, where the log's time was `log_ms` at `log_at`.
@@ -72,12 +86,16 @@ impl ClusterClock {
         }
         let monotonic = signed(self.monotonic_ms());
         let voters = self.voters.lock().unwrap_or_else(PoisonError::into_inner);
-        let offsets = self.offsets.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = |peer: &u64| *peer != self.node_id && voters.contains(peer);
-        let peers = offsets.iter().filter(|(peer, _)| counts(peer));
+        let readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = |peer: &u64, reading: &Reading| {
+            let counts_still = reading.heard_at.elapsed() < COUNTS_FOR || planted!("silent-clock-counts");
+            *peer != self.node_id && voters.contains(peer) && counts_still
+        };
+        let peers = readings.iter().filter(|(peer, reading)| counts(peer, reading));
         let quorum = voters.len() / 2 + 1;
-        let mut clocks: Vec<i64> = peers.map(|(_, offset)| monotonic.saturating_add(*offset)).collect();
-        drop((voters, offsets));
+        let mut clocks: Vec<i64> =
+            peers.map(|(_, reading)| monotonic.saturating_add(reading.offset_ms)).collect();
+        drop((voters, readings));
         clocks.push(signed(self.wall.now_ms()));
         middle(clocks, quorum)
     }
@@ -142,6 +160,16 @@ mod tests {
         let stamped = clock.stamp_ms(NOW as u64, Instant::now());
         // This test may take a while, but no hour.
         assert!((NOW..NOW + HOUR / 2).contains(&signed(stamped)), "{stamped}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_was_wrong_when_its_node_fell_silent_is_no_second_wrong_one() {
+        let log_at = Instant::now();
+        let clock = ClusterClock::new(Arc::new(Wrong), 1, [1, 2, 3].into());
+        clock.observe(3, (NOW + HOUR) as u64);
+        tokio::time::advance(COUNTS_FOR).await;
+        clock.observe(2, NOW as u64 + 1_000);
+        assert_eq!(clock.stamp_ms(NOW as u64, log_at), NOW as u64 + 1_000);
     }
 
     #[test]

@@ -62,6 +62,7 @@ mod chosen {
         "hold-ends-only-when-touched",
         "no-tick-when-due",
         "leader-stamps-by-its-own-clock",
+        "silent-clock-counts",
         "fingerprint-not-compared",
         "line-overtaken",
         "part-of-a-cart-taken",

@@ -23,6 +23,8 @@ pub(crate) struct Faults {
     mends: Vec<(u64, Mend)>,
     /// Whose clock is wrong.
     wrong_clock: Option<usize>,
+    /// When the last wrong clock was set right.
+    clock_mended_ms: Option<u64>,
     /// How many there were.
     pub(crate) count: u64,
 }
@@ -33,6 +35,9 @@ enum Mend {
     Disk(usize),
     Clock,
 }
+
+/// So long what a node's wall clock showed counts for the cluster's, and what a slow network may add to it.
+const CLOCK_COUNTS_MS: u64 = 1_500;
 
 /// The machines that faults befall.
 pub(crate) struct Site<'a> {
@@ -45,7 +50,7 @@ pub(crate) struct Site<'a> {
 impl Faults {
     pub(crate) fn new(mut chance: Chance) -> Faults {
         let next_ms = chance.within(100..=2_500);
-        Faults { chance, next_ms, mends: Vec::new(), wrong_clock: None, count: 0 }
+        Faults { chance, next_ms, mends: Vec::new(), wrong_clock: None, clock_mended_ms: None, count: 0 }
     }
 
     /// Lets happen what is due, and mends what was broken for long enough.
@@ -102,6 +107,7 @@ impl Faults {
             Mend::Clock => {
                 if let Some(at) = self.wrong_clock.take() {
                     site.nodes[at].wall.set(0, 0);
+                    self.clock_mended_ms = Some(site.now_ms);
                 }
             }
         }
@@ -196,9 +202,10 @@ impl Faults {
         self.later(site, 4_000, Mend::Network);
     }
 
-    /// One at a time: of two wrong clocks nothing is promised.
+    /// One at a time: of two wrong clocks nothing is promised. What a clock showed counts for a while.
     fn wrong_clock(&mut self, site: &mut Site<'_>, at: usize) {
-        if self.wrong_clock.is_some() {
+        let counts = self.clock_mended_ms.is_some_and(|mended_ms| site.now_ms < mended_ms + CLOCK_COUNTS_MS);
+        if self.wrong_clock.is_some() || counts {
             return;
         }
         let size = self.chance.within(100..=3_600_000) as i64;
