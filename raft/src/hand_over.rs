@@ -1,4 +1,8 @@
 //! Handing leadership to another node.
+//!
+//! From when it is told to, openraft's leader takes no command and sends no heartbeat, until another one leads: where
+//! the heir does not take over, the others elect one of them, since they hear nothing any more. So nothing else may
+//! keep them from it. The heartbeats that confirm a read (`leadership`) would, for as long as anybody reads.
 
 use std::time::Duration;
 
@@ -22,6 +26,7 @@ pub(crate) async fn hand_over(local: &Local, raft: &Raft, heirs: &[u64]) {
     let Some((heir, _)) = reachable.max_by_key(|(_, matched)| *matched) else {
         return;
     };
+    local.hands_over(metrics.current_term);
     if raft.trigger().transfer_leader(heir).await.is_err() {
         return;
     }

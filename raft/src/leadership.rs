@@ -69,6 +69,11 @@ impl Leadership {
         Some(Leadership { vote, voters, index: last.index })
     }
 
+    /// The term that this node leads in.
+    pub(crate) fn term(&self) -> u64 {
+        self.vote.leader_id.term
+    }
+
     /// Asks all voters whether they vote for somebody else by now, and waits for a quorum.
     pub(crate) async fn confirm(&self, callers: &Callers) -> Result<(), ReadError> {
         let this = self.vote.leader_id.node_id;

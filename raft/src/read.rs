@@ -93,7 +93,7 @@ impl Worker {
     pub(crate) async fn run(self) {
         let Worker { local, raft, callers, confirmer, waiting_here, waiting_anywhere } = self;
         let voters = Callers::for_heartbeats(local.clone());
-        let here = serve(waiting_here, || confirm_here(&raft, &voters, &confirmer));
+        let here = serve(waiting_here, || confirm_here(&local, &raft, &voters, &confirmer));
         let anywhere = serve(waiting_anywhere, || confirm_anywhere(&local, &raft, &callers, &confirmer));
         tokio::join!(here, anywhere);
     }
@@ -114,7 +114,7 @@ async fn serve<F: Future<Output = Result>>(mut queue: mpsc::Receiver<Waiting>, c
     }
 }
 
-async fn confirm_here(raft: &Raft, voters: &Callers, confirmer: &Confirmer) -> Result {
+async fn confirm_here(local: &Local, raft: &Raft, voters: &Callers, confirmer: &Confirmer) -> Result {
     confirmer.confirmations.fetch_add(1, Ordering::Relaxed);
     if planted!("read-without-confirmation") && raft.as_leader().is_ok() {
         return Ok(raft.metrics().borrow_watched().last_applied.map_or(0, |last| last.index));
@@ -123,7 +123,8 @@ async fn confirm_here(raft: &Raft, voters: &Callers, confirmer: &Confirmer) -> R
         let confirmed = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
         return confirmed.map(|to| to.read_log_id().index()).map_err(|_| ReadError::NoQuorum);
     }
-    let leadership = Leadership::of(raft).await.ok_or(ReadError::NoLeader)?;
+    let leadership = Leadership::of(raft).await.filter(|of| !local.has_handed_over(of.term()));
+    let leadership = leadership.ok_or(ReadError::NoLeader)?;
     leadership.confirm(voters).await?;
     Ok(leadership.index)
 }

@@ -45,6 +45,7 @@ pub(crate) mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -98,6 +99,8 @@ pub(crate) struct Local {
     met: Mutex<BTreeMap<u64, u64>>,
     /// How long each peer took to answer what was replicated to it.
     replicating: Mutex<BTreeMap<u64, Arc<Histogram>>>,
+    /// The last term in which this node led and was to hand over.
+    handed_over_in: AtomicU64,
 }
 
 /// The other end of a connection: which node, and which start of its directory.
@@ -121,7 +124,7 @@ impl Local {
     ) -> Local {
         let (incarnation, cluster_id) = (Incarnation::of(identity), RwLock::new(identity.cluster_id));
         let (refusals, builds) = (Refusals::default(), Builds::default());
-        let (met, replicating) = (Mutex::default(), Mutex::default());
+        let (met, replicating, handed_over_in) = (Mutex::default(), Mutex::default(), AtomicU64::default());
         let roster = Roster::new(&options, incarnation.store_id, replica.clone());
         let wire = Arc::new(Tcp);
         Local {
@@ -141,6 +144,7 @@ impl Local {
             builds,
             met,
             replicating,
+            handed_over_in,
         }
     }
 
@@ -248,6 +252,16 @@ impl Local {
         all.retain(|peer, took| members.contains(peer) || Arc::strong_count(took) > 1);
         let of_members = all.iter().filter(|(peer, _)| members.contains(peer));
         of_members.map(|(peer, took)| (*peer, took.read())).collect()
+    }
+
+    /// From now on this node leads no longer in that term than until another one does.
+    pub(crate) fn hands_over(&self, term: u64) {
+        self.handed_over_in.store(term, Ordering::Relaxed);
+    }
+
+    /// Whether it was to hand over in that term.
+    pub(crate) fn has_handed_over(&self, term: u64) -> bool {
+        self.handed_over_in.load(Ordering::Relaxed) == term
     }
 
     /// Whether something of that peer arrived within the last second.

@@ -47,8 +47,10 @@
 
 mod chance;
 mod clocks;
+mod cluster;
 mod deposed;
 mod faults;
+mod handed_over;
 mod history;
 mod invariants;
 mod network;

@@ -35,12 +35,14 @@ impl Trace {
     /// Notes something that happens too often to be read.
     pub(crate) fn event(&mut self, now_ms: u64, bytes: &[u8]) {
         self.events += 1;
-        let checksum = if self.tells_where(bytes) { 0 } else { u64::from(crc32fast::hash(bytes)) };
+        // Two runs have directories of their own, and new files have numbers that go on from one run to the next.
+        let same = if self.tells_where(bytes) { &[] } else { bytes };
+        let (length, checksum) = (same.len() as u64, u64::from(crc32fast::hash(same)));
         // To find where two runs of one seed part.
         if self.is_told {
             eprintln!("{now_ms} {} {checksum:08x} {}", bytes.len(), bytes.escape_ascii());
         }
-        for word in [now_ms, bytes.len() as u64, checksum] {
+        for word in [now_ms, length, checksum] {
             // FNV-1a (Fowler, Noll and Vo), by words.
             self.hash = (self.hash ^ word).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
         }

@@ -1,0 +1,55 @@
+//! A leader that has handed over to a node which never takes over.
+//!
+//! ```text
+//!   it          leads, is to hand over, takes nothing more    read, read, read --->
+//!                        |                                                        no answer confirms them, so
+//!   its heir             x is cut off                                             the third hears no heartbeat,
+//!   the third                                                                     campaigns, and serves
+//! ```
+
+use crate::cluster::{Cluster, NODES, SKU, answer, one_more};
+use crate::shop::put;
+
+/// How often somebody reads, in milliseconds: more often than a follower's patience ends.
+const READ_EVERY_MS: u64 = 50;
+
+/// Within this time the leader has begun to hand over, in milliseconds.
+const BEGUN_MS: u64 = 100;
+
+/// Within this time another node leads and serves, in milliseconds.
+const SERVED_MS: u64 = 10_000;
+
+/// openraft's leader takes no command from when it was told to hand over until another one leads, and sends no
+/// heartbeats: so the others elect one. Ours, which confirm reads, kept them from it for as long as anybody read.
+#[test]
+fn reads_do_not_keep_a_leader_in_place_that_has_handed_over_to_a_node_that_is_gone() {
+    for seed in 1..=5 {
+        let mut cluster = Cluster::new(seed);
+        let all: Vec<u64> = (1..=NODES).collect();
+        let old = cluster.wait("one leads", |cluster| cluster.leader(&all));
+        let first = cluster.submit(old, put(SKU, 1));
+        assert!(cluster.wait("there is one", |_| answer(&first)), "seed {seed}");
+
+        let heir = all.iter().copied().find(|id| *id != old).unwrap();
+        for other in all.iter().copied().filter(|id| *id != heir) {
+            cluster.net.cut(other, heir, true);
+            cluster.net.cut(heir, other, true);
+        }
+        cluster.hand_over(old, heir);
+        cluster.run(BEGUN_MS);
+        let mut second = cluster.submit(old, one_more());
+        for passed_ms in 0.. {
+            match answer(&second) {
+                Some(true) => break,
+                Some(false) => second = cluster.submit(old, one_more()),
+                None => {}
+            }
+            assert!(passed_ms < SERVED_MS, "seed {seed}: nobody serves");
+            if passed_ms % READ_EVERY_MS == 0 {
+                cluster.read(old);
+            }
+            cluster.run(1);
+        }
+        assert_ne!(cluster.leader(&all), Some(old), "seed {seed}: it was told to hand over");
+    }
+}
