@@ -17,33 +17,33 @@
 //! nothing is tried again: as a rule they have a leader. Of a unit of many only the end is tried again: no command of
 //! it may overtake an earlier one.
 //!
-//! * `follow` is the way to the leader, where it is another node.
+//! * `lead` is what becomes of commands where this node leads; `follow` is the way to the leader, where it is another.
 
 mod follow;
+mod lead;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use openraft::errors::{ClientWriteError, ForwardReason};
-use openraft::raft::ClientWriteResult;
 use storage::histogram::Histogram;
-use storage::inventory::command::{Request, Stamp};
-use storage::inventory::outcome::Applied;
+use storage::inventory::command::Request;
 use storage::log::Log;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::ProposeError;
 use crate::aside::Room;
 use crate::gate;
-use crate::pack::{Entry, SHARED_COMMANDS_MAX, pack};
+use crate::pack::SHARED_COMMANDS_MAX;
 use crate::rates::Rates;
 use crate::read::Confirmer;
 use crate::transport::{Caller, Callers, Local};
-use crate::types::{Callback, Proposal, Raft, TypeConfig};
+use crate::types::Raft;
 use crate::waiting::{Forwarded, Queue, Queued, Reply, Requests, Result, Waiting, gathering, queue};
-use crate::{Answer, ProposeError};
 
 /// The most commands of one unit: of one call of `submit_many`.
 pub const UNIT_COMMANDS_MAX: usize = 10_000;
@@ -329,68 +329,6 @@ impl Shared {
         }
     }
 
-    async fn lead(self: Arc<Self>, units: Vec<Waiting>, turn: OwnedSemaphorePermit) {
-        let entries = match pack(&self.stamp(), self.fitting(self.divert(units))) {
-            Ok(entries) => entries,
-            Err(e) => {
-                return self.local.fatal.report(format!("commands could not be encoded: {e}"));
-            }
-        };
-        let turn = Arc::new(turn);
-        for entry in entries {
-            match entry {
-                Entry::Units(proposal, units) => self.write_units(proposal, units, turn.clone()).await,
-                Entry::Parts(parts, unit) => self.write_parts(parts, unit, turn.clone()).await,
-            }
-        }
-    }
-
-    async fn write_units(self: &Arc<Self>, proposal: Proposal, units: Vec<Waiting>, turn: Turn) {
-        let commands = units.iter().map(Waiting::len).sum();
-        let shared = self.clone();
-        let done = move |result| shared.done(units, fate(result), turn);
-        self.write(proposal, commands, done).await;
-    }
-
-    /// Writes a unit that no entry can carry into consecutive ones. One after the other without waiting, so that
-    /// nothing of others comes between; what is tried again is decided when the fate of all is known.
-    async fn write_parts(self: &Arc<Self>, parts: Vec<(Proposal, usize)>, unit: Waiting, turn: Turn) {
-        let (mut rest, answers) = gathering(unit.len());
-        for (proposal, commands) in parts {
-            let part = rest.split_first(commands);
-            let done = move |result| match fate(result) {
-                Ok(applied) => part.answer(&mut applied.into_iter().map(answered)),
-                Err(why) => part.answer(&mut std::iter::repeat(Err(why))),
-            };
-            self.write(proposal, commands, done).await;
-        }
-        let shared = self.clone();
-        tokio::spawn(async move {
-            let answers = answers.wait(Instant::now() + DEADLINE).await;
-            shared.settle(vec![unit], answers).await;
-            drop(turn);
-        });
-    }
-
-    async fn write(
-        &self,
-        proposal: Proposal,
-        commands: usize,
-        done: impl FnOnce(ClientWriteResult<TypeConfig>) + Send + 'static,
-    ) {
-        let counters = Arc::clone(&self.proposer.counters);
-        counters.entries.fetch_add(1, Ordering::Relaxed);
-        counters.commands.fetch_add(commands as u64, Ordering::Relaxed);
-        let begun = Instant::now();
-        let done = move |result| {
-            done(result);
-            counters.proposing.add(begun.elapsed());
-        };
-        if let Err(fatal) = self.raft.write(proposal).responder(Callback::new(done)).await {
-            self.local.fatal.report(format!("raft has stopped: {fatal}"));
-        }
-    }
-
     /// Sends to the gate what the applied state would refuse now; the rest is to be logged.
     fn divert(&self, units: Vec<Waiting>) -> Vec<Waiting> {
         let applied = self.local.replica.read();
@@ -409,55 +347,12 @@ impl Shared {
         logged
     }
 
-    /// Refuses clients' commands where the log has no room for them, and passes ticks on. None of them was logged.
-    fn fitting(&self, units: Vec<Waiting>) -> Vec<Waiting> {
-        if !self.room.is_refused() {
-            return units;
-        }
-        let (ticks, refused): (Vec<_>, Vec<_>) = units.into_iter().partition(|unit| unit.requests.is_tick());
-        refused.into_iter().for_each(|unit| unit.refuse(ProposeError::NoSpace));
-        ticks
-    }
-
-    fn stamp(&self) -> Stamp {
-        let options = &self.local.options;
-        Stamp {
-            now_ms: self.now_ms(),
-            retention_ms: options.retention.as_millis() as u64,
-            idempotency_ms: options.idempotency_retention.as_millis() as u64,
-            max_hold_ms: options.max_hold.as_millis() as u64,
-            events_ms: options.events_retention.as_millis() as u64,
-            events_max: options.events_max,
-            limits: options.limits,
-        }
-    }
-
     /// The cluster clock now.
     pub(crate) fn now_ms(&self) -> u64 {
         let applied = self.local.replica.read();
         let (log_ms, log_at) = (applied.inventory.now_ms(), applied.advanced_at);
         drop(applied);
         self.local.clock.stamp_ms(log_ms, log_at)
-    }
-
-    /// Runs where the entry was applied, or was refused: nothing here may wait.
-    fn done(&self, units: Vec<Waiting>, fate: Fate, turn: Turn) {
-        match fate {
-            Ok(applied) => {
-                let mut answers = applied.into_iter().map(answered);
-                units.into_iter().for_each(|unit| unit.answer(&mut answers));
-            }
-            Err(ProposeError::OutcomeUnknown) => {
-                units.into_iter().for_each(|unit| unit.refuse(ProposeError::OutcomeUnknown));
-            }
-            Err(why) => {
-                let proposer = self.proposer.clone();
-                tokio::spawn(async move {
-                    proposer.again_soon(units, why).await;
-                    drop(turn);
-                });
-            }
-        }
     }
 
     /// Whether this node leads; if not, the way to the leader, where one is known.
@@ -489,28 +384,6 @@ impl Shared {
     }
 }
 
-/// One of the turns, for as long as anything of it is under way.
-type Turn = Arc<OwnedSemaphorePermit>;
-
-/// What became of an entry: one answer for each command, or why there is none of any.
-type Fate = std::result::Result<Vec<Applied>, ProposeError>;
-
-fn fate(result: ClientWriteResult<TypeConfig>) -> Fate {
-    match result {
-        Ok(written) => Ok(written.data),
-        Err(ClientWriteError::ForwardToLeader(elsewhere)) => Err(match elsewhere.reason {
-            ForwardReason::LeaseExpired => ProposeError::NoQuorum,
-            _ => ProposeError::NoLeader,
-        }),
-        // Discarded here, but another node may have committed it.
-        Err(_) => Err(ProposeError::OutcomeUnknown),
-    }
-}
-
-fn answered(applied: Applied) -> Result {
-    Ok(Answer::Applied(applied))
-}
-
 /// The answers of all commands in their order: of those that were refused, where they stood, and of the rest.
 fn together(refused: Vec<Option<ProposeError>>, answers: Vec<Result>) -> Vec<Result> {
     if refused.is_empty() {
@@ -529,89 +402,4 @@ fn not_executed_end(answers: &[Result]) -> Option<(usize, ProposeError)> {
     let from = answers.iter().rposition(|answer| !is_refused(answer)).map_or(0, |last| last + 1);
     let why = answers.get(from)?.as_ref().err()?;
     Some((from, *why))
-}
-
-#[cfg(test)]
-mod tests {
-    use storage::inventory::command::Command;
-    use storage::inventory::outcome::Rejection;
-
-    use super::*;
-    use crate::Limit;
-    use crate::suite::alone;
-
-    #[test]
-    fn only_the_end_of_a_unit_that_was_not_executed_is_tried_again() {
-        let (done, unknown) = (Ok(Answer::Applied(applied())), Err(ProposeError::OutcomeUnknown));
-        let (leader, quorum) = (Err(ProposeError::NoLeader), Err(ProposeError::NoQuorum));
-        let cases = [
-            (vec![], None),
-            (vec![&done], None),
-            (vec![&done, &unknown], None),
-            (vec![&leader], Some((0, ProposeError::NoLeader))),
-            (vec![&quorum, &quorum], Some((0, ProposeError::NoQuorum))),
-            (vec![&done, &quorum, &leader], Some((1, ProposeError::NoQuorum))),
-            (vec![&unknown, &leader], Some((1, ProposeError::NoLeader))),
-            (vec![&leader, &done], None),
-            (vec![&leader, &unknown, &leader], Some((2, ProposeError::NoLeader))),
-            (vec![&Err(ProposeError::Overloaded)], None),
-            (vec![&Err(ProposeError::NoSpace)], None),
-        ];
-        for (answers, end) in cases {
-            let answers: Vec<_> = answers.into_iter().cloned().collect();
-            assert_eq!(not_executed_end(&answers), end, "{answers:?}");
-        }
-    }
-
-    #[test]
-    fn what_was_refused_is_told_where_it_stood() {
-        let limited = ProposeError::RateLimited { limit: Limit::Customer, wait_ms: 7 };
-        let done = Ok(Answer::Applied(applied()));
-        let told =
-            together(vec![None, Some(limited), None, None], vec![done.clone(), Err(ProposeError::NoQuorum)]);
-        let unknown = Err(ProposeError::OutcomeUnknown);
-        assert_eq!(told, [done.clone(), Err(limited), Err(ProposeError::NoQuorum), unknown]);
-        assert_eq!(together(Vec::new(), vec![done.clone()]), [done]);
-    }
-
-    fn applied() -> Applied {
-        Applied { sequence: 1, replayed: false, result: Err(Rejection::AlreadyCommitted) }
-    }
-
-    /// Clients came to wait at a node that had just started and that its peers did not deal with yet.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn what_is_asked_of_a_node_that_is_held_off_is_not_executed_at_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let group = alone(&directory).await;
-        let proposer = group.proposer();
-        let mut quickest = Duration::MAX;
-        // A busy machine may well take longer than a command is waited with, but not each time.
-        for _ in 0..10 {
-            let since = Instant::now();
-            proposer.local.refusals.hold_off();
-            let tick = Request { idempotency_key: None, command: Command::Tick };
-            assert_eq!(proposer.submit(tick, None).await, Err(ProposeError::NoLeader));
-            assert!(group.read(|_| ()).await.is_err());
-            quickest = quickest.min(since.elapsed());
-        }
-        assert!(quickest < PATIENCE, "it was tried again");
-        group.shutdown().await.unwrap();
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn what_was_forwarded_to_a_node_that_does_not_lead_is_refused_and_not_passed_on() {
-        let directory = tempfile::tempdir().unwrap();
-        let group = alone(&directory).await;
-        let tick = Request { idempotency_key: None, command: Command::Tick };
-        let unit = |requests| Forwarded { requests, caller: None, counted: false };
-        let units = vec![unit(Requests::Many(vec![tick.clone(); 3])), unit(Requests::One(tick.clone()))];
-        let since = Instant::now();
-        let answers = group.proposer().submit_forwarded(units).await;
-        assert_eq!(answers, vec![Err(ProposeError::NoLeader); 4]);
-        assert!(since.elapsed() < PATIENCE, "it was tried again here");
-        // What this node's own clients ask is tried for longer, and refused whole.
-        assert_eq!(group.submit_many(vec![tick; 2]).await, vec![Err(ProposeError::NoLeader); 2]);
-        assert!(since.elapsed() > PATIENCE, "it was not tried again");
-        group.shutdown().await.unwrap();
-    }
 }
