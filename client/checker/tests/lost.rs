@@ -28,78 +28,70 @@ fn one() -> Option<Vec<Item>> {
     Some(vec![Item::new("S", 1)])
 }
 
+fn release(reservation_id: &str, items: Option<Vec<Item>>) -> Ask {
+    Ask::Release(ReleaseRequest { reservation_id: reservation_id.into(), items })
+}
+
+fn commit(reservation_id: &str, if_expired: Option<IfExpired>) -> Ask {
+    let reservation_id = reservation_id.into();
+    Ask::Commit(CommitRequest { reservation_id, if_expired, ..CommitRequest::default() })
+}
+
 fn passes(history: &History) {
     let verdict = check(history);
     let broken: Vec<_> = verdict.rules.iter().flat_map(|rule| &rule.violations).collect();
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// Of two calls the first is lost on its way, and the second one's answer; a put shows the effect of what was executed.
+fn passes_with_the_second(mut talk: Talk, first: &Ask, second: &Ask, on_hand: u64) {
+    talk.lost_before(first);
+    talk.lost(second);
+    talk.told(&Ask::Put("S".into(), put(on_hand)));
+    passes(&talk.history());
+}
+
 #[test]
 fn a_lost_release_of_a_part_does_not_stand_for_that_of_the_whole() {
-    let (mut talk, reservation_id) = with_a_hold();
-    let release = |items| Ask::Release(ReleaseRequest { reservation_id: reservation_id.clone(), items });
-    talk.lost_before(&release(one()));
-    talk.lost(&release(None));
-    talk.told(&Ask::Put("S".into(), put(7)));
-    passes(&talk.history());
+    let (talk, id) = with_a_hold();
+    passes_with_the_second(talk, &release(&id, one()), &release(&id, None), 7);
 }
 
 #[test]
 fn a_lost_release_of_the_whole_does_not_stand_for_that_of_a_part() {
-    let (mut talk, reservation_id) = with_a_hold();
-    let release = |items| Ask::Release(ReleaseRequest { reservation_id: reservation_id.clone(), items });
-    talk.lost_before(&release(None));
-    talk.lost(&release(one()));
-    talk.told(&Ask::Put("S".into(), put(7)));
-    passes(&talk.history());
+    let (talk, id) = with_a_hold();
+    passes_with_the_second(talk, &release(&id, None), &release(&id, one()), 7);
 }
 
 #[test]
 fn a_lost_commit_that_would_not_reacquire_does_not_stand_for_one_that_did() {
-    let (mut talk, reservation_id) = with_a_hold();
-    let commit = |if_expired| {
-        let reservation_id = reservation_id.clone();
-        Ask::Commit(CommitRequest { reservation_id, if_expired, ..CommitRequest::default() })
-    };
+    let (mut talk, id) = with_a_hold();
     talk.wait(40);
-    talk.lost_before(&commit(None));
-    talk.lost(&commit(Some(IfExpired::Reacquire)));
-    talk.told(&Ask::Put("S".into(), put(7)));
-    passes(&talk.history());
+    passes_with_the_second(talk, &commit(&id, None), &commit(&id, Some(IfExpired::Reacquire)), 7);
 }
 
 #[test]
 fn a_lost_return_of_all_does_not_stand_for_that_of_a_part() {
-    let (mut talk, reservation_id) = with_a_hold();
-    let back = |items| Ask::Return(ReturnRequest { reservation_id: reservation_id.clone(), items });
-    talk.told(&Ask::Commit(CommitRequest {
-        reservation_id: reservation_id.clone(),
-        ..CommitRequest::default()
-    }));
-    talk.lost_before(&back(None));
-    talk.lost(&back(one()));
-    talk.told(&Ask::Put("S".into(), put(7)));
-    passes(&talk.history());
+    let (mut talk, id) = with_a_hold();
+    let back = |items| Ask::Return(ReturnRequest { reservation_id: id.clone(), items });
+    talk.told(&commit(&id, None));
+    passes_with_the_second(talk, &back(None), &back(one()), 7);
 }
 
 #[test]
 fn a_lost_reserve_that_would_not_wait_does_not_stand_for_one_that_waits() {
-    let (mut talk, _) = with_a_hold();
+    let (talk, _) = with_a_hold();
     let second = reserve("second", 4);
-    talk.lost_before(&Ask::Reserve(second.clone()));
-    talk.lost(&Ask::Reserve(ReserveRequest { wait: Some(true), ..second }));
-    talk.told(&Ask::Put("S".into(), put(5)));
-    passes(&talk.history());
+    let waiting = ReserveRequest { wait: Some(true), ..second.clone() };
+    passes_with_the_second(talk, &Ask::Reserve(second), &Ask::Reserve(waiting), 5);
 }
 
 #[test]
 fn a_lost_reserve_of_another_time_to_live_does_not_stand_for_one_that_waited() {
-    let (mut talk, _) = with_a_hold();
+    let (talk, _) = with_a_hold();
     let second = ReserveRequest { wait: Some(true), ..reserve("second", 4) };
-    talk.lost_before(&Ask::Reserve(ReserveRequest { ttl_seconds: Some(7), ..second.clone() }));
-    talk.lost(&Ask::Reserve(second));
-    talk.told(&Ask::Put("S".into(), put(9)));
-    passes(&talk.history());
+    let shorter = ReserveRequest { ttl_seconds: Some(7), ..second.clone() };
+    passes_with_the_second(talk, &Ask::Reserve(shorter), &Ask::Reserve(second), 9);
 }
 
 #[test]
