@@ -144,6 +144,12 @@ mod tests {
         })
     }
 
+    /// What a checker says that has found nothing.
+    fn passed() -> Verdict {
+        let (doubts, rules, statistics) = (vec![], vec![], Statistics::default());
+        Verdict { conclusion: Conclusion::Passed, doubts, rules, statistics }
+    }
+
     /// A call whose tries were answered like this.
     fn call(op: Op, statuses: &[u16], outcome: Outcome) -> Call {
         let came = statuses.iter().map(|status| Came::Answer { status: *status, code: None });
@@ -190,14 +196,8 @@ mod tests {
 
     #[test]
     fn tokens_are_only_looked_at_where_they_are_shown() {
-        let verdict = Verdict {
-            conclusion: Conclusion::Passed,
-            doubts: vec![],
-            rules: vec![],
-            statistics: Statistics::default(),
-        };
         let mut history = history();
-        let rules = |history: &History| with_own_rules(verdict.clone(), history).rules.len();
+        let rules = |history: &History| with_own_rules(passed(), history).rules.len();
         assert_eq!(rules(&history), 2);
         history.run.settings.tokens = true;
         assert_eq!(rules(&history), 3);
@@ -205,14 +205,8 @@ mod tests {
 
     #[test]
     fn a_node_that_failed_is_a_violation_whatever_clients_saw() {
-        let passed = Verdict {
-            conclusion: Conclusion::Passed,
-            doubts: vec![],
-            rules: vec![],
-            statistics: Statistics::default(),
-        };
         let mut history = history();
-        assert_eq!(with_own_rules(passed.clone(), &history).conclusion, Conclusion::Passed);
+        assert_eq!(with_own_rules(passed(), &history).conclusion, Conclusion::Passed);
         history.faults.push(Fault {
             from_us: 7,
             until_us: 7,
@@ -223,7 +217,7 @@ mod tests {
             detail: "node 2 ended by itself".to_owned(),
             fired: true,
         });
-        let verdict = with_own_rules(passed, &history);
+        let verdict = with_own_rules(passed(), &history);
         assert_eq!(verdict.conclusion, Conclusion::Violated);
         assert_eq!(verdict.rules[0].violations[0].message, "node 2 ended by itself");
     }
