@@ -146,6 +146,21 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// An open checkpoint with one save in it, and the shop that was saved.
+fn one_save(seed: u64, commands: u64) -> (TempDir, Checkpoint, Shop) {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut checkpoint, _) = open(dir.path());
+    let mut shop = Shop::after(seed, commands);
+    save(&mut checkpoint, &mut shop);
+    (dir, checkpoint, shop)
+}
+
+/// A save that fails: its header is larger than a value may be.
+fn fail(checkpoint: &mut Checkpoint, shop: &Shop) {
+    let too_large = ImageHeader { membership: vec![7; codec::VALUE_BYTES_MAX], ..shop.header() };
+    assert!(checkpoint.save(&too_large, &mut Changes::default()).is_err());
+}
+
 /// A closed checkpoint with two saves in it, and the shop as it was at either.
 fn two_saves() -> (TempDir, [Shop; 2]) {
     let dir = tempfile::tempdir().unwrap();
@@ -200,10 +215,7 @@ fn a_save_is_in_the_files_before_sled_is_closed() {
 
 #[test]
 fn rows_come_back_in_order() {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut checkpoint, _) = open(dir.path());
-    let mut shop = Shop::after(4, 400);
-    save(&mut checkpoint, &mut shop);
+    let (_dir, checkpoint, shop) = one_save(4, 400);
     let rows: Vec<RawRow> = checkpoint.rows().collect::<Result<_, _>>().unwrap();
     assert!(rows.is_sorted_by(|a, b| a.key() < b.key()));
     let decoded: Vec<_> = rows.iter().flat_map(|r| decode_row(r.key(), r.value()).unwrap()).collect();
@@ -309,8 +321,7 @@ fn after_a_failure_nothing_is_written() {
     let dir = tempfile::tempdir().unwrap();
     let (mut checkpoint, _) = open(dir.path());
     let mut shop = Shop::after(8, 100);
-    let too_large = ImageHeader { membership: vec![7; codec::VALUE_BYTES_MAX], ..shop.header() };
-    assert!(checkpoint.save(&too_large, &mut Changes::default()).is_err());
+    fail(&mut checkpoint, &shop);
     let mut changes = Changes::of(&mut shop.inventory);
     assert!(matches!(checkpoint.save(&shop.header(), &mut changes), Err(StorageError::Stopped(_))));
     assert_eq!(checkpoint.header(), None);
@@ -319,13 +330,9 @@ fn after_a_failure_nothing_is_written() {
 /// A save that fails may have taken the runs out that it was to write anew: the rows were those without stock.
 #[test]
 fn after_a_failure_no_rows_are_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let (mut checkpoint, _) = open(dir.path());
-    let mut shop = Shop::after(8, 100);
-    save(&mut checkpoint, &mut shop);
+    let (_dir, mut checkpoint, shop) = one_save(8, 100);
     assert!(checkpoint.rows().all(|row| row.is_ok()));
-    let too_large = ImageHeader { membership: vec![7; codec::VALUE_BYTES_MAX], ..shop.header() };
-    assert!(checkpoint.save(&too_large, &mut Changes::default()).is_err());
+    fail(&mut checkpoint, &shop);
     let rows: Vec<_> = checkpoint.rows().collect();
     assert!(matches!(&rows[..], [Err(StorageError::Stopped(_))]));
 }
