@@ -15,6 +15,9 @@ use crate::types::Raft;
 /// How long the heir may take.
 const TIME_MAX: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether the heir is still there.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// Hands leadership to the node of `heirs` that has most of the log, where this node leads and one of them is there.
 pub(crate) async fn hand_over(local: &Local, raft: &Raft, heirs: &[u64]) {
     let metrics = raft.metrics().borrow_watched().clone();
@@ -31,8 +34,20 @@ pub(crate) async fn hand_over(local: &Local, raft: &Raft, heirs: &[u64]) {
         return;
     }
     let waiting = raft.wait(Some(TIME_MAX));
-    match waiting.metrics(|m| m.state != ServerState::Leader, "leadership handed over").await {
-        Ok(_) => tracing::info!(to = heir, "leadership handed over"),
-        Err(_) => tracing::warn!(to = heir, "leadership was not taken over in time"),
+    let handed_over = waiting.metrics(|m| m.state != ServerState::Leader, "leadership handed over");
+    tokio::select! {
+        biased;
+        handed_over = handed_over => match handed_over {
+            Ok(_) => tracing::info!(to = heir, "leadership handed over"),
+            Err(_) => tracing::warn!(to = heir, "leadership was not taken over in time"),
+        },
+        () = gone(local, heir) => tracing::info!(to = heir, "leadership was not taken over: that node is gone"),
+    }
+}
+
+/// Waits until a peer has said farewell, or was silent for long.
+async fn gone(local: &Local, peer: u64) {
+    while local.is_reachable(peer) {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -131,6 +131,16 @@ impl Cluster {
         })
     }
 
+    /// Tells all of them to stop in order.
+    pub(crate) fn leave(&mut self) {
+        assert!(self.nodes.iter_mut().all(Node::leave), "seed {}: one does not serve", self.seed);
+    }
+
+    /// Whether all of them have stopped.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.nodes.iter().all(|node| node.ended().is_some())
+    }
+
     /// Asks for another leader.
     pub(crate) fn hand_over(&self, from: u64, to: u64) -> Asked<Result<Changed, ChangeError>> {
         self.ask(from, move |group| async move { group.change(&Change::Lead(Some(to))).await })

@@ -1,4 +1,4 @@
-//! A leader that has handed over to a node which never takes over.
+//! A leader that has handed over to a node which never takes over: it is cut off, or stops.
 //!
 //! ```text
 //!   it          leads, is to hand over, takes nothing more    read, read, read --->
@@ -18,6 +18,10 @@ const BEGUN_MS: u64 = 100;
 
 /// Within this time another node leads and serves, in milliseconds.
 const SERVED_MS: u64 = 10_000;
+
+/// Within this time all have stopped that were told to at the same time, in milliseconds: less than a leader waits for
+/// an heir that is there.
+const STOPPED_MS: u64 = 1_000;
 
 /// openraft's leader takes no command from when it was told to hand over until another one leads, and sends no
 /// heartbeats: so the others elect one. Ours, which confirm reads, kept them from it for as long as anybody read.
@@ -51,5 +55,20 @@ fn reads_do_not_keep_a_leader_in_place_that_has_handed_over_to_a_node_that_is_go
             cluster.run(1);
         }
         assert_ne!(cluster.leader(&all), Some(old), "seed {seed}: it was told to hand over");
+    }
+}
+
+/// It waited in vain for the one that it had handed over to, which was about to stop as well.
+#[test]
+fn a_leader_that_stops_with_all_others_does_not_wait_for_an_heir_that_is_gone() {
+    for seed in 1..=5 {
+        let mut cluster = Cluster::new(seed);
+        let all: Vec<u64> = (1..=NODES).collect();
+        let leader = cluster.wait("one leads", |cluster| cluster.leader(&all));
+        let first = cluster.submit(leader, put(SKU, 1));
+        assert!(cluster.wait("there is one", |_| answer(&first)), "seed {seed}");
+        cluster.leave();
+        cluster.run(STOPPED_MS);
+        assert!(cluster.have_ended(), "seed {seed}: one is still there");
     }
 }
