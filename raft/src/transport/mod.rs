@@ -254,7 +254,7 @@ impl Local {
         of_members.map(|(peer, took)| (*peer, took.read())).collect()
     }
 
-    /// From now on this node leads no longer in that term than until another one does.
+    /// From now on this node leads in that term only until another one does.
     pub(crate) fn hands_over(&self, term: u64) {
         self.handed_over_in.store(term, Ordering::Relaxed);
     }

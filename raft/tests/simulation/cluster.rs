@@ -11,14 +11,15 @@ use crate::chance::Chance;
 use crate::clocks::{TrueTime, Wall};
 use crate::network::Net;
 use crate::node::Node;
-use crate::shop::{adjust, sku};
+use crate::shop::{adjust, put, sku};
 use crate::trace::Trace;
 use crate::world::{member, options};
 
-pub(crate) const NODES: u64 = 3;
+/// The ids of the nodes.
+pub(crate) const ALL: [u64; 3] = [1, 2, 3];
 
 /// What there is more and more of.
-pub(crate) const SKU: &str = "Console";
+const SKU: &str = "Console";
 
 /// Nothing that is waited for takes longer, in milliseconds.
 const PATIENCE_MS: u64 = 30_000;
@@ -45,20 +46,29 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Three that have just started.
-    pub(crate) fn new(seed: u64) -> Cluster {
+    fn new(seed: u64) -> Cluster {
         let simulated = enter(seed);
         let directory = TempDir::new().unwrap();
         let (time, net) = (TrueTime::default(), Net::new(Chance::of(seed, "network")));
-        let members: Vec<Member> = (1..=NODES).map(member).collect();
+        let members: Vec<Member> = ALL.into_iter().map(member).collect();
         let started = |id| {
             let options = options(&members, id, &directory, seed);
             let mut node = Node::new(options, net.clone(), Wall::new(time.clone()));
             node.start(0);
             node
         };
-        let nodes = (1..=NODES).map(started).collect();
+        let nodes = ALL.into_iter().map(started).collect();
         let trace = Trace::new(directory.path().to_string_lossy().into_owned());
         Cluster { seed, time, net, nodes, trace, _directory: directory, _simulated: simulated }
+    }
+
+    /// Three, one of which leads and has put one unit up for sale: that one.
+    pub(crate) fn with_one(seed: u64) -> (Cluster, u64) {
+        let mut cluster = Cluster::new(seed);
+        let leader = cluster.wait("one leads", |cluster| cluster.leader(&ALL));
+        let first = cluster.submit(leader, put(SKU, 1));
+        assert!(cluster.wait("there is one", |_| answer(&first)), "seed {seed}");
+        (cluster, leader)
     }
 
     /// Lets so much time pass.

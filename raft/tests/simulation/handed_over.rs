@@ -7,8 +7,7 @@
 //!   the third                                                                     campaigns, and serves
 //! ```
 
-use crate::cluster::{Cluster, NODES, SKU, answer, one_more};
-use crate::shop::put;
+use crate::cluster::{ALL, Cluster, answer, one_more};
 
 /// How often somebody reads, in milliseconds: more often than a follower's patience ends.
 const READ_EVERY_MS: u64 = 50;
@@ -28,14 +27,10 @@ const STOPPED_MS: u64 = 1_000;
 #[test]
 fn reads_do_not_keep_a_leader_in_place_that_has_handed_over_to_a_node_that_is_gone() {
     for seed in 1..=5 {
-        let mut cluster = Cluster::new(seed);
-        let all: Vec<u64> = (1..=NODES).collect();
-        let old = cluster.wait("one leads", |cluster| cluster.leader(&all));
-        let first = cluster.submit(old, put(SKU, 1));
-        assert!(cluster.wait("there is one", |_| answer(&first)), "seed {seed}");
+        let (mut cluster, old) = Cluster::with_one(seed);
 
-        let heir = all.iter().copied().find(|id| *id != old).unwrap();
-        for other in all.iter().copied().filter(|id| *id != heir) {
+        let heir = ALL.into_iter().find(|id| *id != old).unwrap();
+        for other in ALL.into_iter().filter(|id| *id != heir) {
             cluster.net.cut(other, heir, true);
             cluster.net.cut(heir, other, true);
         }
@@ -54,7 +49,7 @@ fn reads_do_not_keep_a_leader_in_place_that_has_handed_over_to_a_node_that_is_go
             }
             cluster.run(1);
         }
-        assert_ne!(cluster.leader(&all), Some(old), "seed {seed}: it was told to hand over");
+        assert_ne!(cluster.leader(&ALL), Some(old), "seed {seed}: it was told to hand over");
     }
 }
 
@@ -62,11 +57,7 @@ fn reads_do_not_keep_a_leader_in_place_that_has_handed_over_to_a_node_that_is_go
 #[test]
 fn a_leader_that_stops_with_all_others_does_not_wait_for_an_heir_that_is_gone() {
     for seed in 1..=5 {
-        let mut cluster = Cluster::new(seed);
-        let all: Vec<u64> = (1..=NODES).collect();
-        let leader = cluster.wait("one leads", |cluster| cluster.leader(&all));
-        let first = cluster.submit(leader, put(SKU, 1));
-        assert!(cluster.wait("there is one", |_| answer(&first)), "seed {seed}");
+        let (mut cluster, _) = Cluster::with_one(seed);
         cluster.leave();
         cluster.run(STOPPED_MS);
         assert!(cluster.have_ended(), "seed {seed}: one is still there");
