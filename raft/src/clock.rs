@@ -34,7 +34,6 @@ const COUNTS_FOR: Duration = Duration::from_secs(1);
 /// The clocks of the cluster, as this node knows them.
 pub(crate) struct ClusterClock {
     wall: Arc<dyn WallClock>,
-    start: Instant,
     node_id: u64,
     /// Whose clocks count, beside this node's.
     voters: Mutex<BTreeSet<u64>>,
@@ -44,8 +43,7 @@ pub(crate) struct ClusterClock {
 
 /// What a peer's wall clock showed.
 struct Reading {
-    /// How far it was ahead of our monotonic clock, in milliseconds.
-    offset_ms: i64,
+    wall_ms: u64,
     heard_at: Instant,
 }
 
@@ -53,7 +51,7 @@ impl ClusterClock {
     /// A clock of one of these nodes that has heard of no other yet.
     pub(crate) fn new(wall: Arc<dyn WallClock>, node_id: u64, voters: BTreeSet<u64>) -> ClusterClock {
         let (voters, readings) = (Mutex::new(voters), Mutex::default());
-        ClusterClock { wall, start: Instant::now(), node_id, voters, readings }
+        ClusterClock { wall, node_id, voters, readings }
     }
 
     /// From now on the clocks of these nodes count.
@@ -68,8 +66,7 @@ impl ClusterClock {
 
     /// Notes what a peer's wall clock showed when it sent the message that has just arrived.
     pub(crate) fn observe(&self, peer: u64, wall_ms: u64) {
-        let offset_ms = signed(wall_ms) - signed(self.monotonic_ms());
-        let reading = Reading { offset_ms, heard_at: Instant::now() };
+        let reading = Reading { wall_ms, heard_at: Instant::now() };
         self.readings.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, reading);
     }
 
@@ -84,24 +81,24 @@ impl ClusterClock {
         if planted!("leader-stamps-by-its-own-clock") {
             return Some((self.wall.now_ms(), self.wall.now_ms()));
         }
-        let monotonic = signed(self.monotonic_ms());
+        let now = Instant::now();
         let voters = self.voters.lock().unwrap_or_else(PoisonError::into_inner);
         let readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
-        let counts = |peer: &u64, reading: &Reading| {
-            let counts_still = reading.heard_at.elapsed() < COUNTS_FOR || planted!("silent-clock-counts");
-            *peer != self.node_id && voters.contains(peer) && counts_still
-        };
-        let peers = readings.iter().filter(|(peer, reading)| counts(peer, reading));
+        let peers = readings.iter().filter(|(peer, _)| **peer != self.node_id && voters.contains(peer));
         let quorum = voters.len() / 2 + 1;
-        let mut clocks: Vec<i64> =
-            peers.map(|(_, reading)| monotonic.saturating_add(reading.offset_ms)).collect();
+        let mut clocks: Vec<i64> = peers.filter_map(|(_, reading)| reading.shows(now)).collect();
         drop((voters, readings));
         clocks.push(signed(self.wall.now_ms()));
         middle(clocks, quorum)
     }
+}
 
-    fn monotonic_ms(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
+impl Reading {
+    /// What that clock shows at a moment, by our monotonic one; `None` where too long ago to count.
+    fn shows(&self, now: Instant) -> Option<i64> {
+        let since = now.duration_since(self.heard_at);
+        let counts = since < COUNTS_FOR || planted!("silent-clock-counts");
+        counts.then(|| signed(self.wall_ms).saturating_add(signed(since.as_millis() as u64)))
     }
 }
 
