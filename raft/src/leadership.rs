@@ -22,7 +22,7 @@ use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse};
 
 use crate::ReadError;
 use crate::transport::message::{Call, Reply};
-use crate::transport::{Caller, Callers};
+use crate::transport::{Caller, Callers, Local};
 use crate::types::{LogId, Raft, TypeConfig, Vote};
 
 /// How long the voters' answers are waited for: who hears nothing for longer may campaign.
@@ -50,10 +50,12 @@ enum Said {
 }
 
 impl Leadership {
-    /// That of this node; `None` where it does not lead.
-    pub(crate) async fn of(raft: &Raft) -> Option<Leadership> {
+    /// That of this node; `None` where it does not lead, or was told to hand over: then nothing may keep the others
+    /// from electing one of them.
+    pub(crate) async fn of(raft: &Raft, local: &Local) -> Option<Leadership> {
         let id = *raft.node_id();
-        raft.with_raft_state(move |state| Leadership::at(state, id)).await.ok().flatten()
+        let leadership = raft.with_raft_state(move |state| Leadership::at(state, id)).await.ok().flatten()?;
+        (!local.has_handed_over(leadership.vote.leader_id.term)).then_some(leadership)
     }
 
     fn at(state: &RaftState<TypeConfig>, id: u64) -> Option<Leadership> {
@@ -67,11 +69,6 @@ impl Leadership {
         let last = state.local_committed().filter(own).or_else(|| state.log_ids.last().filter(own))?;
         let voters = state.membership_state.effective().membership().get_joint_config().clone();
         Some(Leadership { vote, voters, index: last.index })
-    }
-
-    /// The term that this node leads in.
-    pub(crate) fn term(&self) -> u64 {
-        self.vote.leader_id.term
     }
 
     /// Asks all voters whether they vote for somebody else by now, and waits for a quorum.

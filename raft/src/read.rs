@@ -123,8 +123,7 @@ async fn confirm_here(local: &Local, raft: &Raft, voters: &Callers, confirmer: &
         let confirmed = raft.get_read_linearizer(ReadPolicy::ReadIndex).await;
         return confirmed.map(|to| to.read_log_id().index()).map_err(|_| ReadError::NoQuorum);
     }
-    let leadership = Leadership::of(raft).await.filter(|of| !local.has_handed_over(of.term()));
-    let leadership = leadership.ok_or(ReadError::NoLeader)?;
+    let leadership = Leadership::of(raft, local).await.ok_or(ReadError::NoLeader)?;
     leadership.confirm(voters).await?;
     Ok(leadership.index)
 }
