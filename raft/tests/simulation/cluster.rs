@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use raft::simulated::{Simulated, enter};
-use raft::{Change, ChangeError, Changed, Group, Member, ReadError};
+use raft::{Change, Group, Member, ReadError};
 use storage::inventory::command::Request;
 use tempfile::TempDir;
 
@@ -152,8 +152,8 @@ impl Cluster {
     }
 
     /// Asks for another leader.
-    pub(crate) fn hand_over(&self, from: u64, to: u64) -> Asked<Result<Changed, ChangeError>> {
-        self.ask(from, move |group| async move { group.change(&Change::Lead(Some(to))).await })
+    pub(crate) fn hand_over(&self, from: u64, to: u64) {
+        self.ask(from, move |group| async move { group.change(&Change::Lead(Some(to))).await });
     }
 }
 

@@ -28,7 +28,6 @@ const STOPPED_MS: u64 = 1_000;
 fn reads_do_not_keep_a_leader_in_place_that_has_handed_over_to_a_node_that_is_gone() {
     for seed in 1..=5 {
         let (mut cluster, old) = Cluster::with_one(seed);
-
         let heir = ALL.into_iter().find(|id| *id != old).unwrap();
         for other in ALL.into_iter().filter(|id| *id != heir) {
             cluster.net.cut(other, heir, true);
