@@ -38,8 +38,9 @@ const RECORD: usize = 200;
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let cluster = Cluster::start().await;
-    let leader = cluster.only(cluster.leader().await);
-    leader
+    let leader = cluster.leader().await;
+    cluster
+        .only(leader)
         .put_sku(
             "BENCH",
             &PutSkuRequest {
@@ -52,6 +53,8 @@ async fn main() {
         .await
         .unwrap();
     let file = written_file();
+    // A connection of its own: one that has carried a PUT is the HTTP library's for good.
+    let leader = Client::new([cluster.http(leader)]).unwrap();
     reserves(&leader, usize::MAX).await;
     let (mut syncs, mut paced, mut reserved) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {

@@ -35,6 +35,7 @@ mod logs;
 mod metrics;
 mod serve;
 mod supervisor;
+mod threads;
 mod tls;
 mod trace;
 mod tuning;
@@ -103,7 +104,12 @@ fn main() -> ExitCode {
         // Not a mistake: --help and --version.
         Err(asked) => asked.exit(),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if matches!(command, Command::Serve(_)) {
+        // Connections have threads of their own.
+        runtime.worker_threads(threads::of_each());
+    }
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("lastunit: cannot start its threads: {error}");

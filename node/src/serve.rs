@@ -41,6 +41,7 @@ use crate::http::{self, Api, Door};
 use crate::lab::Lab;
 use crate::logs::{self, LogFormat};
 use crate::supervisor;
+use crate::threads::ConnectionThreads;
 use crate::tls::Tls;
 use crate::trace::{TraceArgs, Tracer};
 use crate::tuning::TuningArgs;
@@ -128,7 +129,9 @@ async fn node(args: Args) -> Result<(), Failure> {
     let lab = Lab::new(args.lab);
     let mut stop = pin!(stop(args.exit_with_stdin, lab.clone()).map_err(failed)?);
     let tls = Tls::open(&file, node.id).map_err(usage)?;
-    let mut listener = listen(node, &tls).await?;
+    let threads = ConnectionThreads::start();
+    let threads = Arc::new(threads.map_err(|error| failed(format!("cannot start its threads: {error}")))?);
+    let mut listener = listen(node, &tls, &threads).await?;
     let access = args.access.open(&file).map_err(usage)?;
     args.access.check(&access, node, listener.listener()).map_err(usage)?;
     warn_of_others(node, &tls);
@@ -152,7 +155,7 @@ async fn node(args: Args) -> Result<(), Failure> {
                         return Ok(());
                     }
                     Ended::OutOfSpace(why) => {
-                        listener = listen(node, &tls).await?;
+                        listener = listen(node, &tls, &threads).await?;
                         why
                     }
                 }
@@ -166,7 +169,7 @@ async fn node(args: Args) -> Result<(), Failure> {
             () = stop.as_mut() => return Ok(()),
             started = start_when_there_is_room(node, &options, &lab, &tls, listener, pause) => started?,
         };
-        listener = listen(node, &tls).await?;
+        listener = listen(node, &tls, &threads).await?;
     }
 }
 
@@ -321,12 +324,12 @@ fn warn_of_others(node: &NodeConfig, tls: &Tls) {
     }
 }
 
-async fn listen(node: &NodeConfig, tls: &Tls) -> Result<Door, Failure> {
+async fn listen(node: &NodeConfig, tls: &Tls, threads: &Arc<ConnectionThreads>) -> Result<Door, Failure> {
     let listener = http::bind(&node.http).await.map_err(|error| {
         let NodeConfig { id, http, .. } = node;
         usage(format!("cannot listen on {http} (key `http` of node {id}): {error}; {}", address_mend(&error)))
     })?;
-    Ok(Door::new(listener, tls.http()))
+    Ok(Door::new(listener, tls.http()).served_by(Arc::clone(threads)))
 }
 
 fn address_mend(error: &io::Error) -> &'static str {
@@ -496,7 +499,9 @@ mod tests {
     async fn an_address_in_use_names_the_key_and_the_mend() {
         let taken = http::bind("127.0.0.1:0").await.unwrap();
         let http = taken.local_addr().unwrap().to_string();
-        let failure = listen(&NodeConfig { http, ..node() }, &Tls::default()).await.err().expect("in use");
+        let threads = Arc::new(ConnectionThreads::start().unwrap());
+        let node = NodeConfig { http, ..node() };
+        let failure = listen(&node, &Tls::default(), &threads).await.err().expect("in use");
         assert_eq!(failure.code, EXIT_USAGE);
         assert!(failure.why.contains("key `http` of node 7"), "{}", failure.why);
         assert!(failure.why.ends_with("stop the process that uses it, or choose another port"));

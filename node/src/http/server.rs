@@ -91,13 +91,16 @@ async fn serve_seated<S: Store>(
             () = &mut stop => break,
         };
         let Some(seat) = seats.take() else { continue };
+        // It may be another runtime that waits for its socket from here on.
+        let Ok(stream) = stream.into_std() else { continue };
         let service = service.clone().seated(seat.is_crowded);
         let (acceptor, stopping) = (door.acceptor(), stopping.subscribe());
-        let connection = secured(acceptor, stream, service, stopping, drain.watcher());
-        let connections = Arc::clone(&connections);
-        tokio::spawn(async move {
+        let (watcher, connections) = (drain.watcher(), Arc::clone(&connections));
+        door.runtime(connections.open()).spawn(async move {
+            let served =
+                async { secured(acceptor, TcpStream::from_std(stream)?, service, stopping, watcher).await };
             // What goes wrong here went wrong for that client alone, and it knows.
-            if let Err(error) = connection.await {
+            if let Err(error) = served.await {
                 connections.ended(&*error);
                 tracing::debug!(%error, "connection ended");
             }

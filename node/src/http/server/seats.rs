@@ -112,6 +112,11 @@ impl Connections {
         }
     }
 
+    /// How many are open.
+    pub(super) fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
     /// All of it.
     pub(in crate::http) fn figures(&self) -> ConnectionFigures {
         let read = |figure: &AtomicU64| figure.load(Ordering::Relaxed);

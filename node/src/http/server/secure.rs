@@ -15,6 +15,7 @@ use std::time::Duration;
 use client::api::PROBLEM_JSON;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -22,21 +23,28 @@ use tokio_rustls::server::TlsStream;
 use super::taken::Taken;
 use crate::http::problem::invalid;
 use crate::http::reply::to_json;
+use crate::threads::ConnectionThreads;
 use crate::tls::HttpTls;
 
 /// How much of a call without TLS is read before it is told what is wrong.
 const CALL_BYTES: usize = 16 * 1024;
 
-/// An address that is listened on, with TLS or without.
+/// An address that is listened on, with TLS or without, and who serves what comes in.
 pub(crate) struct Door {
     pub(super) listener: TcpListener,
     tls: Option<Arc<HttpTls>>,
+    threads: Option<Arc<ConnectionThreads>>,
 }
 
 impl Door {
     /// A listener whose connections speak TLS where there is any.
     pub(crate) fn new(listener: TcpListener, tls: Option<Arc<HttpTls>>) -> Door {
-        Door { listener, tls }
+        Door { listener, tls, threads: None }
+    }
+
+    /// The same, whose connections are served by these threads, and not by those of the runtime that accepts them.
+    pub(crate) fn served_by(self, threads: Arc<ConnectionThreads>) -> Door {
+        Door { threads: Some(threads), ..self }
     }
 
     /// What listens.
@@ -47,6 +55,11 @@ impl Door {
     /// What the next connection has to be taken by, before it may speak.
     pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
         self.tls.as_ref().map(|tls| tls.acceptor())
+    }
+
+    /// The runtime of a connection that comes in while so many are open, itself included.
+    pub(super) fn runtime(&self, open: u64) -> Handle {
+        self.threads.as_ref().map_or_else(Handle::current, |threads| threads.for_connection(open))
     }
 }
 
