@@ -1,8 +1,8 @@
 //! What a checkpoint writes for each reserve: by how many records go with one save, by how many SKUs are sold, with and
 //! without idempotency keys; and what a snapshot takes.
 //!
-//! `cargo bench -p storage --bench saves -- [RESERVES] [SKUS] [RECORDS]`: with the last two only keyed reserves over
-//! so many SKUs, so many records a save.
+//! `cargo bench -p storage --bench saves -- [RESERVES] [SKUS] [RECORDS] [KEY_EACH]`: with the last ones only reserves
+//! over so many SKUs, so many records a save, one of so many with a key: each unless told, none where that is 0.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,8 +31,8 @@ fn main() {
     println!(
         "  SKUs  keyed  records a save   bytes a reserve, CPU us, taking us, longest ms   files   snapshot   of {reserves} reserves"
     );
-    if let [_, skus, records] = *numbers {
-        return measure(skus, 1, records as usize, reserves);
+    if let [_, skus, records, ref key_each @ ..] = *numbers {
+        return measure(skus, key_each.first().copied().unwrap_or(1), records as usize, reserves);
     }
     for (skus, key_each) in [(1, 0), (1, 1), (1_000, 1), (100_000, 1)] {
         for records in [20_000, 60_000, 100_000] {

@@ -106,7 +106,8 @@ impl Changes {
             return Err(error);
         }
         let bytes = &*self.bytes;
-        for starts in &mut self.starts {
+        let ascend = |one: &usize, other: &usize| key_at(bytes, *one) < key_at(bytes, *other);
+        for starts in self.starts.iter_mut().filter(|starts| !starts.is_sorted_by(ascend)) {
             // They nearly are: that is what this sort is fast at. It leaves those of one key in the order they came.
             starts.sort_by(|&one, &other| key_at(bytes, one).cmp(key_at(bytes, other)));
             starts.dedup_by(|later, earlier| {

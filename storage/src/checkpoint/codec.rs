@@ -10,7 +10,8 @@
 //!                                              tag 6: events, the chunk's number, 8 bytes, big-endian
 //!                                              tag 7: feature level, no content
 //!   value  version (1 byte) | bincode 2        standard configuration: little-endian, variable-length integers
-//!                                              a reservation that was extended is of a version of its own
+//!                                              a reservation that was extended is of a version of its own, and so are
+//!                                              events, as differences: see `inventory::written`
 //!   header version (1 byte) | CRC-32 of the rest (4 bytes, little-endian) | bincode 2
 //! ```
 //!
@@ -31,15 +32,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::ImageHeader;
+use crate::inventory::event::Event;
 use crate::inventory::ids::{ReservationId, Sku};
-use crate::inventory::record::{KeyRef, LevelRecord, Record, RecordKey, RecordRef, ReservationRecord};
-use crate::inventory::{LEVELS, check_levels};
+use crate::inventory::record::{
+    CHUNK_EVENTS, KeyRef, LevelRecord, Record, RecordKey, RecordRef, ReservationRecord,
+};
+use crate::inventory::{LEVELS, ReadEvents, check_levels};
 
-/// The version of every value and header written now, but for that of an extended reservation.
+/// The version of every value and header written now, but for an extended reservation and events.
 pub const VERSION: u8 = 3;
 
 /// The version of a reservation that was extended while that was limited: as before, and behind it how often.
 pub(super) const EXTENDED_VERSION: u8 = 4;
+
+/// The version of a chunk of events: as differences. As they are, in version 3, they are still read.
+pub(super) const EVENTS_VERSION: u8 = 5;
 
 /// The longest value that is read, in bytes. The largest that commands can make is half of it: a chunk of 64 events,
 /// each of a reservation of 100 items that were all returned.
@@ -141,7 +148,7 @@ pub(super) fn append_record(record: RecordRef<'_>, to: &mut Vec<u8>) -> Result<(
         to.push(EXTENDED_VERSION);
         return append_body(&(record, record.extensions), to);
     }
-    to.push(VERSION);
+    to.push(if matches!(record, RecordRef::Events(_)) { EVENTS_VERSION } else { VERSION });
     match record {
         RecordRef::Counters(record) => append_body(record, to),
         RecordRef::Stock(record) => append_body(record, to),
@@ -162,7 +169,7 @@ pub fn decode_record(key: &[u8], value: &[u8]) -> Result<(RecordKey, Record), Co
         RecordKey::Reservation(_) => Record::Reservation(decode_reservation(value)?),
         RecordKey::Answer(..) => Record::Answer(decode_value(value)?),
         RecordKey::Customer(..) => Record::Customer(decode_value(value)?),
-        RecordKey::Events(_) => Record::Events(decode_value(value)?),
+        RecordKey::Events(_) => Record::Events(decode_events(value)?),
         RecordKey::Level => Record::Level(decode_level(value)?),
     };
     Ok((key, record))
@@ -210,6 +217,16 @@ fn decode_reservation(bytes: &[u8]) -> Result<ReservationRecord, CodecError> {
     match decode_body(body)? {
         (_, 0) => Err(malformed("an extended reservation that never was")),
         (record, extensions) => Ok(ReservationRecord { extensions, ..record }),
+    }
+}
+
+fn decode_events(bytes: &[u8]) -> Result<Vec<Event>, CodecError> {
+    match bytes {
+        [EVENTS_VERSION, body @ ..] => decode_body(body).map(|ReadEvents(events)| events),
+        _ => decode_value(bytes).and_then(|events: Vec<Event>| match events.len() as u64 {
+            ..=CHUNK_EVENTS => Ok(events),
+            _ => Err(malformed("more events than a chunk has")),
+        }),
     }
 }
 

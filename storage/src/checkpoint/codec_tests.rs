@@ -1,7 +1,10 @@
 //! The bytes of every kind of record, so that the format cannot change unnoticed.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::Position;
+use crate::checkpoint::fixture::Shop;
 use crate::inventory::event::{
     Cause, Event, EventChange, EventPosition, ReservationChange, ReservationChangeKind, StockChange,
 };
@@ -230,7 +233,7 @@ fn golden() -> Vec<((RecordKey, Record), &'static str, &'static str)> {
         (
             (RecordKey::Events(258), Record::Events(events())),
             "060000000000000102",
-            "0304fa00090900010100000102010163000101410100040103040500000006fa0109020003010101010141020102010163000101410100040103040500000006fa02090601010141010203040000050101410102030401070005010377687901026e6ffa0309070101014101020304000005000000",
+            "0504fbf4010012090001010000fbf10102010163000101014101000901060902000000050001000200030101010101014102fbf10102010163000101014101000901000902000000050002000601020101410204060800000a01000000000001070000010377687901026e6f0003000701020000000000000000000000",
         ),
     ]
 }
@@ -247,6 +250,110 @@ fn records_have_golden_bytes() {
         assert_eq!(hex(&value), value_bytes, "{record:?}");
         assert_eq!(decode_record(&encoded_key, &value).unwrap(), (key, record));
     }
+}
+
+/// A backup of before may have them.
+#[test]
+fn events_as_they_were_written_before_are_read() {
+    let version_3 = concat!(
+        "0304fa00090900010100000102010163000101410100040103040500000006fa01090200030101010101410201020101630001014101",
+        "00040103040500000006fa02090601010141010203040000050101410102030401070005010377687901026e6ffa0309070101014101",
+        "020304000005000000",
+    );
+    let digits = version_3.as_bytes().chunks(2).map(|byte| std::str::from_utf8(byte).unwrap());
+    let bytes: Vec<u8> = digits.map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    let key = encode_key(&RecordKey::Events(258));
+    assert_eq!(decode_record(&key, &bytes).unwrap().1, Record::Events(events()));
+}
+
+#[test]
+fn events_are_written_the_same_from_what_is_kept_of_them() {
+    for seed in 0..20 {
+        let mut inventory = Shop::after(seed, 2_000).inventory;
+        let whole: BTreeMap<RecordKey, Record> = inventory.records().collect();
+        let mut chunks = 0;
+        inventory.take_changed(|key, record| {
+            let (KeyRef::Events(_), Some(record)) = (key, record) else { return };
+            let (key, mut kept) = (key.to_key(), Vec::new());
+            append_record(record, &mut kept).unwrap();
+            assert_eq!(kept, encode_record(&whole[&key]).unwrap(), "seed {seed}, {key:?}");
+            let decoded = decode_record(&encode_key(&key), &kept).unwrap();
+            assert_eq!((&decoded.0, &decoded.1), (&key, &whole[&key]), "seed {seed}");
+            chunks += 1;
+        });
+        assert!(chunks > 10, "seed {seed}: {chunks} chunks");
+    }
+}
+
+/// Differences go past the ends of numbers.
+#[test]
+fn events_with_the_greatest_numbers_come_back_as_they_were() {
+    let figures = |number| StockView {
+        on_hand: number,
+        held: !number,
+        sold: number,
+        safety_stock: !number,
+        max_per_customer: Some(number),
+        waiting: !number,
+        version: number,
+        ..stock_view()
+    };
+    let view = |number| ReservationView {
+        id: id(number, !number),
+        items: [("A", 1), ("B", number)].map(|(name, qty)| Item { sku: sku(name), qty }).into(),
+        returned: vec![Item { sku: sku("A"), qty: !number }],
+        created_ms: number,
+        grant: Some(Grant { fencing_token: !number, granted_ms: number, deadline_ms: !number }),
+        position: Some(number),
+        committed_ms: Some(!number),
+        now_ms: number,
+        ..reservation_view()
+    };
+    let change = |number| {
+        let (before, after) = (Some(figures(number)), Some(figures(!number)));
+        let stock = StockChange { before, after, ..StockChange::default() };
+        let (kind, before, items_before) = (ReservationChangeKind::Returned, None, None);
+        let reservation = ReservationChange { kind, before, items_before, after: view(number) };
+        [EventChange::Stock(stock.into()), EventChange::Reservation(reservation.into())]
+    };
+    let numbers = [u64::MAX, 0, 1 << 63, u64::MAX, 1, (1 << 63) - 1];
+    let events = numbers.into_iter().flat_map(|number| {
+        let position = EventPosition { sequence: number, index: number as u32 };
+        let (now_ms, cause) = (!number, Cause::Return);
+        change(number).map(|change| Event { position, now_ms, cause, change })
+    });
+    let record = Record::Events(events.collect());
+    let key = encode_key(&RecordKey::Events(1));
+    let bytes = encode_record(&record).unwrap();
+    assert_eq!(decode_record(&key, &bytes).unwrap().1, record);
+    for len in 0..bytes.len() {
+        assert!(matches!(decode_record(&key, &bytes[..len]), Err(CodecError::Malformed(_))), "{len} bytes");
+    }
+}
+
+#[test]
+fn more_events_than_a_chunk_has_do_not_decode() {
+    let key = encode_key(&RecordKey::Events(1));
+    let decoded = |len| {
+        let events = events().into_iter().cycle().take(len).collect();
+        decode_record(&key, &encode_record(&Record::Events(events)).unwrap())
+    };
+    assert!(decoded(64).is_ok());
+    assert!(matches!(decoded(65), Err(CodecError::Malformed(_))));
+}
+
+#[test]
+fn an_event_that_leaves_its_sku_out_is_not_the_first_of_a_sku() {
+    let record = Record::Events(vec![event(0, Cause::Put, events().swap_remove(3).change)]);
+    let (key, mut bytes) = (encode_key(&RecordKey::Events(1)), encode_record(&record).unwrap());
+    // The option of the SKU, its length and its one character.
+    let at = bytes.windows(3).position(|three| three == [1, 1, b'A']).unwrap();
+    assert_eq!(bytes.splice(at..at + 3, [0]).count(), 3);
+    let refused = decode_record(&key, &bytes).unwrap_err();
+    assert!(
+        matches!(&refused, CodecError::Malformed(what) if what.contains("leaves a SKU out")),
+        "{refused}"
+    );
 }
 
 #[test]

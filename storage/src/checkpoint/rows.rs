@@ -16,7 +16,7 @@
 use std::cell::RefCell;
 
 use zstd::bulk::{Compressor, Decompressor};
-use zstd::zstd_safe::compress_bound;
+use zstd::zstd_safe::{CParameter, compress_bound};
 
 use super::changes::GONE;
 use super::codec::{
@@ -39,6 +39,10 @@ const PACK_SEQUENCES: u64 = 64;
 
 /// How hard packs are packed: more makes them hardly shorter, and takes longer.
 const ZSTD_LEVEL: i32 = 1;
+
+/// A target length other than 0 leaves what repeats nothing as it is, which takes a third of the time. Reservations and
+/// events get a byte longer by that, answers thirteen: their keys are hexadecimal digits.
+const TARGET_LENGTH: u32 = 1;
 
 /// Version and length in front of a pack's frame.
 const PACK_HEAD_BYTES: usize = 5;
@@ -189,7 +193,10 @@ impl Packer {
         }
         self.frame.clear();
         self.frame.reserve(compress_bound(self.records.len()));
-        let packed = self.compressor.compress_to_buffer(&self.records, &mut self.frame);
+        let is_quick = matches!(self.records.get(RECORD_HEAD_BYTES), Some(&(RESERVATION_TAG | EVENTS_TAG)));
+        let length = CParameter::TargetLength(if is_quick { TARGET_LENGTH } else { 0 });
+        let set = self.compressor.set_parameter(length);
+        let packed = set.and_then(|()| self.compressor.compress_to_buffer(&self.records, &mut self.frame));
         packed.map_err(|e| CodecError::TooLarge(e.to_string()))?;
         self.pack.clear();
         self.pack.push(VERSION);

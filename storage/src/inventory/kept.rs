@@ -63,7 +63,7 @@ pub(super) struct Figures {
 }
 
 /// A SKU's figures as they were at one moment, but for its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct FiguresAt {
     pub(super) on_hand: u64,
     pub(super) held: u64,

@@ -55,7 +55,7 @@
 //! | `expiry`, `lapses` | what time does |
 //! | `ends` | how old holds were at their end: for metrics, no part of the state |
 //! | `change` | the two ways in which the tables change, and tell the feed |
-//! | `event`, `feed`, `kept`, `told` | the change feed |
+//! | `event`, `feed`, `kept`, `told`, `written` | the change feed |
 //! | `image`, `portion` | the state as records, and which of them changed |
 //! | `idempotency`, `told_text` | kept answers |
 //! | `level` | which of its abilities the cluster uses |
@@ -115,6 +115,7 @@ mod table;
 mod take_back;
 mod told;
 mod told_text;
+mod written;
 
 pub use ends::Ends;
 pub use expiry::{SWEEP_MAX, SWEEP_TICK_MAX};
@@ -125,6 +126,7 @@ pub use records_digest::RecordsDigest;
 pub use serve::PROMOTE_MAX;
 pub use stocks::Units;
 pub use told::EventsRef;
+pub use written::ReadEvents;
 
 use customers::Customers;
 use event::Cause;

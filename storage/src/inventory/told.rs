@@ -1,16 +1,17 @@
-//! Events as they are written: whole, and straight from what is kept of them, without a copy of a text or a list.
+//! Events as they are [written](super::written), straight from what is kept of them, without a copy of a text or a
+//! list.
 //!
-//! What comes out is, field by field, what an [`Event`] would give: see the test.
+//! What comes out is, byte for byte, what the [`Event`]s would give.
 
-use serde::ser::{SerializeSeq, SerializeStruct};
+use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
-use std::sync::Arc;
 
-use super::event::{Event, ReservationChangeKind};
-use super::ids::{ReservationId, Sku};
-use super::kept::{Figures, FiguresAt, KeptChange, KeptEvent, KeptReservation};
-use super::outcome::{Grant, State};
+use super::event::{Event, EventChange, ReservationChange, StockChange};
+use super::ids::{Item, ReservationId, Sku};
+use super::kept::{FiguresAt, KeptChange, KeptEvent, KeptReservation};
+use super::outcome::{ReservationView, StockView};
 use super::record::{ReservationRecord, ReservedItem};
+use super::written::{Last, StockTold, ViewTold, Written, WrittenChange, WrittenItem};
 
 /// Events of one chunk, where they lie.
 #[derive(Debug, Clone, Copy)]
@@ -45,166 +46,146 @@ impl<'a> From<&'a [Event]> for EventsRef<'a> {
 impl Serialize for EventsRef<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Events::Told(events) => events.serialize(serializer),
-            Events::Kept(events) => events.serialize(serializer),
+            Events::Told(events) => serialize(events, told, serializer),
+            Events::Kept(events) => serialize(events, kept, serializer),
         }
     }
 }
 
-impl Serialize for KeptEvent {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut event = serializer.serialize_struct("Event", 4)?;
-        event.serialize_field("position", &self.position)?;
-        event.serialize_field("now_ms", &self.now_ms)?;
-        event.serialize_field("cause", &self.cause)?;
-        event.serialize_field("change", &Change { change: &self.change, now_ms: self.now_ms })?;
-        event.end()
+/// What is other in an event than in those before it.
+type WrittenTold<'a> = Written<&'a str, &'a Sku, Items<'a>>;
+
+/// Items of a reservation, and the SKU that is left out of them.
+#[derive(Debug, Clone, Copy)]
+struct Items<'a> {
+    list: List<'a>,
+    last: Option<&'a Sku>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum List<'a> {
+    Told(&'a [Item]),
+    Kept(&'a [ReservedItem]),
+    /// Those of them of which units came back, and how many.
+    Returned(&'a [ReservedItem]),
+}
+
+fn serialize<'a, E, S: Serializer>(
+    events: &'a [E],
+    write: impl Fn(&'a E, &mut Last<&'a Sku>) -> WrittenTold<'a>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let (mut list, mut last) = (serializer.serialize_seq(Some(events.len()))?, Last::new());
+    for event in events {
+        list.serialize_element(&write(event, &mut last))?;
     }
+    list.end()
 }
 
-/// An event's change, which has to be told the moment that its views are of.
-struct Change<'a> {
-    change: &'a KeptChange,
-    now_ms: u64,
+fn told<'a>(event: &'a Event, last: &mut Last<&'a Sku>) -> WrittenTold<'a> {
+    last.write(event.position, event.now_ms, event.cause, |last| change(&event.change, last))
 }
 
-impl Serialize for Change<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.change {
-            KeptChange::Reservation(kept) => {
-                let told = ToldReservation::of(kept, self.now_ms);
-                serializer.serialize_newtype_variant("EventChange", 0, "Reservation", &told)
-            }
-            KeptChange::Figures(figures) => {
-                serializer.serialize_newtype_variant("EventChange", 1, "Stock", &ToldFigures::of(figures))
-            }
-            KeptChange::Whole(change) => change.serialize(serializer),
+fn kept<'a>(event: &'a KeptEvent, last: &mut Last<&'a Sku>) -> WrittenTold<'a> {
+    let now_ms = event.now_ms;
+    last.write(event.position, now_ms, event.cause, |last| match &event.change {
+        KeptChange::Reservation(kept) => {
+            let items = |list| Items { list, last: last.sku() };
+            let KeptReservation { kind, before, items_before, id, position, record } = kept;
+            let items_before = items_before.as_deref().map(|before| items(List::Kept(before)));
+            let after = view_of(record, *id, now_ms, *position, items);
+            last.write_reservation(*kind, *before, items_before, after)
+        }
+        KeptChange::Figures(figures) => last.write_stock(&StockTold {
+            before: figures.before.map(|before| (&figures.sku, before)),
+            after: Some((&figures.sku, figures.after)),
+            reason: None,
+            reference: None,
+        }),
+        KeptChange::Whole(whole) => change(whole, last),
+    })
+}
+
+fn change<'a>(
+    change: &'a EventChange,
+    last: &mut Last<&'a Sku>,
+) -> WrittenChange<&'a str, &'a Sku, Items<'a>> {
+    match change {
+        EventChange::Reservation(change) => {
+            let items = |list| Items { list, last: last.sku() };
+            let ReservationChange { kind, before, items_before, after } = &**change;
+            let items_before = items_before.as_deref().map(|before| items(List::Told(before)));
+            last.write_reservation(*kind, *before, items_before, view(after, items))
+        }
+        EventChange::Stock(change) => {
+            let StockChange { before, after, reason, reference } = &**change;
+            let at = |view: &'a StockView| (&view.sku, FiguresAt::of_view(view));
+            last.write_stock(&StockTold {
+                before: before.as_ref().map(at),
+                after: after.as_ref().map(at),
+                reason: reason.as_deref(),
+                reference: reference.as_deref(),
+            })
         }
     }
 }
 
-/// See [`ReservationChange`](super::event::ReservationChange).
-#[derive(Serialize)]
-struct ToldReservation<'a> {
-    kind: ReservationChangeKind,
-    before: Option<State>,
-    items_before: Option<Items<'a>>,
-    after: ToldView<'a>,
+fn view<'a>(view: &'a ReservationView, items: impl Fn(List<'a>) -> Items<'a>) -> ViewTold<'a, Items<'a>> {
+    ViewTold {
+        id: view.id,
+        state: view.state,
+        cart_id: &view.cart_id,
+        customer_id: view.customer_id.as_deref(),
+        items: items(List::Told(&view.items)),
+        returned: items(List::Told(&view.returned)),
+        created_ms: view.created_ms,
+        grant: view.grant,
+        position: view.position,
+        committed_ms: view.committed_ms,
+        payment_token: view.payment_token.as_deref(),
+        now_ms: view.now_ms,
+    }
 }
 
-/// See [`ReservationView`](super::outcome::ReservationView).
-#[derive(Serialize)]
-struct ToldView<'a> {
+/// See [`ReservationRecord::view`].
+fn view_of<'a>(
+    record: &'a ReservationRecord,
     id: ReservationId,
-    state: State,
-    cart_id: &'a Arc<str>,
-    customer_id: &'a Option<Arc<str>>,
-    items: Items<'a>,
-    returned: Returned<'a>,
-    created_ms: u64,
-    grant: Option<Grant>,
-    position: Option<u64>,
-    committed_ms: Option<u64>,
-    payment_token: &'a Option<Arc<str>>,
     now_ms: u64,
-}
-
-/// See [`Item`](super::ids::Item).
-#[derive(Serialize)]
-struct ToldItem<'a> {
-    sku: &'a Sku,
-    qty: u64,
-}
-
-/// See [`StockChange`](super::event::StockChange).
-#[derive(Serialize)]
-struct ToldFigures<'a> {
-    before: Option<ToldStock<'a>>,
-    after: Option<ToldStock<'a>>,
-    reason: Option<&'a str>,
-    reference: Option<&'a str>,
-}
-
-/// See [`StockView`](super::outcome::StockView).
-#[derive(Serialize)]
-struct ToldStock<'a> {
-    sku: &'a Sku,
-    on_hand: u64,
-    held: u64,
-    sold: u64,
-    safety_stock: u64,
-    max_per_customer: Option<u64>,
-    waiting: u64,
-    version: u64,
-}
-
-/// The items of a reservation.
-struct Items<'a>(&'a [ReservedItem]);
-
-/// Those of them of which units came back, and how many.
-struct Returned<'a>(&'a [ReservedItem]);
-
-impl<'a> ToldReservation<'a> {
-    fn of(kept: &'a KeptReservation, now_ms: u64) -> ToldReservation<'a> {
-        let items_before = kept.items_before.as_deref().map(Items);
-        let after = ToldView::of(&kept.record, kept.id, now_ms, kept.position);
-        ToldReservation { kind: kept.kind, before: kept.before, items_before, after }
-    }
-}
-
-impl<'a> ToldView<'a> {
-    fn of(
-        record: &'a ReservationRecord,
-        id: ReservationId,
-        now_ms: u64,
-        position: Option<u64>,
-    ) -> ToldView<'a> {
-        let state = record.state_at(now_ms);
-        ToldView {
-            id,
-            state,
-            cart_id: &record.cart_id,
-            customer_id: &record.customer_id,
-            items: Items(&record.items),
-            returned: Returned(&record.items),
-            created_ms: record.created_ms,
-            grant: record.grant,
-            position,
-            committed_ms: record.committed_ms_in(state),
-            payment_token: &record.payment_token,
-            now_ms,
-        }
-    }
-}
-
-impl<'a> ToldFigures<'a> {
-    fn of(figures: &'a Figures) -> ToldFigures<'a> {
-        let at = |figures_at| ToldStock::of(&figures.sku, figures_at);
-        let (before, after) = (figures.before.map(at), Some(at(figures.after)));
-        ToldFigures { before, after, reason: None, reference: None }
-    }
-}
-
-impl<'a> ToldStock<'a> {
-    fn of(sku: &'a Sku, at: FiguresAt) -> ToldStock<'a> {
-        let FiguresAt { on_hand, held, sold, safety_stock, max_per_customer, waiting, version } = at;
-        ToldStock { sku, on_hand, held, sold, safety_stock, max_per_customer, waiting, version }
+    position: Option<u64>,
+    items: impl Fn(List<'a>) -> Items<'a>,
+) -> ViewTold<'a, Items<'a>> {
+    let state = record.state_at(now_ms);
+    ViewTold {
+        id,
+        state,
+        cart_id: &record.cart_id,
+        customer_id: record.customer_id.as_deref(),
+        items: items(List::Kept(&record.items)),
+        returned: items(List::Returned(&record.items)),
+        created_ms: record.created_ms,
+        grant: record.grant,
+        position,
+        committed_ms: record.committed_ms_in(state),
+        payment_token: record.payment_token.as_deref(),
+        now_ms,
     }
 }
 
 impl Serialize for Items<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|item| ToldItem { sku: &item.sku, qty: item.qty }))
-    }
-}
-
-impl Serialize for Returned<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let returned = || self.0.iter().filter(|item| item.returned > 0);
-        let mut list = serializer.serialize_seq(Some(returned().count()))?;
-        for item in returned() {
-            list.serialize_element(&ToldItem { sku: &item.sku, qty: item.returned })?;
+        let item = |sku, qty| WrittenItem { sku: Some(sku).filter(|sku| self.last != Some(*sku)), qty };
+        match self.list {
+            List::Told(items) => serializer.collect_seq(items.iter().map(|it| item(&it.sku, it.qty))),
+            List::Kept(items) => serializer.collect_seq(items.iter().map(|it| item(&it.sku, it.qty))),
+            List::Returned(items) => {
+                let returned = || items.iter().filter(|item| item.returned > 0);
+                let mut list = serializer.serialize_seq(Some(returned().count()))?;
+                for it in returned() {
+                    list.serialize_element(&item(&it.sku, it.returned))?;
+                }
+                list.end()
+            }
         }
-        list.end()
     }
 }

@@ -69,7 +69,7 @@ fn without_room_from_any_step_on_nothing_is_changed_and_later_it_is_done() {
         disk.full_from(disk.steps() + step);
         let take = || -> Result<(), StorageError> {
             let mut receiving = store.receive()?;
-            sent.chunks(1_000).try_for_each(|chunk| receiving.write(chunk))?;
+            sent.chunks(500).try_for_each(|chunk| receiving.write(chunk))?;
             store.adopt(&receiving.finish()?.expect("what was sent is whole"))
         };
         let taken = take();
