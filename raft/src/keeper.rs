@@ -31,9 +31,9 @@ use crate::space::Space;
 /// How often it is looked whether there is room by now.
 const ROOM_AFTER: Duration = Duration::from_secs(1);
 
-/// The most memory of saved changes that is kept for the next ones, in bytes: what a save carries under full load, and
-/// again as much. New memory costs a page fault each 4 KiB, which apply would wait for.
-const EMPTIED_BYTES_MAX: usize = 16 << 20;
+/// The most memory of saved changes that is kept for the next ones, in bytes: what a save carries under full load. New
+/// memory costs a page fault each 4 KiB, which apply would wait for.
+const EMPTIED_BYTES_MAX: usize = 8 << 20;
 
 /// What a save carries: changed records and what they make the image be of.
 pub(crate) struct Save {
