@@ -81,6 +81,16 @@ impl<T> BySequence<T> {
         self.chunks.iter().flat_map(|(&number, chunk)| chunk.iter(number))
     }
 
+    /// The chunk that a number belongs to. Greater numbers are in the same one or a greater one.
+    pub(super) fn chunk_of(sequence: u64) -> u64 {
+        sequence / CHUNK
+    }
+
+    /// The numbers of a chunk, and their rows, in order.
+    pub(super) fn in_chunk(&self, number: u64) -> impl Iterator<Item = (u64, &T)> + Clone {
+        self.chunks.get(&number).into_iter().flat_map(move |chunk| chunk.iter(number))
+    }
+
     /// The numbers after one, and their rows, in order.
     pub(super) fn after(&self, after: Option<u64>) -> impl Iterator<Item = (u64, &T)> {
         let first = after.map_or(Bound::Unbounded, |after| Bound::Included(after / CHUNK));
@@ -173,6 +183,7 @@ mod tests {
     fn assert_same(rows: &BySequence<u64>, map: &BTreeMap<u64, u64>) {
         assert!(rows.iter().eq(map.iter().map(|(&sequence, row)| (sequence, row))));
         assert_eq!(rows.len(), map.len());
+        assert!((0..20).flat_map(|number| rows.in_chunk(number)).eq(rows.iter()));
         for after in [0, 1, 63, 64, 65, 200, 1_000, u64::MAX] {
             let expected = map.range((Bound::Excluded(after), Bound::Unbounded));
             assert!(rows.after(Some(after)).eq(expected.map(|(&sequence, row)| (sequence, row))));

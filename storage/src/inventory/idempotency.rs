@@ -9,16 +9,16 @@ use std::sync::Arc;
 use super::by_sequence::BySequence;
 use super::command::{Command, IfExpired, OnShortfall};
 use super::digest::{self, Digest, Kind};
-use super::ids::{ReservationId, Sku};
+use super::forgets::{Forgets, Forgotten};
+use super::ids::Sku;
 use super::kept::FiguresAt;
 use super::outcome::{Applied, Outcome, Rejection, ReservationView, StockView};
 use super::portion::some_of;
 use super::postings::Postings;
 use super::record::{AnswerRecord, ReservationRecord};
 use super::reservations::Reservations;
-use super::sorted::Sorted;
 use super::stocks::Stocks;
-use super::told_text::ToldText;
+use super::told_text::{Numbers, ToldText, ViewAt};
 use crate::planted;
 
 /// All kept answers.
@@ -28,8 +28,8 @@ pub(super) struct Answers {
     rows: BySequence<KeptAnswer>,
     /// Their sequences by key.
     keys: Postings,
-    /// What is forgotten next: (forget_ms, sequence).
-    forgets: Sorted<()>,
+    /// What is forgotten next.
+    forgets: Forgets,
     /// The sum of the hashes of all rows.
     digest: u64,
     /// The answers that came or went since the changes were taken, by sequence; of one that went its text. One that did
@@ -40,7 +40,7 @@ pub(super) struct Answers {
 /// An answer as it is kept: as little of it as tells all of it.
 #[derive(Debug, Clone)]
 pub(super) struct KeptAnswer {
-    /// The key, and what is told of a SKU.
+    /// The key, and the numbers that are told.
     text: ToldText,
     fingerprint: u64,
     forget_ms: u64,
@@ -54,14 +54,8 @@ pub(super) struct KeptAnswer {
 enum KeptOutcome {
     /// As it was told.
     Whole(Box<Outcome>),
-    /// A reservation as it was at that moment, by the record that it had then and most likely has still.
-    Reservation {
-        told: ToldOfReservation,
-        id: ReservationId,
-        now_ms: u64,
-        position: Option<NonZeroU64>,
-        record: Arc<ReservationRecord>,
-    },
+    /// A reservation, by the record that it had then and most likely has still. Of which moment that was is in the text.
+    Reservation { told: ToldOfReservation, record: Arc<ReservationRecord> },
     /// A SKU, which has the same copy of its name. Its figures are in the text.
     Stock { told: ToldOfStock, sku: Sku },
 }
@@ -139,34 +133,31 @@ impl Answers {
         let hash = digest::answer(key, &record);
         self.digest = self.digest.wrapping_add(hash);
         self.keys.insert(key, sequence);
-        self.forgets.insert((forget_ms, sequence), ());
-        let text = ToldText::new(key, figures_of(&record.outcome).as_ref());
-        let outcome = KeptOutcome::of(record.outcome, stocks, reservations);
+        self.forgets.insert(sequence, forget_ms);
+        let (outcome, numbers) = KeptOutcome::of(record.outcome, stocks, reservations);
+        let text = ToldText::new(key, &numbers);
         self.rows.insert(sequence, KeptAnswer { text, fingerprint, forget_ms, outcome, hash });
     }
 
     /// Forgets the answer that is due first, if any is.
     pub(super) fn forget_next(&mut self, now_ms: u64) -> bool {
-        match self.forgets.first() {
-            Some(((forget_ms, sequence), ())) if forget_ms <= now_ms => {
-                self.remove(sequence);
-                true
-            }
-            _ => false,
+        if self.forgets.next_ms().is_none_or(|forget_ms| forget_ms > now_ms) {
+            return false;
         }
+        let due = self.forgets.next(&self.rows);
+        due.map(|sequence| self.remove(sequence)).is_some()
     }
 
     /// When the next answer is forgotten.
     pub(super) fn next_forget_ms(&self) -> Option<u64> {
-        self.forgets.first().map(|((forget_ms, _), ())| forget_ms)
+        self.forgets.next_ms()
     }
 
     /// Whether each index has an entry for each answer, and none besides.
     pub(super) fn index_holds(&self) -> bool {
         let all = || self.rows.iter();
         let keys = Postings::of_all(all().map(|(sequence, answer)| (answer.text.key(), sequence)));
-        let forgets = all().map(|(sequence, answer)| ((answer.forget_ms, sequence), ())).collect();
-        (&self.keys, &self.forgets) == (&keys, &forgets)
+        (&self.keys, &self.forgets) == (&keys, &Forgets::of(&self.rows))
     }
 
     /// Every answer, in the order of the sequences.
@@ -221,9 +212,15 @@ impl Answers {
             return;
         };
         self.keys.remove(answer.text.key(), sequence);
-        self.forgets.remove((answer.forget_ms, sequence));
+        self.forgets.remove(sequence, answer.forget_ms, &self.rows);
         self.digest = self.digest.wrapping_sub(answer.hash);
         self.changed.push((sequence, Some(answer.text)));
+    }
+}
+
+impl Forgotten for KeptAnswer {
+    fn forget_ms(&self) -> u64 {
+        self.forget_ms
     }
 }
 
@@ -241,12 +238,13 @@ impl KeptAnswer {
         Ok(Applied { sequence, replayed: true, result: Ok(self.told()) })
     }
 
-    #[expect(clippy::expect_used, reason = "whoever kept the outcome of a SKU kept its figures")]
+    #[expect(clippy::expect_used, reason = "whoever kept the outcome kept its numbers")]
     fn told(&self) -> Outcome {
         match &self.outcome {
             KeptOutcome::Whole(outcome) => Outcome::clone(outcome),
-            KeptOutcome::Reservation { told, id, now_ms, position, record } => {
-                told.outcome(record.view(*id, *now_ms, position.map(NonZeroU64::get)))
+            KeptOutcome::Reservation { told, record } => {
+                let ViewAt { id, now_ms, position } = self.text.view_at().expect("the moment is there");
+                told.outcome(record.view(id, now_ms, position.map(NonZeroU64::get)))
             }
             KeptOutcome::Stock { told, sku } => {
                 told.outcome(self.text.figures().expect("the figures are there").view(sku))
@@ -256,7 +254,8 @@ impl KeptAnswer {
 }
 
 impl KeptOutcome {
-    fn of(outcome: Outcome, stocks: &Stocks, reservations: &Reservations) -> KeptOutcome {
+    /// And the numbers that it leaves to the text.
+    fn of(outcome: Outcome, stocks: &Stocks, reservations: &Reservations) -> (KeptOutcome, Numbers) {
         use ToldOfReservation as Told;
         let kept = match &outcome {
             Outcome::Reserved(view) => KeptOutcome::of_reservation(Told::Reserved, view, reservations),
@@ -272,7 +271,7 @@ impl KeptOutcome {
             Outcome::SkuSet(view) => Some(KeptOutcome::of_stock(ToldOfStock::Set, view, stocks)),
             Outcome::Ticked | Outcome::SkuDeleted => None,
         };
-        kept.unwrap_or_else(|| KeptOutcome::Whole(Box::new(outcome)))
+        kept.unwrap_or_else(|| (KeptOutcome::Whole(Box::new(outcome)), Numbers::None))
     }
 
     /// `None` where no record says the same.
@@ -280,26 +279,19 @@ impl KeptOutcome {
         told: ToldOfReservation,
         view: &ReservationView,
         reservations: &Reservations,
-    ) -> Option<KeptOutcome> {
+    ) -> Option<(KeptOutcome, Numbers)> {
         let record = reservations.shared(view.id).filter(|record| record.has_view(view))?;
         let position = view.position.map(NonZeroU64::new);
         // Nobody's place is 0.
         let position = if position == Some(None) { return None } else { position.flatten() };
-        let (id, now_ms, record) = (view.id, view.now_ms, Arc::clone(record));
-        Some(KeptOutcome::Reservation { told, id, now_ms, position, record })
+        let at = ViewAt { id: view.id, now_ms: view.now_ms, position };
+        let kept = KeptOutcome::Reservation { told, record: Arc::clone(record) };
+        Some((kept, Numbers::View(at)))
     }
 
-    fn of_stock(told: ToldOfStock, view: &StockView, stocks: &Stocks) -> KeptOutcome {
+    fn of_stock(told: ToldOfStock, view: &StockView, stocks: &Stocks) -> (KeptOutcome, Numbers) {
         let sku = stocks.get(&view.sku).map_or(&view.sku, |stock| stock.sku()).clone();
-        KeptOutcome::Stock { told, sku }
-    }
-}
-
-/// The figures that an outcome tells, where it is of a SKU.
-fn figures_of(outcome: &Outcome) -> Option<FiguresAt> {
-    match outcome {
-        Outcome::SkuCreated(view) | Outcome::SkuSet(view) => Some(FiguresAt::of_view(view)),
-        _ => None,
+        (KeptOutcome::Stock { told, sku }, Numbers::Figures(FiguresAt::of_view(view)))
     }
 }
 
@@ -384,6 +376,6 @@ mod tests {
     /// There may be one for each call of a day: an answer to a put of a SKU took 519 bytes in all.
     #[test]
     fn an_answer_is_kept_in_few_bytes() {
-        assert_eq!((size_of::<KeptOutcome>(), size_of::<Option<KeptAnswer>>()), (48, 88));
+        assert_eq!((size_of::<KeptOutcome>(), size_of::<Option<KeptAnswer>>()), (24, 64));
     }
 }

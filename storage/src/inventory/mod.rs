@@ -57,7 +57,7 @@
 //! | `change` | the two ways in which the tables change, and tell the feed |
 //! | `event`, `feed`, `kept`, `told`, `written` | the change feed |
 //! | `image`, `portion` | the state as records, and which of them changed |
-//! | `idempotency`, `told_text` | kept answers |
+//! | `idempotency`, `told_text`, `forgets` | kept answers |
 //! | `level` | which of its abilities the cluster uses |
 //! | `stock`, `stocks`, `reservations`, `indexes` | the tables |
 //! | `by_sequence`, `names`, `postings`, `table`, `series`, `sorted` | what they are made of |
@@ -83,6 +83,7 @@ pub mod event;
 mod expiry;
 mod feed;
 mod fit;
+mod forgets;
 mod hold;
 mod holders;
 mod idempotency;
