@@ -16,7 +16,7 @@
 use super::series::Series;
 
 /// Entries for each bucket, on average, at most.
-const BUCKET_LEN: usize = 5;
+const BUCKET_LEN: usize = 8;
 
 /// See the module's documentation. Its order must not reach any output. Two are equal if their entries are.
 #[derive(Debug, Clone)]
