@@ -35,9 +35,9 @@ fn reservation(state: State) -> ReservationRecord {
             granted_ms: 1_700_000_000_000,
             deadline_ms: 1_700_000_300_000,
         }),
-        ended_ms: Some(250),
+        ended_ms: Some(Box::new(250)),
         forget_ms: 251,
-        payment_token: Some("pi".into()),
+        payment_token: Some(Box::new("pi".into())),
         extensions: 0,
     }
 }

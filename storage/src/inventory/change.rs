@@ -12,6 +12,7 @@ use super::Inventory;
 use super::command::Stamp;
 use super::event::{Cause, EventChange, ReservationChangeKind, StockChange};
 use super::ids::{ReservationId, Sku};
+use super::items::ReservedItems;
 use super::kept::{KeptChange, KeptReservation};
 use super::outcome::{ReservationView, State};
 use super::record::{ReservationRecord, ReservedItem};
@@ -22,7 +23,7 @@ impl Inventory {
     /// Changes the SKU of a live hold, or one that this command has looked up.
     pub(super) fn change_stock(&mut self, sku: &Sku, act: impl FnOnce(&mut Stock)) {
         if let Some(figures) = self.stocks.change(sku, act) {
-            self.tell(KeptChange::Figures(figures));
+            self.tell(KeptChange::Figures(figures.into()));
         }
     }
 
@@ -156,8 +157,8 @@ impl Inventory {
     }
 
     /// The items of a reservation that an index names, or that this command has looked up.
-    pub(super) fn items_of(&self, id: ReservationId) -> Arc<[ReservedItem]> {
-        Arc::clone(&self.reservations.row(id).items)
+    pub(super) fn items_of(&self, id: ReservationId) -> ReservedItems {
+        self.reservations.row(id).items.clone()
     }
 }
 
@@ -165,7 +166,7 @@ impl ReservationRecord {
     /// Ends it at a moment; it is forgotten when its retention is over.
     pub(super) fn end(&mut self, stamp: &Stamp, now_ms: u64, state: State) {
         self.state = state;
-        self.ended_ms = Some(now_ms);
+        self.ended_ms = Some(Box::new(now_ms));
         self.forget_ms = now_ms.saturating_add(stamp.retention_ms);
     }
 }

@@ -50,7 +50,7 @@ impl Inventory {
         let now_ms = self.now_ms();
         self.change_reservation(commit.reservation_id, ReservationChangeKind::Committed, |record| {
             record.end(stamp, now_ms, State::Committed);
-            record.payment_token.clone_from(&commit.payment_token);
+            record.payment_token = commit.payment_token.clone().map(Box::new);
             if let Some(part) = commit.items.as_deref() {
                 record.items = parts::with_units(&record.items, |item| parts::named(Some(part), item));
             }
@@ -66,7 +66,7 @@ impl Inventory {
         check_fencing(commit, record)?;
         let plan = match record.state_at(self.now_ms()) {
             State::Committed if planted!("committed-twice-sells-twice") => CommitPlan::Reacquire,
-            State::Committed if commit.payment_token == record.payment_token => {
+            State::Committed if commit.payment_token.as_ref() == record.payment_token.as_deref() => {
                 return Ok(CommitPlan::Already);
             }
             State::Committed => return Err(Rejection::AlreadyCommitted),

@@ -14,7 +14,7 @@
 use super::command::{Precondition, Setting};
 use super::event::{Cause, Event, EventChange, EventPosition};
 use super::ids::{Item, ReservationId, Sku};
-use super::kept::{Figures, FiguresAt, KeptChange, KeptEvent, KeptReservation};
+use super::kept::{FiguresAt, KeptChange, KeptEvent, KeptReservation};
 use super::outcome::{Grant, Outcome, ReservationView, State, StockView};
 use super::record::{
     AnswerRecord, CHUNK_EVENTS, Counters, CustomerRecord, LevelRecord, ReservationRecord, StockRecord,
@@ -218,7 +218,7 @@ impl Digest {
             .grant(record.grant)
             .word_if_any(*position)
             .word_if_any(record.committed_ms_in(state))
-            .text_if_any(record.payment_token.as_deref())
+            .text_if_any(record.payment_token.as_deref().map(|token| &**token))
             .word(now_ms)
     }
 
@@ -293,9 +293,9 @@ pub(super) fn reservation(id: ReservationId, record: &ReservationRecord) -> u64 
         .word(record.created_ms)
         .word(record.ttl_ms)
         .grant(record.grant)
-        .word_if_any(record.ended_ms)
+        .word_if_any(record.ended_ms.as_deref().copied())
         .word(record.forget_ms)
-        .text_if_any(record.payment_token.as_deref());
+        .text_if_any(record.payment_token.as_deref().map(|token| &**token));
     // As long as there is nothing to tell, the digest is that of a record without the field.
     match record.extensions {
         0 => fed.finish(),
@@ -327,8 +327,8 @@ pub(super) fn event(ordinal: u64, event: &Event) -> u64 {
 
 /// The same of an event as it is kept.
 pub(super) fn kept_event(ordinal: u64, event: &KeptEvent) -> u64 {
-    let KeptEvent { position, now_ms, cause, change } = event;
-    let fed = Digest::event_at(ordinal, *position, *now_ms, *cause);
+    let KeptEvent { now_ms, cause, change, .. } = event;
+    let fed = Digest::event_at(ordinal, event.position(), *now_ms, *cause);
     match change {
         KeptChange::Reservation(kept) => {
             let fed = fed.word(1).word(kept.kind as u64).word_if_any(kept.before.map(Digest::state_word));
@@ -338,13 +338,13 @@ pub(super) fn kept_event(ordinal: u64, event: &KeptEvent) -> u64 {
             };
             fed.reservation_at(kept, *now_ms).finish()
         }
-        KeptChange::Figures(Figures { sku, before, after }) => {
+        KeptChange::Figures(kept) => {
             // What an adjust alone says is absent.
-            let fed = match before {
+            let fed = match kept.before() {
                 None => fed.word(2).word(0),
-                Some(before) => fed.word(2).word(1).figures(sku, before),
+                Some(before) => fed.word(2).word(1).figures(&kept.sku, &before),
             };
-            fed.word(1).figures(sku, after).word(0).word(0).finish()
+            fed.word(1).figures(&kept.sku, &kept.after()).word(0).word(0).finish()
         }
         KeptChange::Whole(change) => changed(fed, change),
     }

@@ -60,7 +60,7 @@ impl Inventory {
         self.caused_by(Cause::Time, |all| {
             all.change_reservation(id, ReservationChangeKind::Expired, |record| {
                 record.state = State::Expired;
-                record.ended_ms = Some(record.deadline_ms());
+                record.ended_ms = Some(Box::new(record.deadline_ms()));
             });
         });
     }

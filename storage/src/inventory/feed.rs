@@ -62,7 +62,7 @@ impl Inventory {
             _ => 0,
         };
         let position = EventPosition { sequence, index };
-        let event = KeptEvent { position, now_ms: self.now_ms(), cause: self.cause, change };
+        let event = KeptEvent::new(position, self.now_ms(), self.cause, change);
         self.feed.push(self.counters.events, event);
         self.counters.events += 1;
     }
@@ -126,7 +126,7 @@ impl Feed {
     fn forget_first(&mut self) -> Option<EventPosition> {
         let (_, chunk) = self.chunks.pop_first()?;
         self.digest = self.digest.wrapping_sub(chunk.digest);
-        chunk.events.last().map(|event| event.position)
+        chunk.events.last().map(KeptEvent::position)
     }
 
     /// The number of the oldest chunk, and its newest event, where it is not the only chunk.
@@ -140,7 +140,7 @@ impl Feed {
         let mut page = EventPage::default();
         let mut following = self.after(after);
         for event in following.by_ref().take(LOOK_AT_MAX) {
-            page.next = Some(event.position);
+            page.next = Some(event.position());
             if event.fits(filter) {
                 page.events.push(event.event());
             }
@@ -156,7 +156,7 @@ impl Feed {
     fn after(&self, after: Option<EventPosition>) -> impl Iterator<Item = &KeptEvent> {
         let first = self.first_chunk_after(after);
         let events = self.chunks.range(first..).flat_map(|(_, chunk)| &chunk.events);
-        events.skip_while(move |event| Some(event.position) <= after)
+        events.skip_while(move |event| Some(event.position()) <= after)
     }
 
     /// The first chunk that has an event after a position, found by halving: numbers have no gap.
@@ -169,7 +169,7 @@ impl Feed {
         while low < high {
             let middle = low + (high - low) / 2;
             let newest = self.chunks.get(&middle).and_then(|chunk| chunk.events.last());
-            match newest.is_some_and(|event| Some(event.position) > after) {
+            match newest.is_some_and(|event| Some(event.position()) > after) {
                 true => high = middle,
                 false => low = middle + 1,
             }
@@ -179,12 +179,12 @@ impl Feed {
 
     fn first(&self) -> Option<EventPosition> {
         let (_, chunk) = self.chunks.first_key_value()?;
-        chunk.events.first().map(|event| event.position)
+        chunk.events.first().map(KeptEvent::position)
     }
 
     fn last(&self) -> Option<EventPosition> {
         let (_, chunk) = self.chunks.last_key_value()?;
-        chunk.events.last().map(|event| event.position)
+        chunk.events.last().map(KeptEvent::position)
     }
 
     /// Every chunk, in order.
@@ -260,7 +260,7 @@ impl Feed {
     pub(super) fn audit(&self, events: u64, gone: Option<EventPosition>) -> Result<(), Inconsistent> {
         let mut audit = FeedAudit::after(gone);
         for (&number, chunk) in &self.chunks {
-            audit.add(number, chunk.events.iter().map(|event| event.position));
+            audit.add(number, chunk.events.iter().map(KeptEvent::position));
         }
         audit.finish(events)
     }

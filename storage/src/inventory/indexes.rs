@@ -17,7 +17,6 @@
 
 use std::num::NonZeroU64;
 use std::ops::{Bound, RangeBounds};
-use std::sync::Arc;
 
 use super::ids::{ReservationId, Sku};
 use super::names::hash;
@@ -109,7 +108,7 @@ impl Indexes {
             self.remove_moment(id, before);
             self.insert_moment(id, after);
         }
-        if !Arc::ptr_eq(&before.items, &after.items) {
+        if before.items != after.items {
             self.remove_items(id, before);
             self.insert_items(id, after);
         } else if before.is_held() != after.is_held() {

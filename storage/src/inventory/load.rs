@@ -120,7 +120,7 @@ fn complete(
     place: usize,
 ) -> bool {
     let (state, deadline_ms) = (record.state, record.deadline_ms());
-    let item = &mut Arc::make_mut(&mut record.items)[place];
+    let item = &mut record.items[place];
     let current = stocks.load_item(id, state, deadline_ms, item);
     if let (true, State::Held, Some(customer)) = (current, state, &record.customer_id) {
         customers.load_hold(customer, deadline_ms, item);

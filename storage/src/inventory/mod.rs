@@ -59,7 +59,7 @@
 //! | `image`, `portion` | the state as records, and which of them changed |
 //! | `idempotency`, `told_text`, `forgets` | kept answers |
 //! | `level` | which of its abilities the cluster uses |
-//! | `stock`, `stocks`, `reservations`, `indexes` | the tables |
+//! | `stock`, `stocks`, `reservations`, `items`, `indexes` | the tables |
 //! | `by_sequence`, `names`, `postings`, `table`, `series`, `sorted` | what they are made of |
 //! | `query`, `audit`, `digest` | reads, checks, hashes |
 //! | `records_audit`, `records_digest` | the same checks and hashes over records that pass by |
@@ -90,6 +90,7 @@ mod idempotency;
 pub mod ids;
 mod image;
 mod indexes;
+pub mod items;
 mod kept;
 mod lapses;
 mod level;

@@ -8,9 +8,8 @@
 //!
 //! Items and parts are sorted by SKU, each SKU once. No part at all means all of it.
 
-use std::sync::Arc;
-
 use super::ids::{Item, Sku};
+use super::items::ReservedItems;
 use super::record::ReservedItem;
 
 /// How many units of an item a part names.
@@ -33,10 +32,7 @@ pub(super) fn is_all(part: Option<&[Item]>, items: &[ReservedItem]) -> bool {
 }
 
 /// The items with other quantities; those that are left with none are gone.
-pub(super) fn with_units(
-    items: &[ReservedItem],
-    units: impl Fn(&ReservedItem) -> u64,
-) -> Arc<[ReservedItem]> {
+pub(super) fn with_units(items: &[ReservedItem], units: impl Fn(&ReservedItem) -> u64) -> ReservedItems {
     let left = items.iter().map(|item| ReservedItem { qty: units(item), ..item.clone() });
     left.filter(|item| item.qty > 0).collect()
 }

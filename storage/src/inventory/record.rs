@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{Event, EventPosition};
 use super::ids::{ReservationId, Sku};
+use super::items::ReservedItems;
 use super::outcome::{Grant, Outcome, State};
 use super::told::EventsRef;
 
@@ -144,7 +145,7 @@ pub struct ReservationRecord {
     /// Who buys.
     pub customer_id: Option<Arc<str>>,
     /// Its items, each SKU once, sorted by SKU.
-    pub items: Arc<[ReservedItem]>,
+    pub items: ReservedItems,
     /// When it was made.
     pub created_ms: u64,
     /// How long its hold is to last from its grant, in milliseconds.
@@ -152,12 +153,14 @@ pub struct ReservationRecord {
     /// Its hold; `None` while it has only waited.
     pub grant: Option<Grant>,
     /// When it was committed, released, revoked, or expired (then: its deadline).
-    pub ended_ms: Option<u64>,
+    ///
+    /// In a box, as is what follows from a commit alone: most reservations of a shop in a flash sale are held.
+    pub ended_ms: Option<Box<u64>>,
     /// When it is forgotten; never while it waits. While it is held: when it will be if nothing but time ends it, so
     /// that an expiry is a function of the record alone, whichever command's sweep reaches it.
     pub forget_ms: u64,
     /// With what proof of payment it was committed.
-    pub payment_token: Option<Arc<str>>,
+    pub payment_token: Option<Box<Arc<str>>>,
     /// How often its deadline was moved while that was limited; it counts no further than it can. Where it is 0 the
     /// record is encoded as if there were no such field, so whoever encodes the record adds it.
     #[serde(skip)]

@@ -329,7 +329,7 @@ impl ReservationRecord {
             grant: self.grant,
             position,
             committed_ms: self.committed_ms_in(state),
-            payment_token: self.payment_token.clone(),
+            payment_token: self.payment_token.as_deref().cloned(),
             now_ms,
         }
     }
@@ -345,12 +345,12 @@ impl ReservationRecord {
             && (state, self.created_ms, self.grant) == (view.state, view.created_ms, view.grant)
             && (&self.cart_id, &self.customer_id) == (&view.cart_id, &view.customer_id)
             && self.committed_ms_in(state) == view.committed_ms
-            && self.payment_token == view.payment_token
+            && self.payment_token.as_deref() == view.payment_token.as_ref()
     }
 
     /// When it was committed, if that is its state.
     pub(super) fn committed_ms_in(&self, state: State) -> Option<u64> {
-        self.ended_ms.filter(|_| state == State::Committed)
+        self.ended_ms.as_deref().copied().filter(|_| state == State::Committed)
     }
 }
 

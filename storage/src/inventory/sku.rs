@@ -26,7 +26,7 @@ impl Inventory {
         self.check_put_sku(put)?;
         let outcome = if self.stocks.get(&put.sku).is_none() {
             let made = self.stocks.insert(put.sku.clone(), StockRecord::new(put, &self.counters));
-            self.tell(KeptChange::Figures(made));
+            self.tell(KeptChange::Figures(made.into()));
             Outcome::SkuCreated
         } else {
             self.revoke_above(stamp, &put.sku, put.on_hand);

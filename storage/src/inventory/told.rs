@@ -88,7 +88,7 @@ fn told<'a>(event: &'a Event, last: &mut Last<&'a Sku>) -> WrittenTold<'a> {
 
 fn kept<'a>(event: &'a KeptEvent, last: &mut Last<&'a Sku>) -> WrittenTold<'a> {
     let now_ms = event.now_ms;
-    last.write(event.position, now_ms, event.cause, |last| match &event.change {
+    last.write(event.position(), now_ms, event.cause, |last| match &event.change {
         KeptChange::Reservation(kept) => {
             let items = |list| Items { list, last: last.sku() };
             let KeptReservation { kind, before, items_before, id, position, record } = kept;
@@ -97,8 +97,8 @@ fn kept<'a>(event: &'a KeptEvent, last: &mut Last<&'a Sku>) -> WrittenTold<'a> {
             last.write_reservation(*kind, *before, items_before, after)
         }
         KeptChange::Figures(figures) => last.write_stock(&StockTold {
-            before: figures.before.map(|before| (&figures.sku, before)),
-            after: Some((&figures.sku, figures.after)),
+            before: figures.before().map(|before| (&figures.sku, before)),
+            after: Some((&figures.sku, figures.after())),
             reason: None,
             reference: None,
         }),
@@ -167,7 +167,7 @@ fn view_of<'a>(
         grant: record.grant,
         position,
         committed_ms: record.committed_ms_in(state),
-        payment_token: record.payment_token.as_deref(),
+        payment_token: record.payment_token.as_deref().map(|token| &**token),
         now_ms,
     }
 }

@@ -146,7 +146,7 @@ fn of_cart<'a>(records: &'a mut Records, cart: &str) -> &'a mut ReservationRecor
 }
 
 fn item<'a>(records: &'a mut Records, cart: &str) -> &'a mut ReservedItem {
-    &mut Arc::make_mut(&mut of_cart(records, cart).items)[0]
+    &mut of_cart(records, cart).items[0]
 }
 
 fn grant<'a>(records: &'a mut Records, cart: &str) -> &'a mut Grant {
@@ -215,7 +215,7 @@ fn a_figure_that_another_record_contradicts_is_found_whatever_the_checksums_say(
         ("a hold that ended", |all| of_cart(all, "held").state = State::Released),
         ("an end that did not come", |all| of_cart(all, "sold").state = State::Held),
         ("one who waits and has a grant", |all| of_cart(all, "held").state = State::Waiting),
-        ("one who waits for nothing", |all| of_cart(all, "first in line").items = Arc::new([])),
+        ("one who waits for nothing", |all| of_cart(all, "first in line").items = [].into()),
         ("one who waits no more, unheld", |all| of_cart(all, "first in line").state = State::Held),
         ("a sale of more", |all| item(all, "sold").qty += 1),
         ("more returned than sold", |all| item(all, "sold").returned = 4),
@@ -280,7 +280,7 @@ fn any_other_figure_is_found_by_the_digest() {
         |all| of_cart(all, "held").cart_id = "another".into(),
         |all| of_cart(all, "held").ttl_ms += 1,
         |all| of_cart(all, "held").forget_ms += 1,
-        |all| of_cart(all, "sold").payment_token = Some("pay".into()),
+        |all| of_cart(all, "sold").payment_token = Some(Box::new("pay".into())),
         |all| of_cart(all, "sold").ended_ms = None,
         |all| grant(all, "held").deadline_ms += 1,
         |all| some_answer(all).fingerprint ^= 1,
