@@ -22,8 +22,8 @@ use crate::types::StoredMembership;
 use crate::unsaved::Unsaved;
 use crate::{GroupOptions, StartError};
 
-/// How much of the log's tail stays in memory, in bytes: as much as may be under way to one peer, unanswered. One that is
-/// further behind gets what is read from the files, which the kernel most likely has in memory as well.
+/// How much of the log's tail stays in memory, in bytes: as much as may be under way to one peer, unanswered. One that
+/// is further behind gets what is read from the files, which the kernel most likely has in memory as well.
 const CACHE_BYTES: usize = 16 << 20;
 
 /// How much of the log is read at a time, to see that this version knows it, in bytes.

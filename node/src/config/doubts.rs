@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{ClusterFile, NodeConfig, host};
 
-/// More events than this are more memory than most machines have to spare: about 300 bytes each.
+/// More events than this are more memory than most machines have to spare: up to 300 bytes each.
 const EVENTS_MANY: u64 = 4_194_304;
 
 /// An answer that is kept for a shorter time is gone before a client that was offline for a moment asks again.

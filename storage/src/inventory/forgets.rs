@@ -1,7 +1,7 @@
 //! Which answer is forgotten next, by the chunks that answers lie in.
 //!
 //! ```text
-//!   answers   chunk #0: 12:00.000 12:00.000 12:00.004 ...   chunk #1: 12:00.004 12:00.003 ...     when each is forgotten
+//!   answers   chunk #0: 12:00.000 12:00.000 12:00.004 ...   chunk #1: 12:00.004 12:00.003 ...    when each goes
 //!   firsts    #0 -> 12:00.000                               #1 -> 12:00.003
 //!   order     (12:00.000, #0) (12:00.003, #1)
 //! ```

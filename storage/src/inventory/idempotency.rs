@@ -54,7 +54,7 @@ pub(super) struct KeptAnswer {
 enum KeptOutcome {
     /// As it was told.
     Whole(Box<Outcome>),
-    /// A reservation, by the record that it had then and most likely has still. Of which moment that was is in the text.
+    /// A reservation, by the record that it had then and most likely has still. Which moment that was is in the text.
     Reservation { told: ToldOfReservation, record: Arc<ReservationRecord> },
     /// A SKU, which has the same copy of its name. Its figures are in the text.
     Stock { told: ToldOfStock, sku: Sku },

@@ -348,8 +348,8 @@ mod tests {
         }
     }
 
-    /// The event of a new SKU had its view beside it, 240 bytes for each of a million that were put; with its figures as
-    /// they are each event was 176.
+    /// The event of a new SKU had its view beside it, 240 bytes for each of a million that were put; with its figures
+    /// as they are each event was 176.
     #[test]
     fn an_event_that_tells_figures_is_all_in_one_place() {
         assert_eq!((size_of::<KeptFigures>(), size_of::<KeptChange>()), (72, 72));

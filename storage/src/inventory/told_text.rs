@@ -1,8 +1,9 @@
 //! The key of a kept answer, and the numbers that the answer tells, in one piece of memory.
 //!
 //! ```text
-//!   of a SKU           [ 36 ][ the key, so many bytes ][ on_hand ][ held ][ sold ][ safety_stock ][ limit ][ waiting ][ version ]
-//!   of a reservation   [ 36 ][ the key, so many bytes ][ sequence ][ nonce ][ now_ms ][ place in the line ]
+//!   [ 36 ][ the key, so many bytes ][ numbers ]
+//!   of a SKU           [ on_hand ][ held ][ sold ][ safety_stock ][ limit ][ waiting ][ version ]
+//!   of a reservation   [ sequence ][ nonce ][ now_ms ][ place in the line ]
 //! ```
 //!
 //! Numbers have 7 bits a byte, the lowest first; each byte but the last has its highest bit set. A limit is a 1 and the
