@@ -1,9 +1,9 @@
 //! One client, one reserve at a time, against three nodes of this machine; in turn with bare fdatasyncs of the same
 //! disk, so that the ratio holds when the machine's speed drifts.
 //!
-//! An fdatasync is measured twice. Back to back it finds the processor awake and the disk warm; after a pause as long
-//! as the rest of a reserve it does not, and that is how a node's comes. What is claimed of the ratio is claimed of
-//! the one to back to back: it is what any tool measures of a disk, and the greater of the two.
+//! An fdatasync is measured twice. After a pause as long as the rest of a reserve it comes as a node's does: that ratio
+//! says what consensus and HTTP cost beside the disk. Back to back it finds the processor awake and the disk warm, and
+//! is what any tool measures of a disk: that ratio is the greater one. Both are told.
 //!
 //! `cargo bench -p node --bench single_client`
 
